@@ -1,0 +1,322 @@
+"""Plotly figures of a design space and of one of its points, for notebooks and for the report page.
+
+The report page (`analysis.page`) takes layout, colours, trace order and hover texts from the
+figures built here and only swaps their data, so a notebook and the page show the same plots.
+Plotly is imported inside the functions: importing this module stays cheap.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from analysis.page import Layers, Objective, Point, ReportData
+
+ThemeName = Literal["light", "dark"]
+
+FONT = '"Source Sans 3", "Helvetica Neue", Helvetica, Arial, "Liberation Sans", sans-serif'
+SI_UNITS = ("s", "J", "W", "Hz", "B")
+"""Units that take an SI prefix; "mm²" and "MACs/cycle" do not."""
+SI_PREFIXES = ("f", "p", "n", "µ", "m", "", "k", "M", "G", "T", "P")
+"""The prefixes of 10^-15, 10^-12, ... 10^15."""
+FEMTO = 1e-15
+LABEL_CHARACTERS = 22
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours of one reading mode: text, paper, lines, the front, the value ramp, the bars."""
+
+    text: str
+    muted: str
+    grid: str
+    paper: str
+    front: str
+    ramp: tuple[str, ...]
+    bars: tuple[str, ...]
+
+
+# Bars: hues of Okabe and Ito, "Color Universal Design" (2008), figure 16 (eight colours told apart
+# under the common colour vision deficiencies), shifted in lightness for the two papers.
+THEMES: Mapping[ThemeName, Theme] = {
+    "light": Theme(
+        "#1c2430", "#566173", "#dfe3e8", "#ffffff", "#c2410c",
+        ("#b9cfa0", "#58aaa6", "#2a7596", "#0b3558"),
+        ("#1f5f8b", "#d98200", "#8a94a3", "#00866a", "#b5477f", "#5aa9dc", "#7a5c00", "#3d3d7a"),
+    ),
+    "dark": Theme(
+        "#e4e8ee", "#9aa5b4", "#2c3540", "#12171e", "#ff8a4c",
+        ("#2b5580", "#3f93b5", "#86c9b4", "#e3ecb8"),
+        ("#5aa9dc", "#e69f00", "#7d8896", "#20b090", "#d77fb0", "#2f78ad", "#c9ae3c", "#9a9ae0"),
+    ),
+}  # fmt: skip
+
+
+class Series(NamedTuple):
+    """One trace of a roofline: its name, its coordinates, the layer of each marker (roofs: none)."""
+
+    name: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    layer: tuple[int, ...] = ()
+
+
+def plane_front(x: Sequence[float], y: Sequence[float]) -> list[int]:
+    """Return the indices of the points no other point beats in both coordinates, both minimised.
+
+    Ordered by x. Equal points do not beat each other: all of them stay. A point with a NaN
+    coordinate never belongs to the front.
+    """
+    numbered = [i for i in range(len(x)) if not (math.isnan(x[i]) or math.isnan(y[i]))]
+    front: list[int] = []
+    for i in sorted(numbered, key=lambda i: (x[i], y[i])):
+        if not front or y[i] < y[front[-1]] or (x[i], y[i]) == (x[front[-1]], y[front[-1]]):
+            front.append(i)
+    return front
+
+
+def roofline_series(layers: Layers) -> tuple[Series, ...]:
+    """Return DRAM roof, compute roof, layers, and layers without DRAM traffic (at the right edge).
+
+    x is MACs per DRAM byte, y MACs per cycle (compute, stall and overhead together). Layers without
+    MACs or without cycles have no place on logarithmic axes and are left out. The model: Williams,
+    Waterman, Patterson, "Roofline", CACM 52(4), 2009, figure 1.
+    """
+    peak, bandwidth = layers.peak_macs_per_cycle, layers.dram_bytes_per_cycle
+    cycles = [sum(parts) for parts in zip(*_cycles(layers).values(), strict=True)]
+    drawn = [i for i, macs in enumerate(layers.macs) if macs > 0 and cycles[i] > 0]
+    fed = [i for i in drawn if layers.dram_bytes[i] > 0]
+    resident = [i for i in drawn if layers.dram_bytes[i] == 0]
+    intensity = [layers.macs[i] / layers.dram_bytes[i] for i in fed]
+    rate = {i: layers.macs[i] / cycles[i] for i in drawn}
+    ridge = peak / bandwidth
+    left, right = min([*intensity, ridge]) / 2, max([*intensity, ridge]) * 4
+    return (
+        Series(f"DRAM, {bandwidth:g} B/cycle", (left, ridge), (left * bandwidth, peak)),
+        Series(f"peak, {peak:g} MACs/cycle", (ridge, right), (peak, peak)),
+        Series("layers", tuple(intensity), tuple(rate[i] for i in fed), tuple(fed)),
+        Series(
+            "layers without DRAM traffic",
+            (right,) * len(resident),
+            tuple(rate[i] for i in resident),
+            tuple(resident),
+        ),
+    )
+
+
+def quantity(value: float, unit: str) -> str:
+    """Return `value` to four significant digits, with an SI prefix where `unit` takes one."""
+    if not math.isfinite(value):
+        return "n/a"
+    if unit not in SI_UNITS or value == 0:
+        return f"{value:,.0f} {unit}".strip() if abs(value) >= 1e4 else f"{value:.4g} {unit}".strip()
+    place = min(max(math.floor(math.log10(abs(value)) / 3), -5), 5)
+    return f"{value / 10.0 ** (3 * place):.4g} {SI_PREFIXES[place + 5]}{unit}"
+
+
+def objective_axis(objective: Objective) -> dict[str, Any]:
+    """Return the plotly axis keys (title, tick format) of an axis that carries `objective`."""
+    if objective.unit in SI_UNITS:
+        return {"title_text": objective.label, "tickformat": "~s", "ticksuffix": objective.unit}
+    unit = f" [{objective.unit}]" if objective.unit else ""
+    return {"title_text": objective.label + unit, "tickformat": ".4~g", "ticksuffix": ""}
+
+
+def pareto_figure(
+    data: ReportData, theme: ThemeName = "light", selected: int | None = None
+) -> go.Figure:
+    """Scatter of all points over the first two objectives, coloured by the third; log axes.
+
+    Trace 0 holds the points, trace 1 the staircase of those non-dominated in the drawn plane, trace
+    2 the front in all objectives (`on_front`), which may lie above that staircase. `selected` is
+    the id of a point to ring. Raises KeyError for an id that no point has.
+    """
+    import plotly.graph_objects as go
+
+    look, points = THEMES[theme], data.points
+    x, y = ([p.metrics.get(o.key, math.nan) for p in points] for o in data.objectives[:2])
+    stairs, best = plane_front(x, y), [i for i, p in enumerate(points) if p.on_front]
+    diamond = {"symbol": "diamond", "size": 8, "color": look.front,
+               "line": {"width": 1, "color": look.paper}}  # fmt: skip
+    figure = go.Figure(layout=_layout(look))
+    figure.add_scattergl(name="design points", mode="markers", x=x, y=y, showlegend=False,
+                         marker=_ramp(data, look), **_hover(data, points))  # fmt: skip
+    figure.add_scatter(name="front in this plane", mode="lines", hoverinfo="skip",
+                       x=[x[i] for i in stairs], y=[y[i] for i in stairs],
+                       line={"shape": "hv", "width": 1.5, "color": look.front})  # fmt: skip
+    figure.add_scattergl(name="front in all objectives", mode="markers", marker=diamond,
+                         x=[x[i] for i in best], y=[y[i] for i in best],
+                         **_hover(data, [points[i] for i in best]))  # fmt: skip
+    if selected is not None:
+        row = {p.id: i for i, p in enumerate(points)}[selected]
+        figure.add_shape(_ring(x[row], y[row], look))
+    figure.update_layout(height=540, margin={"l": 76, "r": 12, "t": 40, "b": 60})
+    figure.update_xaxes(type="log", **objective_axis(data.objectives[0]))
+    figure.update_yaxes(type="log", **objective_axis(data.objectives[1]))
+    return figure
+
+
+def layer_cycles_figure(
+    point: Point, names: Sequence[str], ops: Sequence[str] = (), theme: ThemeName = "light"
+) -> go.Figure:
+    """Stacked bars: cycles of each layer of `point`, split in compute, stall and overhead.
+
+    `names` and `ops`: one entry a layer, in order of execution. Raises ValueError where the point
+    carries no layers.
+    """
+    figure = _bars("cycles", _cycles(_layers(point)), names, ops, theme, "%{y:,} cycles")
+    figure.update_yaxes(title_text="Cycles", tickformat="~s")
+    return figure
+
+
+def layer_energy_figure(
+    point: Point, names: Sequence[str], ops: Sequence[str] = (), theme: ThemeName = "light"
+) -> go.Figure:
+    """Stacked bars: energy of each layer of `point` in joules (stored: fJ), split by component."""
+    energy = _layers(point).energy_fj
+    figure = _bars("energy", energy, names, ops, theme, "%{y:.4s}J", scale=FEMTO)
+    figure.update_yaxes(title_text="Energy", tickformat="~s", ticksuffix="J")
+    return figure
+
+
+def roofline_figure(
+    point: Point, names: Sequence[str], ops: Sequence[str] = (), theme: ThemeName = "light"
+) -> go.Figure:
+    """Roofline of `point`: MACs per cycle against MACs per DRAM byte, the two roofs and the layers.
+
+    See `roofline_series` for what is left out. Raises ValueError where the point carries no layers.
+    """
+    import plotly.graph_objects as go
+
+    look = THEMES[theme]
+    figure = go.Figure(layout=_layout(look))
+    styles = (
+        {"mode": "lines", "line": {"color": look.bars[1], "width": 2}, "hoverinfo": "skip"},
+        {"mode": "lines", "line": {"color": look.front, "width": 2}, "hoverinfo": "skip"},
+        {"mode": "markers", "marker": {"color": look.bars[0], "size": 8, "opacity": 0.85}},
+        {"mode": "markers", "marker": {"color": look.bars[0], "size": 9, "symbol": "triangle-right-open"}},
+    )
+    where = "<br>%{y:.4g} MACs/cycle<br>"
+    notes = ("", "", where + "%{x:.4g} MACs/DRAM byte", where + "no DRAM traffic")
+    titles = layer_titles(names, ops)
+    for series, style, note in zip(roofline_series(_layers(point)), styles, notes, strict=True):
+        hover = f"%{{customdata}}{note}<extra></extra>" if note else None
+        figure.add_scatter(name=series.name, x=series.x, y=series.y, hovertemplate=hover,
+                           customdata=[titles[i] for i in series.layer], **style)  # fmt: skip
+    figure.update_layout(height=420, margin={"l": 76, "r": 12, "t": 40, "b": 60})
+    figure.update_xaxes(type="log", title_text="MACs per DRAM byte", tickformat=".3~g")
+    figure.update_yaxes(type="log", title_text="MACs per cycle", tickformat=".3~g")
+    return figure
+
+
+def _bars(
+    field: str,
+    parts: Mapping[str, Sequence[int]],
+    names: Sequence[str],
+    ops: Sequence[str],
+    theme: ThemeName,
+    value: str,
+    scale: float = 1,
+) -> go.Figure:
+    """Stacked bars of `parts`; `meta` says which numbers a bar shows, so that the page can swap them."""
+    import plotly.graph_objects as go
+
+    look = THEMES[theme]
+    figure = go.Figure(layout=_layout(look))
+    for place, (part, counts) in enumerate(parts.items()):
+        figure.add_bar(
+            name=part,
+            x=layer_labels(names),
+            y=[count * scale for count in counts],
+            customdata=layer_titles(names, ops),
+            marker_color=look.bars[place % len(look.bars)],
+            hovertemplate=f"%{{customdata}}<br>{part}: {value}<extra></extra>",
+            meta={"field": field, "part": part, "scale": scale},
+        )
+    figure.update_layout(barmode="stack", bargap=0.25, height=340, showlegend=True)
+    figure.update_layout(margin={"l": 76, "r": 12, "t": 40, "b": 40})
+    figure.update_xaxes(type="category", showgrid=False, tickfont_size=11)
+    return figure
+
+
+def layer_labels(names: Sequence[str]) -> list[str]:
+    """Return short axis labels, unique because the layer's number leads: equal names never merge."""
+    half = LABEL_CHARACTERS // 2
+    short = (n if len(n) <= LABEL_CHARACTERS else f"{n[:half]}…{n[-half:]}" for n in names)
+    return [html.escape(f"{number} {name}", quote=False) for number, name in enumerate(short)]
+
+
+def layer_titles(names: Sequence[str], ops: Sequence[str]) -> list[str]:
+    """Full layer names for hover boxes, with the operator where `ops` gives it."""
+    bold = [f"<b>{html.escape(name, quote=False)}</b>" for name in names]
+    return [f"{name} ({op})" for name, op in zip(bold, ops, strict=True)] if ops else bold
+
+
+def _cycles(layers: Layers) -> dict[str, tuple[int, ...]]:
+    return {"compute": layers.compute, "stall": layers.stall, "overhead": layers.overhead}
+
+
+def _layers(point: Point) -> Layers:
+    if point.layers is None:
+        raise ValueError(f"point {point.id} carries no per-layer results; estimate its machine again")
+    return point.layers
+
+
+def _layout(look: Theme) -> dict[str, Any]:
+    """Layout shared by all figures: datasheet look, a template of our own instead of plotly's."""
+    axis = {"gridcolor": look.grid, "linecolor": look.muted, "showline": True, "zeroline": False,
+            "ticks": "outside", "tickcolor": look.muted, "ticklen": 4, "automargin": True}  # fmt: skip
+    return {
+        "template": {"layout": {"xaxis": axis, "yaxis": axis}},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": FONT, "size": 13, "color": look.text},
+        "hoverlabel": {"bgcolor": look.paper, "bordercolor": look.muted,
+                       "font": {"color": look.text, "family": FONT}, "align": "left"},
+        "hovermode": "closest",
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": look.muted, "activecolor": look.text},
+    }  # fmt: skip
+
+
+def _ramp(data: ReportData, look: Theme) -> dict[str, Any]:
+    """Marker style: log10 of the third objective where there is one, three ticks on its bar."""
+    scale = [[i / (len(look.ramp) - 1), color] for i, color in enumerate(look.ramp)]
+    marker: dict[str, Any] = {"size": 6, "opacity": 0.8, "colorscale": scale, "showscale": True}
+    bar: dict[str, Any] = {"thickness": 10, "outlinewidth": 0, "title": {"side": "right"}}
+    if len(data.objectives) > 2:
+        third = data.objectives[2]
+        values = [p.metrics.get(third.key, math.nan) for p in data.points]
+        logs = [math.log10(v) if v > 0 else math.nan for v in values]
+        marker["color"] = logs
+        bar["title"]["text"] = third.label
+        seen = [v for v in logs if math.isfinite(v)]
+        if seen:
+            ticks = (min(seen), (min(seen) + max(seen)) / 2, max(seen))
+            bar |= {"tickvals": ticks, "ticktext": [quantity(10**t, third.unit) for t in ticks]}
+    return {**marker, "colorbar": bar}
+
+
+def _hover(data: ReportData, points: Iterable[Point]) -> dict[str, Any]:
+    """Hover text with the objectives and the whole configuration of each point."""
+    texts = []
+    for point in points:
+        values = [f"{o.label}: {quantity(point.metrics.get(o.key, math.nan), o.unit)}"
+                  for o in data.objectives]  # fmt: skip
+        config = [f"{path}: {value}" for path, value in point.config.items()]
+        texts.append("<br>".join([f"<b>point {point.id}, {point.machine}</b>", *values, *config]))
+    return {"hovertext": texts, "hoverinfo": "text"}
+
+
+def _ring(x: float, y: float, look: Theme) -> dict[str, Any]:
+    """A circle of fixed pixel size around one point."""
+    box = {"x0": -9, "x1": 9, "y0": -9, "y1": 9, "xsizemode": "pixel", "ysizemode": "pixel"}
+    line = {"color": look.text, "width": 2.5}
+    return {"type": "circle", "xanchor": x, "yanchor": y, "line": line, **box}
+

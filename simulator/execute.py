@@ -1,0 +1,81 @@
+"""Run a graph on values: `run` gives its outputs, a tap sees every node's."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from simulator.errors import IllegalValues
+from simulator.graph import Array, Graph, Node
+from simulator.numeric.datapath import GRAPH_DATAPATH, Datapath
+
+Tap: TypeAlias = Callable[[Node, Sequence[Array | None], Sequence[Array]], None]
+State: TypeAlias = Mapping[str, Array]
+
+
+def run(
+    graph: Graph,
+    inputs: Mapping[str, Array],
+    datapath: Datapath | Mapping[str, Datapath] | None = None,
+    state: State | None = None,
+    tap: Tap | None = None,
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Compute the graph's outputs bit-exactly; returns (outputs by name, state).
+
+    `inputs` maps each graph input to an array of its shape and dtype. `datapath` is a machine's
+    arithmetic for all nodes or by node name; without it each node computes what its reference
+    does. `tap` is called after each node with its inputs and outputs, which it must not change.
+    Raises IllegalValues for a missing or unknown input, a wrong shape or dtype.
+    """
+    _check_inputs(graph, inputs)
+    values: dict[str, Array] = {**graph.constants, **inputs}
+    last_use = _last_uses(graph)
+    for index, node in enumerate(graph.nodes):
+        operands = [values[name] if name else None for name in node.inputs]
+        try:
+            results = node.op.run(operands, _datapath_of(node, datapath))
+        except IllegalValues as error:
+            raise IllegalValues(f"{graph.name}, {node.name}: {error}") from None
+        values.update(zip(node.outputs, results, strict=True))
+        if tap is not None:
+            tap(node, operands, results)
+        for name in last_use.get(index, ()):
+            del values[name]
+    return {name: values[name] for name in graph.outputs}, dict(state or {})
+
+
+def _datapath_of(node: Node, datapath: Datapath | Mapping[str, Datapath] | None) -> Datapath:
+    if isinstance(datapath, Mapping):
+        return datapath.get(node.name, GRAPH_DATAPATH)
+    return datapath or GRAPH_DATAPATH
+
+
+def _check_inputs(graph: Graph, inputs: Mapping[str, Array]) -> None:
+    names = ", ".join(f"'{n}'" for n in graph.inputs)
+    for name in inputs:
+        if name not in graph.inputs:
+            raise IllegalValues(f"{graph.name}: no input is named '{name}'; its inputs: {names}")
+    for name in graph.inputs:
+        kind = graph.tensors[name]
+        if name not in inputs:
+            raise IllegalValues(f"{graph.name}: input '{name}' is missing; its inputs: {names}")
+        value = inputs[name]
+        if value.shape != kind.shape or value.dtype != np.dtype(kind.dtype):
+            raise IllegalValues(
+                f"{graph.name}: input '{name}' must be {kind.dtype} of shape {kind.shape}; "
+                f"found {value.dtype} of shape {value.shape}"
+            )
+
+
+def _last_uses(graph: Graph) -> dict[int, list[str]]:
+    """For each node index, the tensors no later node reads: freed there."""
+    last: dict[str, int] = {}
+    for index, node in enumerate(graph.nodes):
+        for name in (*node.inputs, *node.outputs):
+            if name and name not in graph.constants:
+                last[name] = index
+    frees: dict[int, list[str]] = {}
+    for name, index in last.items():
+        if name not in graph.outputs:
+            frees.setdefault(index, []).append(name)
+    return frees

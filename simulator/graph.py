@@ -1,0 +1,251 @@
+"""The quantized graph: frozen types, legality checks, and the operator interface its nodes hold.
+
+Read in this order: `QuantParams`, `TensorType`, `Operator`, `Node`, `Graph`. A `Graph` that exists
+is legal: every check runs when it is made, and it cannot be changed afterwards. The canonical
+layout is NHWC; importers convert.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.errors import IllegalGraph
+from simulator.numeric.datapath import Datapath
+from simulator.numeric.dialect import Dialect
+from simulator.work import Work
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+Array: TypeAlias = NDArray[Any]
+
+DTYPE_BITS: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "int4": 4,
+        "int8": 8,
+        "uint8": 8,
+        "int16": 16,
+        "int32": 32,
+        "int64": 64,
+        "float32": 32,
+        "bool": 8,
+    }
+)
+
+
+@dataclass(frozen=True)
+class QuantParams:
+    """The grid of a quantized tensor: real = scale * (q - zero_point).
+
+    `scale` holds one float32 value exactly (as double) per tensor, or one per index along `axis`.
+    Not a range: the range follows from the dtype and these.
+    """
+
+    scale: tuple[float, ...]
+    zero_point: tuple[int, ...]
+    axis: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.scale or len(self.scale) != len(self.zero_point):
+            raise IllegalGraph(
+                f"quantization: {len(self.scale)} scales against {len(self.zero_point)} "
+                "zero points; give one of each per channel, or one for the tensor"
+            )
+        if not all(np.isfinite(s) and s > 0 for s in self.scale):
+            bad = next(s for s in self.scale if not (np.isfinite(s) and s > 0))
+            raise IllegalGraph(f"quantization: scale must be positive and finite; found {bad}")
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """Shape, storage type and grid of a tensor; `bits` is the width its values need (1-64)."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    bits: int
+    quant: QuantParams | None = None
+
+    @property
+    def elements(self) -> int:
+        """Number of elements; 1 for a scalar."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class Source:
+    """What an importer hands to `Operator.decode`: one node of a file, free of that file's format.
+
+    `options` has the format's field names in snake_case and enum values by name; `constants[i]` is
+    the value of input i where it is known at import, else None; `place` names file and node for
+    error messages.
+    """
+
+    place: str
+    options: Mapping[str, Any]
+    inputs: tuple[TensorType | None, ...]
+    outputs: tuple[TensorType, ...]
+    constants: tuple[Array | None, ...]
+    dialect: Dialect
+
+
+class Operator(ABC):
+    """One operator with its parameters: what it checks, infers, computes and how much work it is.
+
+    Subclasses are frozen dataclasses in `simulator.ops`, one file each, found by the registry.
+    """
+
+    kind: ClassVar[str]
+    """The name of this operator in bitlane, e.g. ``conv_2d``."""
+    formats: ClassVar[tuple[str, ...]]
+    """The names it has in files, ``format:NAME``, e.g. ``tflite:CONV_2D``."""
+    reference: ClassVar[str]
+    """Runtime, version and kernel whose bits this operator reproduces."""
+
+    @classmethod
+    @abstractmethod
+    def decode(cls, source: Source) -> Self:
+        """Make the operator from a file's node; raises IllegalGraph or Unsupported."""
+
+    @abstractmethod
+    def check(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> None:
+        """Refuse an illegal graph (arity, dtypes, grids): raises IllegalGraph."""
+
+    @abstractmethod
+    def infer(self, inputs: Sequence[TensorType | None]) -> tuple[tuple[int, ...], ...]:
+        """The shape of each output."""
+
+    @abstractmethod
+    def run(self, inputs: Sequence[Array | None], datapath: Datapath) -> tuple[Array, ...]:
+        """Compute the outputs bit-exactly as `reference` does, or as `datapath` would."""
+
+    @abstractmethod
+    def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
+        """Count the work of one run on these types."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """An operator applied to named tensors; an absent optional input is the empty name."""
+
+    name: str
+    op: Operator
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A legal quantized network: nodes in execution order over named, typed tensors.
+
+    Raises IllegalGraph from the constructor where a name is unknown or produced twice, an order is
+    wrong, or an operator refuses its types.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    tensors: Mapping[str, TensorType]
+    constants: Mapping[str, Array]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    dialect: str = field(default="litert-ref")
+
+    def __post_init__(self) -> None:
+        frozen = {}
+        for name, value in self.constants.items():
+            frozen[name] = value if not value.flags.writeable else value.copy()
+            frozen[name].setflags(write=False)
+        object.__setattr__(self, "tensors", MappingProxyType(dict(self.tensors)))
+        object.__setattr__(self, "constants", MappingProxyType(frozen))
+        self._check_names()
+        self._check_order()
+        for node in self.nodes:
+            self._check_types(node)
+
+    def types(self, names: Sequence[str]) -> tuple[TensorType | None, ...]:
+        """The types of the named tensors; None for the empty name."""
+        return tuple(self.tensors[n] if n else None for n in names)
+
+    def output_types(self, node: Node) -> tuple[TensorType, ...]:
+        """The types of a node's outputs."""
+        return tuple(self.tensors[n] for n in node.outputs)
+
+    @cached_property
+    def work(self) -> tuple[Work, ...]:
+        """The work of every node, in order."""
+        return tuple(n.op.work(self.types(n.inputs), self.output_types(n)) for n in self.nodes)
+
+    def to_networkx(self) -> "nx.DiGraph[str]":
+        """Nodes by name, an edge for each tensor that flows, with `tensor` and its bytes."""
+        import networkx as nx
+
+        graph: nx.DiGraph[str] = nx.DiGraph(name=self.name)
+        producer: dict[str, str] = {}
+        for node in self.nodes:
+            graph.add_node(node.name, op=node.op.kind)
+            for tensor in node.inputs:
+                if tensor in producer:
+                    kind = self.tensors[tensor]
+                    graph.add_edge(
+                        producer[tensor],
+                        node.name,
+                        tensor=tensor,
+                        bytes=-(-kind.elements * kind.bits // 8),
+                    )
+            producer.update(dict.fromkeys(node.outputs, node.name))
+        return graph
+
+    def _check_names(self) -> None:
+        seen: set[str] = set()
+        for node in self.nodes:
+            if node.name in seen:
+                raise IllegalGraph(f"{self.name}: two nodes are named '{node.name}'; rename one")
+            seen.add(node.name)
+        used = {t for n in self.nodes for t in (*n.inputs, *n.outputs) if t}
+        for name in sorted(used | set(self.constants) | set(self.inputs) | set(self.outputs)):
+            if name not in self.tensors:
+                raise IllegalGraph(f"{self.name}: tensor '{name}' is used but has no type")
+        for name, value in self.constants.items():
+            if value.shape != self.tensors[name].shape:
+                raise IllegalGraph(
+                    f"{self.name}: constant '{name}' has shape {value.shape}; "
+                    f"its type says {self.tensors[name].shape}"
+                )
+
+    def _check_order(self) -> None:
+        known = set(self.inputs) | set(self.constants)
+        for node in self.nodes:
+            for name in node.inputs:
+                if name and name not in known:
+                    raise IllegalGraph(
+                        f"{self.name}, {node.name}: input '{name}' is not known yet; it is "
+                        "neither a graph input, a constant nor the output of an earlier node"
+                    )
+            for name in node.outputs:
+                if name in known:
+                    raise IllegalGraph(
+                        f"{self.name}, {node.name}: tensor '{name}' is written a second time"
+                    )
+                known.add(name)
+        for name in self.outputs:
+            if name not in known:
+                raise IllegalGraph(f"{self.name}: graph output '{name}' is never computed")
+
+    def _check_types(self, node: Node) -> None:
+        inputs, outputs = self.types(node.inputs), self.output_types(node)
+        try:
+            node.op.check(inputs, outputs)
+            shapes = node.op.infer(inputs)
+        except IllegalGraph as error:
+            raise IllegalGraph(f"{self.name}, {node.name}: {error}") from None
+        for name, shape, kind in zip(node.outputs, shapes, outputs, strict=True):
+            if shape != kind.shape:
+                raise IllegalGraph(
+                    f"{self.name}, {node.name}: output '{name}' is declared {kind.shape}; "
+                    f"its inputs make it {shape}"
+                )

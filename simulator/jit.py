@@ -1,0 +1,107 @@
+"""The one door to Numba: `njit` and `prange`, with a cache that cannot go stale.
+
+Numba stamps a cached kernel with the file it stands in only; after an edit of a helper in another
+file it would go on answering the old result (numba issues 1833, 9483). Here every kernel's stamp
+is the hash of the whole `simulator` tree, so that any edit empties the cache. Kernels compile at
+their first call, never at import.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+from numba.core import config as _numba_config
+from numba.core.caching import _CacheLocator
+
+_FunctionT = TypeVar("_FunctionT", bound=Callable[..., Any])
+_TREE = Path(__file__).resolve().parent
+
+
+@cache
+def tree_stamp() -> str:
+    """SHA-256 over the names and bytes of every Python file under `simulator`."""
+    digest = hashlib.sha256(numba.__version__.encode())
+    for path in sorted(_TREE.rglob("*.py")):
+        digest.update(str(path.relative_to(_TREE)).encode() + b"\0")
+        digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _writable(path: Path) -> bool:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return True
+    except OSError:
+        return False
+
+
+@cache
+def cache_folder() -> Path:
+    """Where compiled kernels are kept: NUMBA_CACHE_DIR, else the user's cache, else a scratch one.
+
+    One folder per place of the package, so that two checkouts never share kernels; after an edit
+    the stamp differs and numba writes the folder's files anew.
+    """
+    key = hashlib.sha256(str(_TREE).encode()).hexdigest()[:24]
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path("~").expanduser() / ".cache")
+    user = f"bitlane-{os.getuid()}" if hasattr(os, "getuid") else "bitlane"
+    for root in (_numba_config.CACHE_DIR, f"{home}/bitlane", f"{tempfile.gettempdir()}/{user}"):
+        if root and _writable(Path(root) / key):
+            return Path(root) / key
+    return Path(tempfile.mkdtemp(prefix="bitlane-"))
+
+
+class TreeCacheLocator(_CacheLocator):
+    """Numba's documented cache locator hook, stamped with the whole tree."""
+
+    def __init__(self, function: Any, path: str) -> None:
+        code = function.__code__
+        self._disambiguator = f"{Path(path).stem}-{code.co_firstlineno}"
+
+    @classmethod
+    def from_function(cls, function: Any, path: str) -> "TreeCacheLocator | None":
+        """A locator for functions of this tree; None for any other."""
+        return cls(function, path) if Path(path).resolve().is_relative_to(_TREE) else None
+
+    def get_cache_path(self) -> str:
+        """The folder of the cached files."""
+        return str(cache_folder())
+
+    def get_source_stamp(self) -> str:
+        """The freshness key numba compares before it uses a cached kernel."""
+        return tree_stamp()
+
+    def get_disambiguator(self) -> str:
+        """Tells kernels of one name apart."""
+        return self._disambiguator
+
+
+def _install_locator() -> None:
+    """Put our locator first in numba's documented list, leaving others for other packages."""
+    ours = f"{__name__}.{TreeCacheLocator.__name__}"
+    present = _numba_config.CACHE_LOCATOR_CLASSES
+    if ours not in present:
+        rest = present or (
+            "UserProvidedCacheLocator,InTreeCacheLocator,UserWideCacheLocator,"
+            "IPythonCacheLocator,ZipCacheLocator"
+        )
+        _numba_config.CACHE_LOCATOR_CLASSES = f"{ours},{rest}"
+
+
+_install_locator()
+prange = numba.prange
+
+
+def njit(function: _FunctionT | None = None, *, parallel: bool = False) -> Any:
+    """Compile a function to machine code at its first call; integer semantics, no fast-math."""
+
+    def compile_(f: _FunctionT) -> _FunctionT:
+        return cast(_FunctionT, numba.njit(cache=True, parallel=parallel, nogil=True)(f))
+
+    return compile_ if function is None else compile_(function)

@@ -1,0 +1,156 @@
+"""Requantization as data: what brings an accumulator onto an output grid, and its kernels.
+
+The importer chooses a `Requantize` per operator from the dialect; a kernel holds one rounding and
+no choice.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.jit import njit
+from simulator.numeric.dialect import Rounding
+from simulator.numeric.rounding import (
+    multiply_double_round,
+    multiply_single_round,
+    round_half_away,
+)
+
+
+@dataclass(frozen=True)
+class Requantize:
+    """y = clamp(round(acc * scale) + zero_point, low, high), one scale per tensor or channel.
+
+    `scale` is the real (double) ratio; `multiplier` (int32, Q0.31 in [1/2, 1)) and `shift` are its
+    fixed-point form, ``scale ~ multiplier * 2^(shift - 31)``. `rounding` names the kernel, which
+    uses the one or the other.
+    """
+
+    rounding: Rounding
+    scale: tuple[float, ...]
+    multiplier: tuple[int, ...]
+    shift: tuple[int, ...]
+    zero_point: int
+    low: int
+    high: int
+
+
+def quantize_multiplier(scale: float) -> tuple[int, int]:
+    """The (multiplier, shift) of a real scale: multiplier in [2^30, 2^31), 0 for a vanishing scale.
+
+    LiteRT quantization_util.cc:53: the mantissa is rounded half away, an exponent below -31 gives
+    (0, 0). Shifts above 31 are undefined in C++; x86 masks them (mod 32), and so do we.
+    """
+    if scale == 0.0:
+        return 0, 0
+    mantissa, exponent = math.frexp(scale)
+    multiplier = math.floor(abs(mantissa) * 2**31 + 0.5)
+    if multiplier == 2**31:
+        multiplier //= 2
+        exponent += 1
+    if exponent < -31:
+        return 0, 0
+    if exponent > 31:
+        exponent &= 31
+    return (multiplier if scale > 0 else -multiplier), exponent
+
+
+def make_requantize(
+    rounding: Rounding,
+    scale: tuple[float, ...],
+    zero_point: int,
+    low: int,
+    high: int,
+) -> Requantize:
+    """A `Requantize` with the fixed-point form of each scale derived as the reference does."""
+    pairs = [quantize_multiplier(s) for s in scale]
+    return Requantize(
+        rounding,
+        scale,
+        tuple(m for m, _ in pairs),
+        tuple(s for _, s in pairs),
+        zero_point,
+        low,
+        high,
+    )
+
+
+@njit
+def _double_round(
+    acc: Any, multiplier: Any, shift: Any, zero_point: int, low: int, high: int, out: Any
+) -> None:
+    for row in range(acc.shape[0]):
+        for channel in range(acc.shape[1]):
+            value = multiply_double_round(
+                np.int64(acc[row, channel]), multiplier[channel], shift[channel]
+            )
+            out[row, channel] = min(max(value + zero_point, low), high)
+
+
+@njit
+def _single_round(
+    acc: Any, multiplier: Any, shift: Any, zero_point: int, low: int, high: int, out: Any
+) -> None:
+    for row in range(acc.shape[0]):
+        for channel in range(acc.shape[1]):
+            value = multiply_single_round(
+                np.int64(acc[row, channel]), multiplier[channel], shift[channel]
+            )
+            out[row, channel] = min(max(value + zero_point, low), high)
+
+
+@njit
+def _float64_away(
+    acc: Any, scale: Any, zero_point: int, low: int, high: int, out: Any
+) -> None:
+    # LiteRT integer_ops/fully_connected.h:123: the product is a double, rounded half away.
+    for row in range(acc.shape[0]):
+        for channel in range(acc.shape[1]):
+            value = round_half_away(np.float64(acc[row, channel]) * scale[channel])
+            out[row, channel] = min(max(value + zero_point, low), high)
+
+
+def _fixed_point(kernel: Callable[..., None]) -> Callable[..., None]:
+    def run(acc: NDArray[Any], requantize: Requantize, out: NDArray[Any]) -> None:
+        channels = acc.shape[1]
+        kernel(
+            acc,
+            _per_channel(requantize.multiplier, channels, np.int64),
+            _per_channel(requantize.shift, channels, np.int64),
+            requantize.zero_point,
+            requantize.low,
+            requantize.high,
+            out,
+        )
+
+    return run
+
+
+def _run_float64_away(acc: NDArray[Any], requantize: Requantize, out: NDArray[Any]) -> None:
+    scale = _per_channel(requantize.scale, acc.shape[1], np.float64)
+    _float64_away(acc, scale, requantize.zero_point, requantize.low, requantize.high, out)
+
+
+def _per_channel(values: tuple[Any, ...], channels: int, dtype: type[Any]) -> NDArray[Any]:
+    array = np.asarray(values, dtype=dtype)
+    return np.ascontiguousarray(np.broadcast_to(array, (channels,)))
+
+
+_KERNELS: Final[dict[str, Callable[..., None]]] = {
+    "double_round": _fixed_point(_double_round),
+    "single_round": _fixed_point(_single_round),
+    "float64_away": _run_float64_away,
+}
+
+
+def requantize_array(
+    acc: NDArray[Any], requantize: Requantize, dtype: str
+) -> NDArray[Any]:
+    """Requantize accumulators of shape (rows, channels) to `dtype`, channel by channel."""
+    out = np.empty(acc.shape, dtype=dtype)
+    _KERNELS[requantize.rounding](acc, requantize, out)
+    return out

@@ -1,0 +1,85 @@
+"""Fixed-point primitives on int64 carriers: every narrowing and every tie is written out.
+
+Inside Numba ``int32 + int32`` widens; without it, it wraps. So each value here is int64 and each
+width is applied by name.
+"""
+
+import numpy as np
+
+from simulator.jit import njit
+
+INT32_MIN = -(2**31)
+INT32_MAX = 2**31 - 1
+
+
+@njit
+def wrap(value: int, bits: int) -> int:
+    """The two's complement value of the low `bits` bits of `value`, 1 <= bits <= 64."""
+    spare = np.int64(64) - np.int64(bits)
+    return (np.int64(value) << spare) >> spare
+
+
+@njit
+def saturate(value: int, bits: int) -> int:
+    """`value` clamped to the signed range of `bits` bits."""
+    high = (np.int64(1) << (bits - 1)) - 1
+    low = -high - 1
+    if value > high:
+        return high
+    if value < low:
+        return low
+    return value
+
+
+@njit
+def saturating_rounding_doubling_high_mul(a: int, b: int) -> int:
+    """round(a * b / 2^31) of two int32 values, ties up; -2^31 squared saturates to 2^31 - 1.
+
+    In reals: the product of two Q0.31 numbers. gemmlowp fixedpoint.h SRDHM; its signed nudge and
+    truncating division come to floor((a b + 2^30) / 2^31), as does Arm's SQRDMULH.
+    """
+    if a == b and a == INT32_MIN:
+        return np.int64(INT32_MAX)
+    return (a * b + (np.int64(1) << 30)) >> 31
+
+
+@njit
+def rounding_divide_by_power_of_two(value: int, exponent: int) -> int:
+    """round(value / 2^exponent), ties away from zero; exponent >= 0 (gemmlowp RDBPOT)."""
+    mask = (np.int64(1) << exponent) - 1
+    remainder = value & mask
+    threshold = mask >> 1
+    if value < 0:
+        threshold += 1
+    result = value >> exponent
+    if remainder > threshold:
+        result += 1
+    return result
+
+
+@njit
+def multiply_double_round(value: int, multiplier: int, shift: int) -> int:
+    """value * multiplier * 2^(shift - 31), rounded twice: at bit 31 (up), then at `-shift` (away).
+
+    As LiteRT's default build (internal/common.cc:81). TOSA and TFLITE_SINGLE_ROUNDING round once.
+    """
+    left = shift if shift > 0 else np.int64(0)
+    right = -shift if shift < 0 else np.int64(0)
+    high = saturating_rounding_doubling_high_mul(wrap(value << left, 32), multiplier)
+    return rounding_divide_by_power_of_two(high, right)
+
+
+@njit
+def multiply_single_round(value: int, multiplier: int, shift: int) -> int:
+    """value * multiplier * 2^(shift - 31), rounded once, ties up (TFLITE_SINGLE_ROUNDING)."""
+    total = np.int64(31) - shift
+    return (value * multiplier + (np.int64(1) << (total - 1))) >> total
+
+
+@njit
+def round_half_away(value: float) -> int:
+    """The nearest integer, ties away from zero (C's std::round)."""
+    whole = np.int64(np.trunc(value))
+    if abs(value - whole) >= 0.5:
+        whole += np.int64(1) if value > 0 else np.int64(-1)
+    return whole

@@ -1,0 +1,57 @@
+"""2-D convolution, groups included: int8 activations, per-tensor or per-channel int8 weights."""
+
+from collections.abc import Sequence
+from typing import final
+
+import numpy as np
+
+from simulator.convolution import Convolution, Shape
+from simulator.decode import bias_or_zeros, present
+from simulator.errors import IllegalGraph
+from simulator.graph import Array
+from simulator.numeric.datapath import Datapath
+from simulator.numeric.matmul import matmul, patches
+from simulator.registry import register
+
+
+@register
+@final
+class Conv2D(Convolution):
+    """acc[oc] = b[oc] + sum over ky, kx, ic of w[oc, ky, kx, ic] (x[.., g ic + ic] - zx).
+
+    Weights (oc, ky, kx, ic); block g of output channels reads block g of input channels.
+    """
+
+    kind = "conv_2d"
+    formats = ("tflite:CONV_2D",)
+    reference = "LiteRT 2.3.0 BUILTIN_REF, reference_integer_ops::ConvPerChannel"
+
+    @staticmethod
+    def layout(x: Shape, w: Shape) -> tuple[int, int]:
+        """Groups follow from the input channels and those of one filter."""
+        groups = x[3] // w[3] if w[3] else 0
+        if groups == 0 or x[3] % w[3] or w[0] % groups:
+            raise IllegalGraph(
+                f"{x[3]} input channels do not divide into groups for "
+                f"{w[0]} filters of {w[3]} channels"
+            )
+        return w[0], groups
+
+    def accumulate(self, inputs: Sequence[Array | None], datapath: Datapath) -> Array:
+        """Patches times filters, group by group."""
+        x, w = present(inputs, 0), present(inputs, 1)
+        filters, groups = self.layout(x.shape, w.shape)
+        bias = bias_or_zeros(inputs, filters)
+        sums = self.window(x.shape, w.shape)
+        operand = x.astype(np.int16) - np.int16(self.input_zero_point)
+        rows = w.astype(np.int16).reshape(filters, -1)
+        if groups == 1:
+            return matmul(patches(operand, sums), rows, bias, datapath)
+        blocks = np.split(operand, groups, axis=3)
+        sums_of_groups = [
+            matmul(patches(np.ascontiguousarray(block), sums), part, start, datapath)
+            for block, part, start in zip(
+                blocks, np.split(rows, groups), np.split(bias, groups), strict=True
+            )
+        ]
+        return np.concatenate(sums_of_groups, axis=1)

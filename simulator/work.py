@@ -1,0 +1,90 @@
+"""What one operator has to do, in counts: loops, operations and elements, never cycles or joules.
+
+An operator knows its work; a machine knows its price. The same record feeds `estimate` (one
+machine) and `sweep` (many): `Work.row` is its form for the scalar Numba cost functions.
+"""
+
+from dataclasses import astuple, dataclass, fields
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Work:
+    """Counts of one operator on one inference (TOSA's loop names; `oc`, `ic` are per group).
+
+    Not a cost: no field depends on a machine. Bits are those of the graph; a machine that
+    narrows its operands prices fewer.
+
+    Fields
+    ------
+    n, oy, ox, oc, ky, kx, ic, groups : loop bounds; MACs are their product. An operator without
+        multiply-accumulates has ``ky = kx = ic = 0``.
+    stride_y, stride_x : input step per output step, in elements.
+    weight_bits, activation_bits, output_bits, bias_bits : width of each stored element.
+    input_elements, weight_elements, bias_elements, output_elements : distinct elements read or
+        written, each counted once (the compulsory traffic).
+    elementwise : scalar ALU operations outside the MACs (adds, compares, shifts, moves).
+    requantizations : results brought from an accumulator onto an output grid.
+    depthwise : 1 where every group has one input channel, else 0.
+    """
+
+    n: int = 1
+    oy: int = 1
+    ox: int = 1
+    oc: int = 1
+    ky: int = 0
+    kx: int = 0
+    ic: int = 0
+    groups: int = 1
+    stride_y: int = 1
+    stride_x: int = 1
+    weight_bits: int = 8
+    activation_bits: int = 8
+    output_bits: int = 8
+    bias_bits: int = 32
+    input_elements: int = 0
+    weight_elements: int = 0
+    bias_elements: int = 0
+    output_elements: int = 0
+    elementwise: int = 0
+    requantizations: int = 0
+    depthwise: int = 0
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates, padding included (the count of MLPerf Tiny and of the papers)."""
+        pixels = self.n * self.oy * self.ox
+        return pixels * self.groups * self.oc * self.ky * self.kx * self.ic
+
+    def row(self) -> NDArray[np.int64]:
+        """The counts as one int64 vector, indexed by the ``W_*`` constants of this module."""
+        return np.array(astuple(self), dtype=np.int64)
+
+
+WORK_FIELDS: Final = tuple(f.name for f in fields(Work))
+(
+    W_N,
+    W_OY,
+    W_OX,
+    W_OC,
+    W_KY,
+    W_KX,
+    W_IC,
+    W_GROUPS,
+    W_STRIDE_Y,
+    W_STRIDE_X,
+    W_WEIGHT_BITS,
+    W_ACTIVATION_BITS,
+    W_OUTPUT_BITS,
+    W_BIAS_BITS,
+    W_INPUT_ELEMENTS,
+    W_WEIGHT_ELEMENTS,
+    W_BIAS_ELEMENTS,
+    W_OUTPUT_ELEMENTS,
+    W_ELEMENTWISE,
+    W_REQUANTIZATIONS,
+    W_DEPTHWISE,
+) = range(len(WORK_FIELDS))

@@ -1,0 +1,40 @@
+"""From what a user types as MODEL to a file that can be read."""
+
+import difflib
+from pathlib import Path
+
+from simulator.errors import BadFile
+from workloads.zoo import digits
+
+ZOO = {"digits": digits.model_path}
+"""Networks that ship with the package, by name."""
+
+
+def resolve(model: str | Path) -> Path:
+    """The file of `MODEL`; raises BadFile with the way out where there is none to read."""
+    text = str(model)
+    if text.startswith("zoo:"):
+        return _zoo(text.removeprefix("zoo:"))
+    path = Path(text)
+    if path.is_dir():
+        raise BadFile(f"{text}: this is a folder; give a .tflite file or zoo:NAME")
+    if not path.exists():
+        raise BadFile(f"{text}: no such file; give a .tflite file or zoo:NAME ({_names()})")
+    if path.suffix != ".tflite":
+        raise BadFile(
+            f"{text}: models are read from .tflite files; found '{path.suffix or 'no suffix'}'. "
+            "Convert the model to a fully quantized .tflite."
+        )
+    return path
+
+
+def _zoo(name: str) -> Path:
+    if name not in ZOO:
+        close = difflib.get_close_matches(name, ZOO, n=1)
+        hint = f" Did you mean 'zoo:{close[0]}'?" if close else ""
+        raise BadFile(f"zoo:{name}: no such network in the zoo ({_names()}).{hint}")
+    return ZOO[name]()
+
+
+def _names() -> str:
+    return ", ".join(f"zoo:{n}" for n in sorted(ZOO))

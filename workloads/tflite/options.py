@@ -1,0 +1,87 @@
+"""Operator names and options of a TFLite file as plain names and values."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, Final
+
+import tflite
+
+from simulator.errors import BadFile, IllegalGraph
+
+# Fields that hold an enum, by field name; every other field is a number, a flag or a vector.
+_ENUM_FIELDS: Final = {
+    "padding": tflite.Padding,
+    "fused_activation_function": tflite.ActivationFunctionType,
+    "weights_format": tflite.FullyConnectedOptionsWeightsFormat,
+    "mode": tflite.MirrorPadMode,
+}
+
+
+class Options(dict[str, Any]):
+    """Options by snake_case field name; an absent one names its place."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__()
+        self.place = place
+
+    def __missing__(self, key: str) -> Any:
+        """Raise IllegalGraph: the operator cannot be decoded without this field."""
+        raise IllegalGraph(f"{self.place}: option '{key}' is missing; export the model again")
+
+
+def builtin_name(model: Any, index: int, name: str) -> str:
+    """The operator name of an operator code, ``CUSTOM:<code>`` for custom ones."""
+    if not 0 <= index < model.OperatorCodesLength():
+        raise BadFile(f"{name}: operator code {index} does not exist; the file is damaged")
+    code = model.OperatorCodes(index)
+    # Codes above 127 live in the newer field; older files fill only the deprecated byte.
+    number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+    builtin = _enum_names(tflite.BuiltinOperator).get(number, f"code {number}")
+    if builtin == "CUSTOM":
+        return f"CUSTOM:{(code.CustomCode() or b'').decode()}"
+    return builtin
+
+
+def read_options(operator: Any, place: str) -> Options:
+    """Every field of the operator's options table, enums by name."""
+    options = Options(place)
+    table_name = _enum_names(tflite.BuiltinOptions).get(operator.BuiltinOptionsType(), "NONE")
+    table = operator.BuiltinOptions()
+    if table_name == "NONE" or table is None:
+        return options
+    reader = getattr(tflite, table_name)()
+    reader.Init(table.Bytes, table.Pos)
+    for method, is_vector in _fields(type(reader)):
+        field = _snake_case(method)
+        if is_vector:
+            length = getattr(reader, f"{method}Length")()
+            vector = getattr(reader, f"{method}AsNumpy")() if length else ()
+            options[field] = tuple(int(v) for v in vector)
+            continue
+        value = getattr(reader, method)()
+        enum = _ENUM_FIELDS.get(field)
+        options[field] = value if enum is None else _enum_names(enum).get(value, value)
+    return options
+
+
+def _fields(table: type[Any]) -> Iterator[tuple[str, bool]]:
+    """(getter, is a vector) of each field of a generated table class."""
+    methods = [m for m in vars(table) if m[0].isupper() and not m.startswith(("GetRoot", "Init"))]
+    vectors = {m.removesuffix("Length") for m in methods if f"{m}AsNumpy" in methods} | {
+        m.removesuffix("AsNumpy") for m in methods if m.endswith("AsNumpy")
+    }
+    for method in methods:
+        if method in vectors:
+            yield method, True
+        elif not method.endswith(("Length", "AsNumpy", "IsNone", "BufferHasIdentifier")):
+            yield method, False
+
+
+@cache
+def _enum_names(enum: type[Any]) -> dict[int, str]:
+    return {v: k for k, v in vars(enum).items() if not k.startswith("_")}
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
