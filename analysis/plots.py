@@ -26,7 +26,10 @@ SI_UNITS = ("s", "J", "W", "Hz", "B")
 SI_PREFIXES = ("f", "p", "n", "µ", "m", "", "k", "M", "G", "T", "P")
 """The prefixes of 10^-15, 10^-12, ... 10^15."""
 FEMTO = 1e-15
-LABEL_CHARACTERS = 22
+LABEL_CHARACTERS = 20
+LABELS_PER_AXIS = 5
+"""Asks plotly for the ticks 1, 2, 5 in each decade of a logarithmic axis; its own choice overlaps."""
+MANY_LAYERS = 40
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ def objective_axis(objective: Objective) -> dict[str, Any]:
     if objective.unit in SI_UNITS:
         return {"title_text": objective.label, "tickformat": "~s", "ticksuffix": objective.unit}
     unit = f" [{objective.unit}]" if objective.unit else ""
-    return {"title_text": objective.label + unit, "tickformat": ".4~g", "ticksuffix": ""}
+    return {"title_text": objective.label + unit, "tickformat": ",.4~r", "ticksuffix": ""}
 
 
 def pareto_figure(
@@ -210,8 +213,8 @@ def roofline_figure(
         figure.add_scatter(name=series.name, x=series.x, y=series.y, hovertemplate=hover,
                            customdata=[titles[i] for i in series.layer], **style)  # fmt: skip
     figure.update_layout(height=420, margin={"l": 76, "r": 12, "t": 40, "b": 60})
-    figure.update_xaxes(type="log", title_text="MACs per DRAM byte", tickformat=".3~g")
-    figure.update_yaxes(type="log", title_text="MACs per cycle", tickformat=".3~g")
+    figure.update_xaxes(type="log", title_text="MACs per DRAM byte", tickformat=",.3~r")
+    figure.update_yaxes(type="log", title_text="MACs per cycle", tickformat=",.3~r")
     return figure
 
 
@@ -239,9 +242,10 @@ def _bars(
             hovertemplate=f"%{{customdata}}<br>{part}: {value}<extra></extra>",
             meta={"field": field, "part": part, "scale": scale},
         )
-    figure.update_layout(barmode="stack", bargap=0.25, height=340, showlegend=True)
+    figure.update_layout(barmode="stack", bargap=0.25, height=380, showlegend=True)
     figure.update_layout(margin={"l": 76, "r": 12, "t": 40, "b": 40})
-    figure.update_xaxes(type="category", showgrid=False, tickfont_size=11)
+    angle = -45 if len(names) <= MANY_LAYERS else -90
+    figure.update_xaxes(type="category", showgrid=False, tickfont_size=11, tickangle=angle, nticks=0)
     return figure
 
 
@@ -271,7 +275,7 @@ def _layers(point: Point) -> Layers:
 def _layout(look: Theme) -> dict[str, Any]:
     """Layout shared by all figures: datasheet look, a template of our own instead of plotly's."""
     axis = {"gridcolor": look.grid, "linecolor": look.muted, "showline": True, "zeroline": False,
-            "ticks": "outside", "tickcolor": look.muted, "ticklen": 4, "automargin": True}  # fmt: skip
+            "ticks": "outside", "tickcolor": look.muted, "ticklen": 4, "automargin": True, "nticks": LABELS_PER_AXIS}  # fmt: skip
     return {
         "template": {"layout": {"xaxis": axis, "yaxis": axis}},
         "paper_bgcolor": "rgba(0,0,0,0)",
@@ -280,7 +284,7 @@ def _layout(look: Theme) -> dict[str, Any]:
         "hoverlabel": {"bgcolor": look.paper, "bordercolor": look.muted,
                        "font": {"color": look.text, "family": FONT}, "align": "left"},
         "hovermode": "closest",
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": look.muted, "activecolor": look.text},
     }  # fmt: skip
 
@@ -289,7 +293,7 @@ def _ramp(data: ReportData, look: Theme) -> dict[str, Any]:
     """Marker style: log10 of the third objective where there is one, three ticks on its bar."""
     scale = [[i / (len(look.ramp) - 1), color] for i, color in enumerate(look.ramp)]
     marker: dict[str, Any] = {"size": 6, "opacity": 0.8, "colorscale": scale, "showscale": True}
-    bar: dict[str, Any] = {"thickness": 10, "outlinewidth": 0, "title": {"side": "right"}}
+    bar: dict[str, Any] = {"thickness": 10, "outlinewidth": 0, "title": {"side": "top"}}
     if len(data.objectives) > 2:
         third = data.objectives[2]
         values = [p.metrics.get(third.key, math.nan) for p in data.points]

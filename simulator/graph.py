@@ -153,7 +153,9 @@ class Graph:
     constants: Mapping[str, Array]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    dialect: str = field(default="litert-ref")
+    dialect: str = "litert-ref"
+    source_index: Mapping[str, int] = field(default_factory=dict)
+    """Position of each tensor in the file it was read from; empty for a graph made in memory."""
 
     def __post_init__(self) -> None:
         frozen = {}
@@ -162,6 +164,7 @@ class Graph:
             frozen[name].setflags(write=False)
         object.__setattr__(self, "tensors", MappingProxyType(dict(self.tensors)))
         object.__setattr__(self, "constants", MappingProxyType(frozen))
+        object.__setattr__(self, "source_index", MappingProxyType(dict(self.source_index)))
         self._check_names()
         self._check_order()
         for node in self.nodes:

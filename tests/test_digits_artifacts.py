@@ -9,6 +9,7 @@ import pytest
 import tflite
 
 from workloads.zoo import digits
+from workloads.zoo.digits.quantize import activation_quant, quantize_weights
 
 Array = np.ndarray[Any, Any]
 
@@ -144,3 +145,23 @@ def test_activations_follow_the_int8_specification(subgraph: Any) -> None:
     assert quant(subgraph, nodes[-1][1].Outputs(0)) == ([1 / 256], [-128])
     for _, node in nodes:
         assert subgraph.Tensors(node.Outputs(0)).Type() == tflite.TensorType.INT8
+
+
+def test_weights_use_the_whole_symmetric_range() -> None:
+    weights = np.array([[[[1.0, -0.25]]], [[[0.5, 0.5]]], [[[0.0, 0.0]]]])
+    codes, scales = quantize_weights(weights, axis=0)
+    assert codes.reshape(3, 2).tolist() == [[127, -32], [127, 127], [0, 0]]
+    np.testing.assert_allclose(scales[:2], [1 / 127, 0.5 / 127], rtol=1e-6)
+    codes, scales = quantize_weights(weights, axis=None)
+    assert codes.reshape(3, 2).tolist() == [[127, -32], [64, 64], [0, 0]]
+    assert scales.shape == (1,)
+
+
+@pytest.mark.parametrize(
+    ("values", "zero_point", "span"),
+    [([0.0, 2.55], -128, 2.55), ([1.0, 2.55], -128, 2.55), ([-1.0, 1.55], -28, 2.55)],
+)
+def test_activation_range_contains_zero(values: list[float], zero_point: int, span: float) -> None:
+    scale, got = activation_quant(np.array(values))
+    assert got == zero_point
+    assert scale == pytest.approx(span / 255, rel=1e-6)

@@ -19,6 +19,7 @@ function figure(name, element) {
   if (element.clientWidth < NARROW_PX) {
     copy.layout.margin = { ...copy.layout.margin, l: 48, r: 4 };
     copy.layout.font.size = 11;
+    copy.layout.template.layout.xaxis.nticks = 4;
   }
   copy.layout.dragmode = COARSE.matches ? false : "zoom"; // a finger scrolls the page
   return copy;
@@ -52,7 +53,7 @@ function paint(marker, key, rows, narrow) {
   const { label, numbers, ticks, texts } = colouring(key);
   marker.color = rows.map((row) => numbers[row]);
   [marker.cmin, marker.cmax] = extent(numbers, Number.isFinite) ?? [0, 1];
-  const title = { text: label, side: narrow ? "top" : "right" };
+  const title = { text: label, side: "top" };
   const across = { orientation: "h", y: -0.2, yanchor: "top", len: 0.9, xpad: 24 };
   Object.assign(marker.colorbar, { title, tickvals: ticks, ticktext: texts }, narrow ? across : {});
 }
@@ -106,11 +107,14 @@ function moveRing(element, view) {
 
 function drawBars(element, name, layers) {
   const { data, layout } = figure(name, element);
+  const narrow = element.clientWidth < NARROW_PX; // names have no room: the layers' numbers
   const present = data.filter((trace) => layers[trace.meta.field][trace.meta.part]);
   for (const trace of present) {
     const { field, part, scale } = trace.meta;
     trace.y = layers[field][part].map((count) => count * scale);
+    if (narrow) trace.x = trace.y.map((_, number) => String(number));
   }
+  if (narrow) Object.assign(layout.xaxis, { title: { text: "Layer" }, tickangle: 0 });
   return draw(element, { data: present, layout });
 }
 

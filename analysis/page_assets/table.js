@@ -36,11 +36,17 @@ function buildFrontTable(table, view, choose) {
   });
 }
 
+// Columns of numbers stand to the right; the point's own number leads the line and does not.
+function isNumber(at) {
+  const key = COLUMNS[at][1];
+  return at > 0 && DATA.front.length > 0 && typeof key(DATA.front[0]) === "number";
+}
+
 function frontLine(row) {
   const id = element("button", { type: "button" }, String(DATA.ids[row]));
   id.setAttribute("aria-label", `Select point ${DATA.ids[row]}`);
-  const cells = COLUMNS.slice(1).map(([, key, text]) =>
-    element("td", { className: typeof key(row) === "number" ? "number" : "" }, text(row)));
+  const cells = COLUMNS.slice(1).map(([, , text], at) =>
+    element("td", { className: isNumber(at + 1) ? "number" : "" }, text(row)));
   const line = element("tr", {}, element("th", { scope: "row" }, id), ...cells);
   line.dataset.row = row;
   return line;
@@ -54,6 +60,7 @@ function fillFrontTable(table, view) {
   table.tBodies[0].replaceChildren(...rows.slice(0, TABLE_ROWS).map(frontLine));
   [...table.tHead.rows[0].cells].forEach((cell, at) => {
     const direction = order.descending ? "descending" : "ascending";
+    cell.classList.toggle("number", isNumber(at));
     cell.setAttribute("aria-sort", at === order.column ? direction : "none");
   });
   markInTable(table, view.selected);

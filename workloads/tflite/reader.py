@@ -5,6 +5,7 @@ loss; what an operator makes of them is its own matter and its dialect's.
 """
 
 import struct
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
@@ -88,6 +89,7 @@ class _Reader:
             inputs=tuple(self.names[i] for i in inputs),
             outputs=tuple(self.names[i] for i in outputs),
             dialect=self.dialect.name,
+            source_index={n: i for i, n in self.names.items() if n in self.tensors},
         )
 
     def _node(self, index: int) -> Node:
@@ -148,8 +150,11 @@ class _Reader:
         """Names by index; `t<index>` where a name is empty or repeats."""
         count = self._count(self.subgraph.TensorsLength(), "tensors")
         names = [(self.subgraph.Tensors(i).Name() or b"").decode() for i in range(count)]
-        repeated = {n for n in names if names.count(n) > 1} if count < 10_000 else set(names)
-        return {i: n if n and n not in repeated else f"t{i}" for i, n in enumerate(names)}
+        seen = Counter(names)
+        taken = {f"t{i}" for i in range(count)} & set(names)
+        if taken:
+            raise Unsupported(f"{self.name}: tensor name '{min(taken)}' is reserved; rename it")
+        return {i: n if n and seen[n] == 1 else f"t{i}" for i, n in enumerate(names)}
 
     def _indices(self, values: Any, length: int) -> tuple[int, ...]:
         if self._count(length, "tensor indices") == 0:

@@ -3,8 +3,8 @@
     python -m workloads.zoo.digits.train [--out DIR]
 
 Needs the extra `train` (jax, optax, scikit-learn); half a minute on a CPU. Everything is seeded:
-the same versions on the same machine write the same bytes; another CPU, or another number of
-cores, sums floats in another order, and single weights may then differ by one code.
+the same versions on the same machine write the same bytes. Another CPU, or another number of
+cores, sums floats in another order and ends at other weights (measured: at the same accuracy).
 """
 
 import argparse

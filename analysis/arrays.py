@@ -1,0 +1,87 @@
+"""Arrays in `.npz` files, keyed by tensor name, and the inputs a graph is run on."""
+
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from simulator.errors import BadFile, IllegalValues
+from simulator.graph import Array, Graph, TensorType
+
+
+def load_npz(path: Path) -> dict[str, Array]:
+    """Every array of an `.npz` file; raises BadFile with the way out."""
+    if not path.exists():
+        raise BadFile(f"{path}: no such file; give an .npz keyed by tensor name or input_0, ...")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise BadFile(f"{path}: this is a single array; save it with numpy.savez")
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError):
+        raise BadFile(f"{path}: not an .npz of plain arrays; save it with numpy.savez") from None
+
+
+def match_inputs(graph: Graph, arrays: Mapping[str, Array], place: str) -> dict[str, Array]:
+    """Arrays under the graph's input names; `input_<i>` and `t<file index>` are accepted too.
+
+    Raises IllegalValues where an input is missing or a key means nothing.
+    """
+    aliases: dict[str, str] = {}
+    for i, name in enumerate(graph.inputs):
+        aliases |= {name: name, f"input_{i}": name}
+        if name in graph.source_index:
+            aliases[f"t{graph.source_index[name]}"] = name
+    matched: dict[str, Array] = {}
+    known = ", ".join(f"'{n}' (or input_{i})" for i, n in enumerate(graph.inputs))
+    for key, value in arrays.items():
+        if key not in aliases:
+            raise IllegalValues(f"{place}: no input is named '{key}'; the inputs are {known}")
+        matched[aliases[key]] = value
+    for name in graph.inputs:
+        if name not in matched:
+            raise IllegalValues(f"{place}: input '{name}' is missing; the inputs are {known}")
+    return matched
+
+
+def samples(graph: Graph, arrays: Mapping[str, Array], place: str) -> Iterator[dict[str, Array]]:
+    """One dict of inputs a sample: arrays may hold many samples along a leading batch of 1."""
+    counts = {_count(graph.tensors[n], arrays[n], n, place) for n in graph.inputs}
+    if len(counts) != 1:
+        raise IllegalValues(f"{place}: inputs hold different numbers of samples: {sorted(counts)}")
+    for s in range(counts.pop()):
+        yield {
+            name: arrays[name][s : s + 1]
+            if arrays[name].shape != graph.tensors[name].shape
+            else arrays[name]
+            for name in graph.inputs
+        }
+
+
+def random_inputs(graph: Graph, rng: np.random.Generator) -> dict[str, Array]:
+    """Uniform values over each integer input's whole range."""
+    drawn = {}
+    for name in graph.inputs:
+        kind = graph.tensors[name]
+        info = np.iinfo(kind.dtype)
+        drawn[name] = rng.integers(
+            info.min, info.max, kind.shape, dtype=kind.dtype, endpoint=True
+        )
+    return drawn
+
+
+def _count(kind: TensorType, value: Array, name: str, place: str) -> int:
+    if value.dtype != np.dtype(kind.dtype):
+        raise IllegalValues(
+            f"{place}: input '{name}' must be {kind.dtype}; found {value.dtype}. "
+            "Quantize the values with the input's scale and zero point."
+        )
+    if value.shape == kind.shape:
+        return 1
+    if kind.shape[:1] == (1,) and value.shape[1:] == kind.shape[1:] and value.shape[0] > 0:
+        return value.shape[0]
+    raise IllegalValues(
+        f"{place}: input '{name}' must have shape {kind.shape}, or many samples of it along the "
+        f"first dimension; found {value.shape}"
+    )

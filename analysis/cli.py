@@ -1,0 +1,235 @@
+"""The command line. Each command imports what it needs when it runs, so that --help is instant."""
+
+import contextlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from simulator.errors import BitlaneError
+
+if TYPE_CHECKING:
+    from simulator.config import Machine
+
+app = typer.Typer(
+    name="bitlane",
+    help="What a quantized network computes on a machine, bit for bit, and what that costs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+hw_app = typer.Typer(help="Machines: list, show, check.", no_args_is_help=True)
+app.add_typer(hw_app, name="hw")
+
+Model = Annotated[str, typer.Argument(help="A .tflite file, or zoo:NAME.", metavar="MODEL")]
+Json = Annotated[Path | None, typer.Option("--json", help="Write a JSON document here.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="PATH=VALUE: replace a field of every machine (repeatable)."),
+]
+Dialect = Annotated[str, typer.Option(help="Runtime whose rounding is followed.")]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("bitlane-demo"),
+) -> None:
+    """Run the embedded digits network: bits, cycles, joules, and a design-space page."""
+    from analysis.demo import demo as run_demo
+
+    run_demo(out)
+
+
+@app.command()
+def inspect(model: Model, json: Json = None, dialect: Dialect = "litert-ref") -> None:
+    """Show what a model holds: operators, shapes, grids, MACs."""
+    import workloads
+    from analysis.files import write_json
+    from analysis.inspect import describe, to_text
+
+    graph = workloads.load(model, dialect)
+    print(to_text(graph))
+    if json:
+        write_json(json, describe(graph))
+
+
+@app.command("exec")
+def exec_(
+    model: Model,
+    inputs: Annotated[Path, typer.Option(help="Input arrays, .npz.")],
+    out: Annotated[Path, typer.Option(help="Where the computed arrays go, .npz.")],
+    hw: Annotated[str | None, typer.Option(help="Compute as this machine's datapath.")] = None,
+    set_: Sets = None,
+    dialect: Dialect = "litert-ref",
+    tensors: Annotated[str, typer.Option(help="outputs, or all.")] = "outputs",
+) -> None:
+    """Run a model on given inputs, bit-exactly, and write its tensors."""
+    import workloads
+    from analysis.exec import exec_file
+
+    _choose("--tensors", tensors, ("outputs", "all"))
+    graph = workloads.load(model, dialect)
+    datapath = None
+    if hw:
+        datapath = _machine(hw, set_).datapath_for(graph)
+    elif set_:
+        raise BitlaneError("--set changes a machine's field; give the machine with --hw")
+    results = exec_file(
+        graph, inputs, out, every_tensor=tensors == "all", datapath=datapath
+    )
+    for name, value in results.items():
+        print(f"{name}: {value.dtype}{list(value.shape)}")
+    print(f"written to {out}")
+
+
+@app.command()
+def validate(
+    model: Model,
+    against: Annotated[str, typer.Option(help="The reference runtime: litert-ref.")],
+    samples: Annotated[int, typer.Option(min=1, help="Random inputs to compare on.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random inputs.")] = 0,
+    inputs: Annotated[Path | None, typer.Option(help="Compare on these instead, .npz.")] = None,
+    reference_model: Annotated[
+        Path | None,
+        typer.Option(help="The file that the reference runs, where it is not MODEL."),
+    ] = None,
+    json: Json = None,
+) -> None:
+    """Compare every tensor with a reference runtime; exit 1 where a bit differs."""
+    import workloads
+    from analysis.files import write_json
+    from analysis.validate import to_text
+    from analysis.validate import validate as compare
+    from workloads.source import resolve
+
+    graph = workloads.load(model)
+    reference_file = resolve(reference_model or model)
+    outcome = compare(graph, reference_file, against, count=samples, seed=seed, inputs=inputs)
+    print(to_text(outcome))
+    if json:
+        write_json(json, outcome.to_json_dict())
+    if outcome.differing:
+        raise typer.Exit(1)
+
+
+@app.command()
+def estimate(
+    model: Model,
+    hw: Annotated[list[str], typer.Option(help="A machine file or shipped name (repeatable).")],
+    set_: Sets = None,
+    batch: Annotated[int, typer.Option(min=1, help="Inferences run together.")] = 1,
+    json: Json = None,
+    csv: Annotated[Path | None, typer.Option(help="Write a row per layer here.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page here.")] = None,
+) -> None:
+    """Count cycles, energy and area of a model on machines, layer by layer."""
+    from analysis.estimate import estimate_command
+
+    estimate_command(model, [_machine(name, set_) for name in hw], batch, json, csv, html)
+
+
+@app.command()
+def sweep(
+    spec: Annotated[Path, typer.Argument(help="The sweep's YAML.", metavar="SPEC.yaml")],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    resume: Annotated[bool, typer.Option(help="Go on with the run in this folder.")] = False,
+) -> None:
+    """Evaluate every design of a sweep and keep the results as Parquet."""
+    from analysis.sweep import sweep_command
+
+    sweep_command(spec, out, resume)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of a sweep.", metavar="DIR")],
+    out: Annotated[Path | None, typer.Option(help="The page; DIR/report.html otherwise.")] = None,
+) -> None:
+    """Make one offline HTML page of a sweep: Pareto front, layers, roofline."""
+    from analysis.report import report_command
+
+    report_command(folder, out or folder / "report.html")
+
+
+@hw_app.command("list")
+def hw_list() -> None:
+    """List the machines that ship with bitlane."""
+    import hwconfigs
+
+    for name in hwconfigs.names():
+        print(name)
+
+
+@hw_app.command("show")
+def hw_show(name: Annotated[str, typer.Argument(help="A machine file or shipped name.")]) -> None:
+    """Print a machine's YAML, its sources and its technology's."""
+    import hwconfigs
+
+    print(hwconfigs.text(name), end="")
+
+
+@hw_app.command("check")
+def hw_check(file: Annotated[str, typer.Argument(help="A machine file.")]) -> None:
+    """Check a machine file; every fault is printed with its line."""
+    machine = _machine(file, None)
+    print(f"{file}: {machine.name} ({machine.model}) is valid")
+
+
+def _machine(name: str, pairs: list[str] | None) -> "Machine":
+    import hwconfigs
+
+    overrides = []
+    for pair in pairs or ():
+        path, equals, value = pair.partition("=")
+        if not equals or not path:
+            raise BitlaneError(f"--set {pair}: write PATH=VALUE, as in --set array.rows=32")
+        overrides.append((path, value))
+    return hwconfigs.load(name, overrides)
+
+
+def _choose(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise BitlaneError(f"{option} {value}: must be one of {', '.join(allowed)}")
+
+
+def main() -> None:
+    """Run the command line: 0 done, 1 mismatch, 2 bad input (one line), 130 interrupted."""
+    sys.exit(_guarded(app))
+
+
+def _guarded(command: Callable[..., Any]) -> int:
+    try:
+        return int(command(standalone_mode=False) or 0)
+    except BitlaneError as error:
+        return _fail(str(error), 2)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
+        return 0
+    except OSError as error:
+        return _fail(f"{error.filename or 'file'}: {error.strerror or error}", 2)
+    except Exception as error:
+        text = _usage_error(error)
+        if text is None:
+            raise
+        return _fail(text, 2)
+
+
+def _usage_error(error: Exception) -> str | None:
+    """The command-line library's own complaint as one line; None for anything else."""
+    show = getattr(error, "format_message", None)
+    return None if show is None else f"{show()} (see bitlane --help)".replace("\n", " ")
+
+
+def _fail(text: str, code: int) -> int:
+    print(f"bitlane: {text}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Run a model on the arrays of an `.npz` and write what it computes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from analysis.arrays import load_npz, match_inputs, samples
+from analysis.files import replacing
+from simulator.execute import run
+from simulator.graph import Array, Graph, Node
+from simulator.numeric.datapath import Datapath
+
+
+def execute(
+    graph: Graph, arrays: Mapping[str, Array], *, every_tensor: bool, datapath: Datapath | None
+) -> dict[str, Array]:
+    """Outputs (or every computed tensor) by name, samples stacked along the first dimension."""
+    found: dict[str, list[Array]] = {}
+
+    def keep(node: Node, _: Sequence[Array | None], results: Sequence[Array]) -> None:
+        for name, value in zip(node.outputs, results, strict=True):
+            if every_tensor or name in graph.outputs:
+                found.setdefault(name, []).append(value)
+
+    for values in samples(graph, arrays, graph.name):
+        run(graph, values, datapath=datapath, tap=keep)
+    return {
+        name: parts[0] if len(parts) == 1 else np.concatenate(parts)
+        for name, parts in found.items()
+    }
+
+
+def exec_file(
+    graph: Graph,
+    inputs: Path,
+    out: Path,
+    *,
+    every_tensor: bool = False,
+    datapath: Datapath | None = None,
+) -> dict[str, Array]:
+    """`execute` from one `.npz` to another; returns what was written."""
+    arrays = match_inputs(graph, load_npz(inputs), str(inputs))
+    results = execute(graph, arrays, every_tensor=every_tensor, datapath=datapath)
+    with replacing(out) as scratch, scratch.open("wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, **results)
+    return results

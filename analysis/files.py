@@ -1,0 +1,41 @@
+"""Writing results: whole or not at all, and JSON documents that carry their schema."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from simulator.errors import BadFile
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A scratch path beside `path` that takes its place, synced, when the block ends well.
+
+    Raises BadFile where the folder does not exist or cannot be written.
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield scratch
+        with scratch.open("rb") as written:
+            os.fsync(written.fileno())
+        scratch.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BadFile(f"{path}: cannot be written ({reason}); choose another place") from None
+    finally:
+        with contextlib.suppress(OSError):
+            scratch.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole."""
+    with replacing(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Write a JSON document whole, two spaces deep."""
+    write_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")

@@ -1,0 +1,67 @@
+"""LiteRT in a process of its own: `python -m analysis.litert_worker MODEL`.
+
+Reads pickled lists of input arrays from standard input, writes a pickled {tensor index: array} for
+each, every tensor the interpreter will show. The first message written is (True, runtime version)
+or (False, why the model was refused). A crash of the runtime ends this process only.
+"""
+
+import pickle
+import sys
+from typing import Any, BinaryIO
+
+import numpy as np
+
+
+def _interpreter(model_path: str) -> Any:
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    interpreter = Interpreter(
+        model_path=model_path,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
+        experimental_preserve_all_tensors=True,
+        num_threads=1,
+    )
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def _tensors(interpreter: Any) -> dict[int, np.ndarray]:
+    found = {}
+    for detail in interpreter.get_tensor_details():
+        try:
+            found[detail["index"]] = interpreter.get_tensor(detail["index"])
+        except ValueError:
+            continue  # scratch tensors hold no data to show
+    return found
+
+
+def _first_sentence(text: str) -> str:
+    return text.split("\n")[0].split(". ")[0][:200]
+
+
+def serve(model_path: str, requests: BinaryIO, answers: BinaryIO) -> None:
+    """Answer requests until their stream ends."""
+    from importlib.metadata import version
+
+    try:
+        interpreter = _interpreter(model_path)
+    except (ValueError, RuntimeError) as error:
+        pickle.dump((False, _first_sentence(str(error))), answers)
+        return
+    pickle.dump((True, f"ai-edge-litert {version('ai-edge-litert')} BUILTIN_REF"), answers)
+    answers.flush()
+    details = interpreter.get_input_details()
+    while True:
+        try:
+            inputs = pickle.load(requests)
+        except EOFError:
+            return
+        for detail, value in zip(details, inputs, strict=True):
+            interpreter.set_tensor(detail["index"], value)
+        interpreter.invoke()
+        pickle.dump(_tensors(interpreter), answers, protocol=pickle.HIGHEST_PROTOCOL)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], sys.stdin.buffer, sys.stdout.buffer)

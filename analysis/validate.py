@@ -1,0 +1,189 @@
+"""Compare our bits with a reference's, tensor by tensor, and name the first that differs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.arrays import load_npz, match_inputs, random_inputs, samples
+from analysis.reference import Reference
+from analysis.text import grouped, table
+from simulator.errors import Unsupported
+from simulator.execute import run
+from simulator.graph import Array, Graph, Node
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One element where the two sides disagree."""
+
+    sample: int
+    index: tuple[int, ...]
+    ours: int
+    reference: int
+
+
+@dataclass
+class LayerComparison:
+    """One node's output over all samples; `first` is its earliest differing element."""
+
+    node: str
+    op: str
+    tensor: str
+    values: int = 0
+    differing: int = 0
+    max_abs_difference: int = 0
+    first: Difference | None = None
+
+    def add(self, sample: int, ours: Array, reference: Array) -> None:
+        """Compare one sample's tensor; the shapes must agree."""
+        if ours.shape != reference.shape or ours.dtype != reference.dtype:
+            raise Unsupported(
+                f"{self.node}: tensor '{self.tensor}' is {ours.dtype} {ours.shape} here and "
+                f"{reference.dtype} {reference.shape} in the reference; are these one model?"
+            )
+        self.values += ours.size
+        unequal = ours != reference
+        count = int(np.count_nonzero(unequal))
+        if not count:
+            return
+        self.differing += count
+        gap = np.abs(ours.astype(np.int64) - reference.astype(np.int64))
+        self.max_abs_difference = max(self.max_abs_difference, int(gap.max()))
+        if self.first is None:
+            index = tuple(int(i) for i in np.argwhere(unequal)[0])
+            self.first = Difference(sample, index, int(ours[index]), int(reference[index]))
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The outcome: every computed tensor, compared; `unseen` are those the reference hides."""
+
+    model: str
+    against: str
+    runtime: str
+    samples: int
+    seed: int | None
+    layers: tuple[LayerComparison, ...]
+    unseen: tuple[str, ...] = field(default=())
+
+    @property
+    def differing(self) -> int:
+        """Differing values over all tensors and samples."""
+        return sum(layer.differing for layer in self.layers)
+
+    @property
+    def values(self) -> int:
+        """Compared values over all tensors and samples."""
+        return sum(layer.values for layer in self.layers)
+
+    @property
+    def first(self) -> LayerComparison | None:
+        """The first layer, in order of execution, with a difference."""
+        return next((layer for layer in self.layers if layer.differing), None)
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """The document of schema `bitlane.validate/1`."""
+        return {
+            "schema": "bitlane.validate/1",
+            "bit_exact": self.differing == 0,
+            "values": self.values,
+            "differing": self.differing,
+            "first_differing_node": self.first.node if self.first else None,
+            **asdict(self),
+        }
+
+
+def validate(
+    graph: Graph,
+    model: Path,
+    against: str,
+    *,
+    count: int = 10,
+    seed: int = 0,
+    inputs: Path | None = None,
+) -> Validation:
+    """Run `graph` and the reference runtime on the file `model`, on the same inputs.
+
+    Inputs are `count` uniform random ones from `seed`, or those of an `.npz`. Every tensor that a
+    node computes is compared. Raises Unsupported where the reference cannot run or hides them all.
+    """
+    layers = {
+        name: LayerComparison(node.name, node.op.kind, name)
+        for node in graph.nodes
+        for name in node.outputs
+    }
+    seen: set[str] = set()
+    ran = 0
+    with Reference(against, model) as reference:
+        for sample, values in enumerate(_inputs(graph, count, seed, inputs)):
+            reference.start([values[name] for name in graph.inputs])
+            ours = _all_tensors(graph, values)
+            theirs = reference.collect()
+            for name, value in ours.items():
+                if graph.source_index[name] in theirs:
+                    seen.add(name)
+                    layers[name].add(sample, value, theirs[graph.source_index[name]])
+            ran = sample + 1
+        runtime = reference.version
+    return Validation(
+        model=graph.name,
+        against=against,
+        runtime=runtime,
+        samples=ran,
+        seed=None if inputs else seed,
+        layers=tuple(layers.values()),
+        unseen=tuple(sorted(set(layers) - seen)),
+    )
+
+
+def _inputs(
+    graph: Graph, count: int, seed: int, path: Path | None
+) -> Iterator[Mapping[str, Array]]:
+    if path is not None:
+        yield from samples(graph, match_inputs(graph, load_npz(path), str(path)), str(path))
+        return
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        yield random_inputs(graph, rng)
+
+
+def _all_tensors(graph: Graph, values: Mapping[str, Array]) -> dict[str, Array]:
+    found: dict[str, Array] = {}
+
+    def keep(node: Node, _: Sequence[Array | None], results: Sequence[Array]) -> None:
+        found.update(zip(node.outputs, results, strict=True))
+
+    run(graph, values, tap=keep)
+    return found
+
+
+def to_text(outcome: Validation) -> str:
+    """The outcome for a terminal: one line where all agrees, the differing layers otherwise."""
+    lines = [f"{outcome.model} against {outcome.runtime}: {_counted(outcome)}"]
+    if outcome.unseen:
+        lines.append(f"not shown by the reference: {', '.join(outcome.unseen)}")
+    layer = outcome.first
+    if layer is None or layer.first is None:
+        return "\n".join([*lines, "0 values differ: bit-exact."])
+    at = layer.first
+    lines.append(
+        f"first difference: {layer.node}, tensor '{layer.tensor}', sample {at.sample}, "
+        f"element {list(at.index)}: {at.ours}, reference {at.reference}"
+    )
+    rows = [
+        (c.node, c.values, c.differing, c.max_abs_difference)
+        for c in outcome.layers
+        if c.differing
+    ]
+    return "\n".join([*lines, "", table(("node", "values", "differing", "max |diff|"), rows)])
+
+
+def _counted(outcome: Validation) -> str:
+    origin = "given inputs" if outcome.seed is None else f"seed {outcome.seed}"
+    return (
+        f"{outcome.samples} samples ({origin}), {len(outcome.layers)} tensors, "
+        f"{grouped(outcome.values)} values, {grouped(outcome.differing)} differ"
+    )

@@ -1,0 +1,123 @@
+"""A synthetic design space for the tests of the report page: the same points at every call.
+
+The formulas are only as real as the page needs (more multipliers: faster, larger, hungrier); the
+configuration holds every kind of YAML value, some of them hostile to HTML, JSON or YAML.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+from analysis.page import Layers, Objective, Point, ReportData
+
+OBJECTIVES = (
+    Objective("latency_s", "Latency", "s"),
+    Objective("energy_j", "Energy", "J"),
+    Objective("area_mm2", "Area", "mm²"),
+)
+AXES = ("array.rows", "array.cols", "array.dataflow", "datapath.weight_bits", "clock_mhz")
+OPS = ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D", "ADD", "FULLY_CONNECTED")
+LAYERS = 20
+NAMES = tuple(
+    f"model/stage_{layer // 5}/block_{layer % 5}/{OPS[layer % 5].lower()}" for layer in range(LAYERS)
+)
+LAYER_MACS = tuple(0 if layer % 5 == 3 else 40_000 * (1 + layer * 7 % 11) for layer in range(LAYERS))
+FIXED: Mapping[str, object] = {
+    "model": "systolic",
+    "source": 'tables: "a", </script><script>throw 1</script> & <!-- µm²',
+    "array.name": "500e6",
+    "array.enabled": "on",
+    "datapath.accumulator.bits": 32,
+    "datapath.accumulator.overflow": "wrap",
+    "datapath.layers": [],
+    "datapath.requantize": {"multiplier_bits": 31, "rounding": ["away", "1e3", 1e-5]},
+    "memory.dram.bytes_per_cycle": 8.0,
+    "memory.leakage_w": 1e-05,
+    "memory.ifmap_sram.bytes": 65536,
+    "memory.tag": 2**60,
+    "technology": None,
+    "technology.scaled": True,
+}
+
+
+def make_data(count: int, layers_every: int = 7) -> ReportData:
+    """Return `count` points; layers for the front and for every `layers_every`-th point."""
+    rng = random.Random(20240)
+    drafts = [_point(identity, rng) for identity in range(100, 100 + count)]
+    front = front_of([tuple(p.metrics[o.key] for o in OBJECTIVES) for p in drafts])
+    points = tuple(
+        Point(p.id, p.machine, p.config, p.metrics, row in front, _layers(p))
+        if row in front or row % layers_every == 0
+        else p
+        for row, p in enumerate(drafts)
+    )
+    return ReportData(
+        "Keyword spotting on systolic arrays",
+        f"{count} machines, synthetic data",
+        OBJECTIVES,
+        AXES,
+        points,
+        NAMES,
+        tuple(OPS[layer % 5] for layer in range(LAYERS)),
+        ("Energies are sums of rounded per-layer femtojoules.", "A note with <b>markup</b> & more."),
+    )
+
+
+def front_of(costs: list[tuple[float, ...]]) -> set[int]:
+    """Return the rows that no other row beats: nowhere worse and somewhere better."""
+    front: list[int] = []
+    for row in sorted(range(len(costs)), key=lambda row: costs[row]):
+        mine = costs[row]
+        beaten = any(
+            all(a <= b for a, b in zip(costs[other], mine, strict=True)) and costs[other] != mine
+            for other in front
+        )
+        if not beaten:
+            front.append(row)
+    return set(front)
+
+
+def _point(identity: int, rng: random.Random) -> Point:
+    rows, cols = rng.choice((4, 8, 12, 16, 24, 32)), rng.choice((4, 8, 16, 32))
+    dataflow = rng.choice(("weight_stationary", "output_stationary", "input_stationary"))
+    bits, clock = rng.choice((2, 4, 8)), 100 + 25 * rng.randrange(30)
+    noise = rng.lognormvariate(0, 0.25)
+    cycles = int(sum(LAYER_MACS) / (rows * cols) ** 0.8 * noise)
+    latency, area = cycles / (clock * 1e6), 0.002 * rows * cols * (1 + bits / 8) + 0.3 * noise
+    switching = 0.2e-12 * (bits + 2) * (clock / 400) ** 1.5 * rng.lognormvariate(0, 0.2)
+    energy = sum(LAYER_MACS) * switching + 0.02 * area * latency
+    metrics = {
+        "latency_s": latency,
+        "energy_j": energy,
+        "area_mm2": area,
+        "cycles": float(cycles),
+        "utilization": sum(LAYER_MACS) / (cycles * rows * cols),
+        "power_w": energy / latency,
+        "tops_per_w": 2e-12 * sum(LAYER_MACS) / energy,
+        "throughput_per_s": float("inf") if identity == 100 else 1 / latency,
+    }
+    axes = (rows, cols, dataflow, bits, clock)
+    config = {**dict(zip(AXES, axes, strict=True)), **FIXED}
+    if dataflow == "weight_stationary":
+        config["memory.weight_sram.bytes"] = 1024 * rows
+    return Point(identity, f"systolic_{rows}x{cols}", config, metrics, on_front=False)
+
+
+def _layers(point: Point) -> Layers:
+    share = [macs / sum(LAYER_MACS) for macs in LAYER_MACS]
+    cycles = point.metrics["cycles"]
+    femtojoules = point.metrics["energy_j"] * 1e15
+    return Layers(
+        compute=tuple(int(0.7 * cycles * s) + 1 for s in share),
+        stall=tuple(int(0.25 * cycles * s) for s in share),
+        overhead=(64,) * LAYERS,
+        macs=LAYER_MACS,
+        dram_bytes=tuple(0 if layer == 7 else 900 + 800 * layer for layer in range(LAYERS)),
+        energy_fj={
+            part: tuple(int(femtojoules * fraction * s) for s in share)
+            for part, fraction in (("mac", 0.4), ("sram", 0.3), ("dram", 0.25), ("leakage", 0.05))
+        },
+        peak_macs_per_cycle=float(point.config["array.rows"]) * float(point.config["array.cols"]),  # type: ignore[arg-type]
+        dram_bytes_per_cycle=8.0,
+    )
