@@ -1,0 +1,144 @@
+"""A folder of results: Parquet chunks that are whole or absent, a manifest, one writer at a time.
+
+A chunk is written aside, synced and renamed, so that a run killed at any moment leaves only whole
+chunks; `--resume` computes those that are missing and ends with the same content.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from analysis.files import replacing, write_json
+from simulator.errors import BadFile, RunFolderBusy
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MANIFEST: Final = "manifest.json"
+LOCK: Final = ".lock"
+
+
+class Store:
+    """The results of one sweep in `folder`: tables `points` and `layers`, chunk by chunk."""
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        self.folder = folder
+        self.manifest = manifest
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks the whole run has."""
+        return -(-int(self.manifest["points"]) // int(self.manifest["chunk_points"]))
+
+    def has(self, chunk: int) -> bool:
+        """True where the chunk is complete; `layers` is written first, `points` last."""
+        return self._path("points", chunk).exists()
+
+    def write(self, chunk: int, points: "pl.DataFrame", layers: "pl.DataFrame") -> None:
+        """Keep a chunk, whole or not at all."""
+        for name, table in (("layers", layers), ("points", points)):
+            with replacing(self._path(name, chunk)) as scratch:
+                table.write_parquet(scratch)
+
+    def points(self) -> "pl.DataFrame":
+        """All kept points, in order; raises BadFile where there is none yet."""
+        return self._read("points")
+
+    def layers(self) -> "pl.DataFrame":
+        """All kept layers, in order."""
+        return self._read("layers")
+
+    def _read(self, name: str) -> "pl.DataFrame":
+        import polars as pl
+
+        found = [c for c in range(self.chunks) if self.has(c)]
+        if not found:
+            raise BadFile(f"{self.folder}: holds no finished points yet; run the sweep again "
+                          "with --resume")
+        return pl.concat([pl.read_parquet(self._path(name, c)) for c in found])
+
+    def _path(self, name: str, chunk: int) -> Path:
+        return self.folder / name / f"part-{chunk:05d}.parquet"
+
+
+def open_store(folder: Path) -> Store:
+    """The finished or unfinished run in `folder`; raises BadFile where there is none."""
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise BadFile(f"{folder}: no such folder; give the --out folder of a sweep")
+    if not path.exists():
+        raise BadFile(f"{folder}: holds no {MANIFEST}; give the --out folder of a sweep")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadFile(f"{path}: not a JSON document ({error}); run the sweep again") from None
+    if not isinstance(manifest, dict) or manifest.get("schema") != "bitlane.sweep/1":
+        raise BadFile(f"{path}: not a manifest of schema bitlane.sweep/1; run the sweep again")
+    return Store(folder, manifest)
+
+
+@contextlib.contextmanager
+def writing(folder: Path, manifest: dict[str, Any], *, resume: bool) -> Iterator[Store]:
+    """The store of a run in `folder`, locked against a second writer while the block runs.
+
+    Raises RunFolderBusy where another process writes there, where a run is there and `resume` is
+    not set, or where it is the run of another spec.
+    """
+    for name in ("points", "layers"):
+        _make_folder(folder / name)
+    with _locked(folder):
+        if (folder / MANIFEST).exists():
+            _check_same_run(open_store(folder).manifest, manifest, folder, resume)
+        else:
+            write_json(folder / MANIFEST, manifest)
+        yield Store(folder, manifest)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadFile(
+            f"{folder}: the folder cannot be made ({error.strerror}); choose another --out"
+        ) from None
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    path = folder / LOCK
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise BadFile(
+            f"{folder}: cannot be written ({error.strerror}); choose another --out"
+        ) from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise RunFolderBusy(
+            f"{folder}: another sweep is writing here; wait for it or choose another --out"
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _check_same_run(
+    kept: dict[str, Any], wanted: dict[str, Any], folder: Path, resume: bool
+) -> None:
+    if not resume:
+        raise RunFolderBusy(
+            f"{folder}: holds a run already; go on with it by --resume, or choose another --out"
+        )
+    for key in wanted:
+        if kept.get(key) != wanted[key]:
+            raise RunFolderBusy(
+                f"{folder}: holds the run of another {key.replace('_', ' ')}; "
+                "choose another --out for this one"
+            )
