@@ -151,7 +151,9 @@ def yaml_scalar(value: object) -> str:
         quoted = yaml.safe_dump(value, default_style='"', allow_unicode=True, width=math.inf)
         return quoted.removesuffix("\n")
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{yaml_scalar(k)}: {yaml_scalar(v)}" for k, v in value.items()) + "}"
+        return (
+            "{" + ", ".join(f"{yaml_scalar(k)}: {yaml_scalar(v)}" for k, v in value.items()) + "}"
+        )
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(yaml_scalar, value)) + "]"
     if isinstance(value, float):
@@ -174,12 +176,15 @@ def _payload(data: ReportData) -> dict[str, Any]:
     """All that the scripts read, as JSON values; row numbers, not ids, refer to points."""
     points = data.points
     paths = dict.fromkeys((*data.axes, *(path for point in points for path in point.config)))
-    keys = dict.fromkeys((*(o.key for o in data.objectives), *(k for p in points for k in p.metrics)))
-    labels = METRICS | {o.key: (o.label, o.unit) for o in data.objectives}
+    keys = dict.fromkeys(
+        (*(o.key for o in data.objectives), *(k for p in points for k in p.metrics))
+    )
+    labels = dict(METRICS) | {o.key: (o.label, o.unit) for o in data.objectives}
     return {
         "ids": [point.id for point in points],
         "machine": _column([point.machine for point in points]),
         "config": {path: _column([p.config.get(path, _ABSENT) for p in points]) for path in paths},
+        "yamlKeys": {path: yaml_scalar(path) for path in paths if yaml_scalar(path) != path},
         "metrics": {key: [_finite(p.metrics.get(key)) for p in points] for key in keys},
         "metricLabels": {key: labels.get(key, (key, "")) for key in keys},
         "objectives": [{"key": o.key, "axis": plots.objective_axis(o)} for o in data.objectives],
@@ -289,7 +294,9 @@ def _theme_variables() -> str:
     blocks = {}
     for name, look in plots.THEMES.items():
         colors = {"text": look.text, "muted": look.muted, "line": look.grid, "paper": look.paper}
-        rules = "".join(f"--{key}:{value};" for key, value in (*colors.items(), ("front", look.front)))
+        rules = "".join(
+            f"--{key}:{value};" for key, value in (*colors.items(), ("front", look.front))
+        )
         blocks[name] = f":root{{color-scheme:{name};{rules}}}"
     return f"{blocks['light']}@media (prefers-color-scheme:dark){{{blocks['dark']}}}\n"
 

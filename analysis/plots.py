@@ -13,6 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import numpy as np
+
+from analysis.pareto import non_dominated
+
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
@@ -26,9 +30,9 @@ SI_UNITS = ("s", "J", "W", "Hz", "B")
 SI_PREFIXES = ("f", "p", "n", "µ", "m", "", "k", "M", "G", "T", "P")
 """The prefixes of 10^-15, 10^-12, ... 10^15."""
 FEMTO = 1e-15
-LABEL_CHARACTERS = 20
+LABEL_CHARACTERS = 19
 LABELS_PER_AXIS = 5
-"""Asks plotly for the ticks 1, 2, 5 in each decade of a logarithmic axis; its own choice overlaps."""
+"""Few enough that plotly labels 1, 2, 5 of a decade on log axes; its own choice overlaps."""
 MANY_LAYERS = 40
 
 
@@ -45,8 +49,8 @@ class Theme:
     bars: tuple[str, ...]
 
 
-# Bars: hues of Okabe and Ito, "Color Universal Design" (2008), figure 16 (eight colours told apart
-# under the common colour vision deficiencies), shifted in lightness for the two papers.
+# Bars: after the eight colours of Okabe and Ito, "Color Universal Design" (2008), which the common
+# colour vision deficiencies tell apart; lightness moved to suit white and dark paper.
 THEMES: Mapping[ThemeName, Theme] = {
     "light": Theme(
         "#1c2430", "#566173", "#dfe3e8", "#ffffff", "#c2410c",
@@ -62,7 +66,7 @@ THEMES: Mapping[ThemeName, Theme] = {
 
 
 class Series(NamedTuple):
-    """One trace of a roofline: its name, its coordinates, the layer of each marker (roofs: none)."""
+    """One trace of a roofline: name, coordinates, and the layer of each marker (roofs: none)."""
 
     name: str
     x: tuple[float, ...]
@@ -71,17 +75,14 @@ class Series(NamedTuple):
 
 
 def plane_front(x: Sequence[float], y: Sequence[float]) -> list[int]:
-    """Return the indices of the points no other point beats in both coordinates, both minimised.
+    """Return the indices of the points that no other point beats in both coordinates, by x.
 
-    Ordered by x. Equal points do not beat each other: all of them stay. A point with a NaN
-    coordinate never belongs to the front.
+    Both are minimised. Equal points do not beat each other: all of them stay. A point with a
+    coordinate that is not finite never belongs to the front.
     """
-    numbered = [i for i in range(len(x)) if not (math.isnan(x[i]) or math.isnan(y[i]))]
-    front: list[int] = []
-    for i in sorted(numbered, key=lambda i: (x[i], y[i])):
-        if not front or y[i] < y[front[-1]] or (x[i], y[i]) == (x[front[-1]], y[front[-1]]):
-            front.append(i)
-    return front
+    costs = np.column_stack([np.asarray(x, np.float64), np.asarray(y, np.float64)])
+    front = np.flatnonzero(non_dominated(costs))
+    return [int(i) for i in front[np.lexsort(costs[front].T[::-1])]]
 
 
 def roofline_series(layers: Layers) -> tuple[Series, ...]:
@@ -118,17 +119,18 @@ def quantity(value: float, unit: str) -> str:
     if not math.isfinite(value):
         return "n/a"
     if unit not in SI_UNITS or value == 0:
-        return f"{value:,.0f} {unit}".strip() if abs(value) >= 1e4 else f"{value:.4g} {unit}".strip()
+        return (
+            f"{value:,.0f} {unit}".strip() if abs(value) >= 1e4 else f"{value:.4g} {unit}".strip()
+        )
     place = min(max(math.floor(math.log10(abs(value)) / 3), -5), 5)
     return f"{value / 10.0 ** (3 * place):.4g} {SI_PREFIXES[place + 5]}{unit}"
 
 
 def objective_axis(objective: Objective) -> dict[str, Any]:
     """Return the plotly axis keys (title, tick format) of an axis that carries `objective`."""
-    if objective.unit in SI_UNITS:
-        return {"title_text": objective.label, "tickformat": "~s", "ticksuffix": objective.unit}
     unit = f" [{objective.unit}]" if objective.unit else ""
-    return {"title_text": objective.label + unit, "tickformat": ",.4~r", "ticksuffix": ""}
+    tick_format = "~s" if objective.unit in SI_UNITS else ",.4~r"
+    return {"title": {"text": objective.label + unit}, "tickformat": tick_format}
 
 
 def pareto_figure(
@@ -203,7 +205,10 @@ def roofline_figure(
         {"mode": "lines", "line": {"color": look.bars[1], "width": 2}, "hoverinfo": "skip"},
         {"mode": "lines", "line": {"color": look.front, "width": 2}, "hoverinfo": "skip"},
         {"mode": "markers", "marker": {"color": look.bars[0], "size": 8, "opacity": 0.85}},
-        {"mode": "markers", "marker": {"color": look.bars[0], "size": 9, "symbol": "triangle-right-open"}},
+        {
+            "mode": "markers",
+            "marker": {"color": look.bars[0], "size": 9, "symbol": "triangle-right-open"},
+        },
     )
     where = "<br>%{y:.4g} MACs/cycle<br>"
     notes = ("", "", where + "%{x:.4g} MACs/DRAM byte", where + "no DRAM traffic")
@@ -227,7 +232,7 @@ def _bars(
     value: str,
     scale: float = 1,
 ) -> go.Figure:
-    """Stacked bars of `parts`; `meta` says which numbers a bar shows, so that the page can swap them."""
+    """Stacked bars of `parts`; `meta` tells the page which numbers a bar shows."""
     import plotly.graph_objects as go
 
     look = THEMES[theme]
@@ -245,14 +250,16 @@ def _bars(
     figure.update_layout(barmode="stack", bargap=0.25, height=380, showlegend=True)
     figure.update_layout(margin={"l": 76, "r": 12, "t": 40, "b": 40})
     angle = -45 if len(names) <= MANY_LAYERS else -90
-    figure.update_xaxes(type="category", showgrid=False, tickfont_size=11, tickangle=angle, nticks=0)
+    figure.update_xaxes(
+        type="category", showgrid=False, tickfont_size=11, tickangle=angle, nticks=0
+    )
     return figure
 
 
 def layer_labels(names: Sequence[str]) -> list[str]:
-    """Return short axis labels, unique because the layer's number leads: equal names never merge."""
-    half = LABEL_CHARACTERS // 2
-    short = (n if len(n) <= LABEL_CHARACTERS else f"{n[:half]}…{n[-half:]}" for n in names)
+    """Return short axis labels; the layer's number leads, so that equal names never merge."""
+    kept = LABEL_CHARACTERS - 1  # the end of a name tells layers apart, the beginning is a scope
+    short = (n if len(n) <= LABEL_CHARACTERS else f"…{n[-kept:]}" for n in names)
     return [html.escape(f"{number} {name}", quote=False) for number, name in enumerate(short)]
 
 
@@ -268,14 +275,17 @@ def _cycles(layers: Layers) -> dict[str, tuple[int, ...]]:
 
 def _layers(point: Point) -> Layers:
     if point.layers is None:
-        raise ValueError(f"point {point.id} carries no per-layer results; estimate its machine again")
+        raise ValueError(
+            f"point {point.id} carries no per-layer results; estimate its machine again"
+        )
     return point.layers
 
 
 def _layout(look: Theme) -> dict[str, Any]:
     """Layout shared by all figures: datasheet look, a template of our own instead of plotly's."""
     axis = {"gridcolor": look.grid, "linecolor": look.muted, "showline": True, "zeroline": False,
-            "ticks": "outside", "tickcolor": look.muted, "ticklen": 4, "automargin": True, "nticks": LABELS_PER_AXIS}  # fmt: skip
+            "ticks": "outside", "tickcolor": look.muted, "ticklen": 4, "automargin": True,
+            "nticks": LABELS_PER_AXIS, "title": {"standoff": 12}}  # fmt: skip
     return {
         "template": {"layout": {"xaxis": axis, "yaxis": axis}},
         "paper_bgcolor": "rgba(0,0,0,0)",
@@ -284,7 +294,8 @@ def _layout(look: Theme) -> dict[str, Any]:
         "hoverlabel": {"bgcolor": look.paper, "bordercolor": look.muted,
                        "font": {"color": look.text, "family": FONT}, "align": "left"},
         "hovermode": "closest",
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom",
+                   "traceorder": "normal"},
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": look.muted, "activecolor": look.text},
     }  # fmt: skip
 
@@ -299,7 +310,7 @@ def _ramp(data: ReportData, look: Theme) -> dict[str, Any]:
         values = [p.metrics.get(third.key, math.nan) for p in data.points]
         logs = [math.log10(v) if v > 0 else math.nan for v in values]
         marker["color"] = logs
-        bar["title"]["text"] = third.label
+        bar["title"]["text"] = f"{third.label}<br>&nbsp;"  # room above the topmost tick
         seen = [v for v in logs if math.isfinite(v)]
         if seen:
             ticks = (min(seen), (min(seen) + max(seen)) / 2, max(seen))
@@ -314,13 +325,18 @@ def _hover(data: ReportData, points: Iterable[Point]) -> dict[str, Any]:
         values = [f"{o.label}: {quantity(point.metrics.get(o.key, math.nan), o.unit)}"
                   for o in data.objectives]  # fmt: skip
         config = [f"{path}: {value}" for path, value in point.config.items()]
-        texts.append("<br>".join([f"<b>point {point.id}, {point.machine}</b>", *values, *config]))
+        lines = [html.escape(line, quote=False) for line in (point.machine, *values, *config)]
+        texts.append("<br>".join([f"<b>point {point.id}</b>", *lines]))
     return {"hovertext": texts, "hoverinfo": "text"}
 
 
 def _ring(x: float, y: float, look: Theme) -> dict[str, Any]:
-    """A circle of fixed pixel size around one point."""
-    box = {"x0": -9, "x1": 9, "y0": -9, "y1": 9, "xsizemode": "pixel", "ysizemode": "pixel"}
-    line = {"color": look.text, "width": 2.5}
-    return {"type": "circle", "xanchor": x, "yanchor": y, "line": line, **box}
+    """A circle of fixed pixel size around one point.
 
+    As a path: plotly.js 4.1.1 misplaces a shape of type "circle" that has pixel sizes on log axes
+    (it takes x0 = -9 for a coordinate).
+    """
+    circle = "M9,0C9,5 5,9 0,9C-5,9 -9,5 -9,0C-9,-5 -5,-9 0,-9C5,-9 9,-5 9,0Z"
+    line = {"color": look.text, "width": 2.5}
+    sizes = {"xsizemode": "pixel", "ysizemode": "pixel"}
+    return {"type": "path", "path": circle, "xanchor": x, "yanchor": y, "line": line, **sizes}

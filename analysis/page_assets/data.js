@@ -30,7 +30,7 @@ function configOf(row) {
 }
 
 function yamlOf(row) {
-  return configOf(row).map(([path, text]) => `${path}: ${text}\n`).join("");
+  return configOf(row).map(([path, text]) => `${DATA.yamlKeys[path] ?? path}: ${text}\n`).join("");
 }
 
 // [[label, text], ...] of one point, the objectives first.

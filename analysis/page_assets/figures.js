@@ -19,7 +19,6 @@ function figure(name, element) {
   if (element.clientWidth < NARROW_PX) {
     copy.layout.margin = { ...copy.layout.margin, l: 48, r: 4 };
     copy.layout.font.size = 11;
-    copy.layout.template.layout.xaxis.nticks = 4;
   }
   copy.layout.dragmode = COARSE.matches ? false : "zoom"; // a finger scrolls the page
   return copy;
@@ -53,7 +52,7 @@ function paint(marker, key, rows, narrow) {
   const { label, numbers, ticks, texts } = colouring(key);
   marker.color = rows.map((row) => numbers[row]);
   [marker.cmin, marker.cmax] = extent(numbers, Number.isFinite) ?? [0, 1];
-  const title = { text: label, side: "top" };
+  const title = { text: narrow ? label : `${label}<br>&nbsp;`, side: "top" }; // room above the top tick
   const across = { orientation: "h", y: -0.2, yanchor: "top", len: 0.9, xpad: 24 };
   Object.assign(marker.colorbar, { title, tickvals: ticks, ticktext: texts }, narrow ? across : {});
 }

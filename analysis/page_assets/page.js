@@ -152,6 +152,7 @@ async function start() {
     select: selectId,
     selected: () => (view.selected === null ? null : DATA.ids[view.selected]),
     visibleCount: () => view.rows.length,
+    readyAfterMs: performance.now(),
     frontIds: () => planeFront(DATA.metrics[view.x], DATA.metrics[view.y]).map((row) => DATA.ids[row]),
   };
 }

@@ -1,15 +1,26 @@
-"""A synthetic design space for the tests of the report page: the same points at every call.
+"""For the tests of the report page: a synthetic design space, and a browser to open it in.
 
-The formulas are only as real as the page needs (more multipliers: faster, larger, hungrier); the
-configuration holds every kind of YAML value, some of them hostile to HTML, JSON or YAML.
+The points are the same at every call. The formulas are only as real as the page needs (more
+multipliers: faster, larger, hungrier); the configuration holds every kind of YAML value, some of
+them hostile to HTML, JSON or YAML.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-from analysis.page import Layers, Objective, Point, ReportData
+import pytest
+
+from analysis.page import Layers, Objective, Point, ReportData, render
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+Launch = Callable[..., "Browser"]
 
 OBJECTIVES = (
     Objective("latency_s", "Latency", "s"),
@@ -20,9 +31,12 @@ AXES = ("array.rows", "array.cols", "array.dataflow", "datapath.weight_bits", "c
 OPS = ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D", "ADD", "FULLY_CONNECTED")
 LAYERS = 20
 NAMES = tuple(
-    f"model/stage_{layer // 5}/block_{layer % 5}/{OPS[layer % 5].lower()}" for layer in range(LAYERS)
+    f"model/stage_{layer // 5}/block_{layer % 5}/{OPS[layer % 5].lower()}"
+    for layer in range(LAYERS)
 )
-LAYER_MACS = tuple(0 if layer % 5 == 3 else 40_000 * (1 + layer * 7 % 11) for layer in range(LAYERS))
+LAYER_MACS = tuple(
+    0 if layer % 5 == 3 else 40_000 * (1 + layer * 7 % 11) for layer in range(LAYERS)
+)
 FIXED: Mapping[str, object] = {
     "model": "systolic",
     "source": 'tables: "a", </script><script>throw 1</script> & <!-- µm²',
@@ -36,6 +50,7 @@ FIXED: Mapping[str, object] = {
     "memory.leakage_w": 1e-05,
     "memory.ifmap_sram.bytes": 65536,
     "memory.tag": 2**60,
+    "datapath.layers.conv: 1 #.weight_bits": 4,
     "technology": None,
     "technology.scaled": True,
 }
@@ -60,7 +75,10 @@ def make_data(count: int, layers_every: int = 7) -> ReportData:
         points,
         NAMES,
         tuple(OPS[layer % 5] for layer in range(LAYERS)),
-        ("Energies are sums of rounded per-layer femtojoules.", "A note with <b>markup</b> & more."),
+        (
+            "Energies are sums of rounded per-layer femtojoules.",
+            "A note with <b>markup</b> & more.",
+        ),
     )
 
 
@@ -108,12 +126,13 @@ def _layers(point: Point) -> Layers:
     share = [macs / sum(LAYER_MACS) for macs in LAYER_MACS]
     cycles = point.metrics["cycles"]
     femtojoules = point.metrics["energy_j"] * 1e15
+    stall = tuple(int(0.25 * cycles * s) for s in share)
     return Layers(
         compute=tuple(int(0.7 * cycles * s) + 1 for s in share),
-        stall=tuple(int(0.25 * cycles * s) for s in share),
+        stall=stall,
         overhead=(64,) * LAYERS,
         macs=LAYER_MACS,
-        dram_bytes=tuple(0 if layer == 7 else 900 + 800 * layer for layer in range(LAYERS)),
+        dram_bytes=tuple(0 if layer == 7 else (1 + layer % 8) * c for layer, c in enumerate(stall)),
         energy_fj={
             part: tuple(int(femtojoules * fraction * s) for s in share)
             for part, fraction in (("mac", 0.4), ("sram", 0.3), ("dram", 0.25), ("leakage", 0.05))
@@ -121,3 +140,66 @@ def _layers(point: Point) -> Layers:
         peak_macs_per_cycle=float(point.config["array.rows"]) * float(point.config["array.cols"]),  # type: ignore[arg-type]
         dram_bytes_per_cycle=8.0,
     )
+
+
+class Open(Protocol):
+    """Render `data` and open the page in a window of `width` pixels."""
+
+    def __call__(self, data: ReportData, width: int = 1280, dark: bool = False) -> Page: ...
+
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+         "--disable-background-networking", "--disable-component-update"]  # fmt: skip
+# Chromium's remark on its own software renderer, not on the page.
+IGNORED = "GPU stall due to ReadPixels"
+
+
+def chromium() -> Iterator[Launch]:
+    """Yield a function that starts the system's Chromium with extra flags, or skip."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip(f"no browser: none of {', '.join(names)} is on PATH")
+    with api.sync_playwright() as playwright:
+        browsers: list[Browser] = []
+
+        def launch(*flags: str) -> Browser:
+            browser: Browser = playwright.chromium.launch(
+                executable_path=path, args=[*FLAGS, *flags]
+            )
+            browsers.append(browser)
+            return browser
+
+        yield launch
+        for browser in browsers:
+            browser.close()
+
+
+def opener(browser: Browser, folder: Path) -> Iterator[Open]:
+    """Yield an `Open`; afterwards no page may have logged, thrown, or requested another address."""
+    reports: list[str] = []
+    contexts: list[BrowserContext] = []
+
+    def open_page(data: ReportData, width: int = 1280, dark: bool = False) -> Page:
+        file = folder / "report.html"
+        file.write_text(render(data), encoding="utf-8")
+        context = browser.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme="dark" if dark else "light",
+            permissions=["clipboard-read", "clipboard-write"],
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: reports.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: reports.append(f"uncaught: {error}"))
+        page.on("request", lambda request: reports.append(f"request: {request.url}"))
+        page.goto(file.as_uri())
+        page.wait_for_function("window.bitlane", timeout=60_000)
+        reports.remove(f"request: {file.as_uri()}")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert [report for report in reports if IGNORED not in report] == []

@@ -1,0 +1,114 @@
+"""`bitlane estimate`: one network on one or more machines, as text, JSON, CSV or a page."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import workloads
+from analysis.files import write_json, write_text
+from analysis.text import si, table
+from simulator.cost import Estimate, estimate
+from simulator.graph import Graph
+from simulator.machines.base import Machine
+
+
+def estimate_command(
+    model: str,
+    machines: Sequence[Machine],
+    batch: int,
+    json: Path | None,
+    csv_file: Path | None,
+    html: Path | None,
+) -> None:
+    """Estimate, print, and write what was asked for."""
+    graph = workloads.load(model)
+    estimates = [estimate(graph, machine, batch) for machine in machines]
+    print(to_text(graph, estimates))
+    if json:
+        write_json(json, document(graph, estimates, batch))
+    if csv_file:
+        write_text(csv_file, to_csv(estimates))
+    if html:
+        from analysis.page import render
+        from analysis.report import estimate_data
+
+        write_text(html, render(estimate_data(graph, machines, estimates, batch)))
+
+
+def document(graph: Graph, estimates: Sequence[Estimate], batch: int) -> dict[str, Any]:
+    """The document of schema `bitlane.estimate/1`."""
+    return {
+        "schema": "bitlane.estimate/1",
+        "model": graph.name,
+        "batch": batch,
+        "machines": [e.to_json_dict() for e in estimates],
+    }
+
+
+def to_text(graph: Graph, estimates: Sequence[Estimate]) -> str:
+    """Per machine a table of layers, then one of totals, then the notes."""
+    parts = []
+    for found in estimates:
+        rows = [_layer_row(layer) for layer in found.to_json_dict()["layers"]]
+        header = ("node", "MACs", "compute", "stall", "overhead", "cycles", "bound by", "energy")
+        parts += [f"{graph.name} on {found.name}", table(header, rows), ""]
+    parts.append(table(_TOTALS, [_total_row(e) for e in estimates]))
+    for found in estimates:
+        parts += [f"note, {found.name}: {note}" for note in found.notes]
+    return "\n".join(parts)
+
+
+_TOTALS = ("machine", "cycles", "latency", "energy", "power", "TOPS/W", "utilization", "area mm²")
+
+
+def _total_row(found: Estimate) -> tuple[object, ...]:
+    t = found.totals
+    return (
+        found.name,
+        t.cycles,
+        si(t.latency_s, "s"),
+        si(t.energy_j, "J"),
+        si(t.power_w, "W"),
+        f"{t.tops_per_w:.3g}",
+        f"{t.utilization:.1%}",
+        f"{t.area_mm2:.3g}",
+    )
+
+
+def _layer_row(layer: dict[str, Any]) -> tuple[object, ...]:
+    cycles = layer["cycles"]
+    energy = si(sum(layer["energy_fj"].values()) * 1e-15, "J")
+    return (
+        layer["name"],
+        layer["macs"],
+        *(cycles[k] for k in ("compute", "stall", "overhead", "total")),
+        layer["bound_by"],
+        energy,
+    )
+
+
+def to_csv(estimates: Sequence[Estimate]) -> str:
+    """One row a machine and layer; a column for each level's bytes and component's energy."""
+    rows = [
+        {"machine": found.name, **_flat(layer)}
+        for found in estimates
+        for layer in found.to_json_dict()["layers"]
+    ]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, dict):
+            flat |= _flat(item, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = item
+    return flat

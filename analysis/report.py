@@ -1,0 +1,180 @@
+"""From kept results to the data of the page: which points, which layers, which notes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from analysis.files import write_text
+from analysis.page import METRICS, Layers, Objective, Point, ReportData, render
+from analysis.pareto import non_dominated
+from analysis.store import Store, open_store
+from analysis.text import grouped
+from simulator.cost import Estimate
+from simulator.graph import Graph
+from simulator.machines.base import Machine
+
+if TYPE_CHECKING:
+    import polars as pl
+
+LAYERED_POINTS: Final = 2000
+"""Points whose layers travel with the page: the front first, then an even sample."""
+
+
+def report_command(folder: Path, out: Path) -> None:
+    """Write the page of a sweep's folder."""
+    data = sweep_data(open_store(folder))
+    write_text(out, render(data))
+    front = sum(p.on_front for p in data.points)
+    print(f"{grouped(len(data.points))} points, {front} on the front: written to {out}")
+
+
+def sweep_data(store: Store) -> ReportData:
+    """Every point of a run that was not refused, with the layers of the front and of a sample."""
+    import polars as pl
+
+    spec = store.manifest["spec"]
+    every = store.points()
+    points = every.filter(pl.col("refused").is_null())
+    objectives: list[str] = spec["objectives"]
+    costs = points.select(objectives).to_numpy().astype(np.float64)
+    front = non_dominated(costs)
+    layered = _layered(front)
+    layers = _layers_by_point(store, points["point"].to_numpy()[layered].tolist(), points)
+    base = _dotted(store.manifest["machine"])
+    axes = tuple(spec["axes"])
+    metrics = [name for name in METRICS if name in points.columns]
+    rows = points.iter_rows(named=True)
+    return ReportData(
+        title=spec["name"],
+        subtitle=f"{store.manifest['model']} on {base['name']}, {grouped(len(points))} designs",
+        objectives=tuple(Objective(name, *METRICS[name]) for name in objectives),
+        axes=axes,
+        points=tuple(
+            Point(
+                id=row["point"],
+                machine=str(base["name"]),
+                config=base | {axis: row[axis] for axis in axes},
+                metrics={name: row[name] for name in metrics},
+                on_front=bool(on_front),
+                layers=layers.get(row["point"]),
+            )
+            for row, on_front in zip(rows, front, strict=True)
+        ),
+        layer_names=tuple(name for name, _ in store.manifest["layers"]),
+        layer_ops=tuple(op for _, op in store.manifest["layers"]),
+        notes=tuple(_notes(store, len(every) - len(points))),
+    )
+
+
+def estimate_data(
+    graph: Graph, machines: Sequence[Machine], estimates: Sequence[Estimate], batch: int
+) -> ReportData:
+    """The page of an estimate: a point a machine."""
+    objectives = ("latency_s", "energy_j", "area_mm2")
+    costs = np.array([[getattr(e.totals, o) for o in objectives] for e in estimates])
+    front = non_dominated(costs)
+    points = []
+    for i, (machine, found) in enumerate(zip(machines, estimates, strict=True)):
+        document = found.to_json_dict()
+        points.append(
+            Point(
+                id=i,
+                machine=found.name,
+                config=_dotted(machine.model_dump(mode="json")),
+                metrics=document["totals"],
+                on_front=bool(front[i]),
+                layers=_layers_of(document["layers"], machine),
+            )
+        )
+    return ReportData(
+        title=graph.name,
+        subtitle=f"{len(points)} machines, batch {batch}",
+        objectives=tuple(Objective(name, *METRICS[name]) for name in objectives),
+        axes=(),
+        points=tuple(points),
+        layer_names=tuple(n.name for n in graph.nodes),
+        layer_ops=tuple(n.op.kind for n in graph.nodes),
+        notes=tuple(f"{e.name}: {note}" for e in estimates for note in e.notes),
+    )
+
+
+def _layers_of(layers: Sequence[Mapping[str, Any]], machine: Machine) -> Layers:
+    components = list(layers[0]["energy_fj"])
+    dram = machine.levels[-1]
+    return Layers(
+        *(tuple(row["cycles"][k] for row in layers) for k in ("compute", "stall", "overhead")),
+        macs=tuple(row["macs"] for row in layers),
+        dram_bytes=tuple(sum(row["bytes"][dram].values()) for row in layers),
+        energy_fj={c: tuple(row["energy_fj"][c] for row in layers) for c in components},
+        peak_macs_per_cycle=float(machine.peak_macs_per_cycle),
+        dram_bytes_per_cycle=float(machine.outer_bytes_per_cycle),
+    )
+
+
+def _layered(front: np.ndarray[Any, np.dtype[np.bool_]]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Indices whose layers are shown: at most `LAYERED_POINTS`, the front before an even sample."""
+    chosen = np.flatnonzero(front)[:LAYERED_POINTS]
+    others = np.flatnonzero(~front)
+    room = LAYERED_POINTS - len(chosen)
+    if others.size and room > 0:
+        step = max(1, -(-others.size // room))
+        chosen = np.concatenate([chosen, others[::step]])
+    return np.sort(chosen)
+
+
+def _layers_by_point(
+    store: Store, ids: Sequence[int], points: "pl.DataFrame"
+) -> dict[int, Layers]:
+    import polars as pl
+
+    table = store.layers().filter(pl.col("point").is_in(ids))
+    if table.is_empty():
+        return {}
+    outer = next(c for c in reversed(table.columns) if c.endswith("_bytes"))
+    components = [c for c in table.columns if c.endswith("_fj")]
+    roofs = {
+        row["point"]: (row["peak_macs_per_cycle"], row["outer_bytes_per_cycle"])
+        for row in points.iter_rows(named=True)
+    }
+    found = {}
+    for (point,), part in table.group_by(["point"], maintain_order=True):
+        columns = part.to_dict(as_series=False)
+        peak, bandwidth = roofs[point]
+        found[int(str(point))] = Layers(
+            *(tuple(columns[k]) for k in ("compute", "stall", "overhead", "macs")),
+            dram_bytes=tuple(columns[outer]),
+            energy_fj={c.removesuffix("_fj"): tuple(columns[c]) for c in components},
+            peak_macs_per_cycle=peak,
+            dram_bytes_per_cycle=bandwidth,
+        )
+    return found
+
+
+def _dotted(value: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    """A machine's document as dotted path -> value, without sources and the technology's tables."""
+    flat: dict[str, object] = {}
+    for key, item in value.items():
+        path = f"{prefix}{key}"
+        if path == "source":
+            continue
+        if path == "technology" and isinstance(item, Mapping):
+            flat[path] = item["name"]
+        elif isinstance(item, Mapping):
+            flat |= _dotted(item, f"{path}.")
+        else:
+            flat[path] = item
+    return flat
+
+
+def _notes(store: Store, refused: int) -> list[str]:
+    technology = store.manifest["machine"]["technology"]
+    notes = [
+        f"Energy: {technology['name']}, integer action counts times its table. Area is a proxy "
+        "without control and wires.",
+        "Cycles are closed forms per layer; nothing overlaps between layers.",
+    ]
+    if refused:
+        notes.append(f"{grouped(refused)} designs cannot run the network and are not shown.")
+    return notes

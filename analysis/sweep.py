@@ -1,0 +1,244 @@
+"""Evaluate every design of a sweep: the cost functions of `estimate`, over many machines."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+import hwconfigs
+import workloads
+from analysis.spec import Scalar, SweepSpec, beside, load_spec
+from analysis.store import Store, writing
+from simulator.cost import Evaluation, evaluate_designs
+from simulator.document import Document
+from simulator.errors import BadConfig
+from simulator.graph import Graph
+from simulator.machines.actions import (
+    COMPONENT_NAMES,
+    COMPUTE_CYCLES,
+    LEVEL_0,
+    MACS,
+    OVERHEAD_CYCLES,
+    STALL_CYCLES,
+    TOTAL_CYCLES,
+    TOTAL_ENERGY_FJ,
+    TOTAL_MACS,
+    TOTAL_REFUSAL,
+)
+from simulator.machines.base import Machine
+from simulator.machines.registry import machine_from
+from workloads.source import resolve
+
+if TYPE_CHECKING:
+    import polars as pl
+
+KEEP_LAYERS_UP_TO: Final = 100_000
+"""Sweeps of more points keep no layers: `estimate` gives those of any one point."""
+
+
+class Sweep:
+    """A checked spec with its network and base machine loaded, ready to evaluate."""
+
+    def __init__(self, path: Path, spec: SweepSpec | None = None) -> None:
+        self.path = path
+        self.spec = spec or load_spec(path)
+        self.model = beside(path, self.spec.workload)
+        self.graph: Graph = workloads.load(self.model)
+        self.base: Document = hwconfigs.document(beside(path, self.spec.base))
+        self.axes = tuple(self.spec.values)
+        self._check_axes()
+
+    def manifest(self) -> dict[str, Any]:
+        """What identifies this run: a folder is resumed only by the same one."""
+        model = resolve(self.model)
+        return {
+            "schema": "bitlane.sweep/1",
+            "spec": self.spec.model_dump(mode="json"),
+            "model": self.graph.name,
+            "model_sha256": hashlib.sha256(model.read_bytes()).hexdigest(),
+            "machine": self.base.root.plain(),
+            "layers": [[n.name, n.op.kind] for n in self.graph.nodes],
+            "points": self.spec.count,
+            "chunk_points": self.spec.chunk_points,
+            "versions": {p: version(p) for p in ("bitlane", "numpy", "numba", "polars")},
+        }
+
+    def machine(self, values: Sequence[Scalar]) -> Machine:
+        """The design with these axis values; raises BadConfig naming the axis and the spec."""
+        try:
+            return machine_from(self.base, tuple(zip(self.axes, values, strict=True)))
+        except BadConfig as error:
+            pairs = ", ".join(f"{a}={v}" for a, v in zip(self.axes, values, strict=True))
+            raise BadConfig(f"{self.path}: axes: the design {pairs}: {error}") from None
+
+    def chunk(self, index: int) -> tuple["pl.DataFrame", "pl.DataFrame"]:
+        """Tables of points and layers of one chunk of designs."""
+        size = self.spec.chunk_points
+        designs = list(islice(self.spec.designs(), index * size, (index + 1) * size))
+        machines = [self.machine(values) for values in designs]
+        keep_layers = self.spec.count <= KEEP_LAYERS_UP_TO
+        result = evaluate_designs(
+            self.graph.work, machines, self.spec.batch, per_layer=keep_layers
+        )
+        first = index * size
+        points = points_table(self.axes, designs, machines, result, self.spec.batch, first)
+        layers = layers_table(machines[0], result if keep_layers else None, first)
+        return points, layers
+
+    def _check_axes(self) -> None:
+        """Build the first design and one for each further value, so that faults show at once."""
+        columns = list(self.spec.values.values())
+        first = [column[0] for column in columns]
+        self.machine(first)
+        for axis, column in enumerate(columns):
+            for value in column[1:]:
+                self.machine([*first[:axis], value, *first[axis + 1 :]])
+
+
+def points_table(
+    axes: Sequence[str],
+    designs: Sequence[Sequence[Scalar]],
+    machines: Sequence[Machine],
+    result: Evaluation,
+    batch: int,
+    first: int,
+) -> "pl.DataFrame":
+    """One row a design: its axis values, its costs; a refused design has a reason and no cost."""
+    import polars as pl
+
+    totals = result.totals
+    refused = totals[:, TOTAL_REFUSAL] != 0
+    cycles = np.where(refused, 0, totals[:, TOTAL_CYCLES])
+    energy_fj = np.where(refused, 0, totals[:, TOTAL_ENERGY_FJ])
+    macs = np.where(refused, 0, totals[:, TOTAL_MACS])
+    latency_s = np.where(refused, np.nan, result.latency_s)
+    energy_j = np.where(refused, np.nan, energy_fj * 1e-15)
+    peak = np.array([m.peak_macs_per_cycle for m in machines], dtype=np.float64)
+    columns: dict[str, Any] = {"point": np.arange(first, first + len(designs))}
+    for i, axis in enumerate(axes):
+        columns[axis] = [values[i] for values in designs]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        columns |= {
+            "latency_s": latency_s,
+            "energy_j": energy_j,
+            "area_mm2": result.area_mm2,
+            "power_w": energy_j / latency_s,
+            "throughput_per_s": batch / latency_s,
+            "tops_per_w": 2e-12 * macs / energy_j,
+            "utilization": np.where(refused, np.nan, macs / (cycles * peak)),
+            "cycles": cycles,
+            "energy_fj": energy_fj,
+            "macs": macs,
+            "peak_macs_per_cycle": peak,
+        }
+    codes = totals[:, TOTAL_REFUSAL]
+    columns["refused"] = [
+        m.refusals[c] if c > 0 else None for m, c in zip(machines, codes.tolist(), strict=True)
+    ]
+    table = pl.DataFrame(columns, schema_overrides={"refused": pl.String})
+    return table.with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+def layers_table(machine: Machine, result: Evaluation | None, first: int) -> "pl.DataFrame":
+    """One row a design and layer: cycles, MACs, bytes of each level, femtojoules by component."""
+    import polars as pl
+
+    components = (*COMPONENT_NAMES, *machine.levels)
+    cycles = ("compute", "stall", "overhead", "macs")
+    if result is None:
+        names = [*cycles, *(f"{k}_bytes" for k in machine.levels), *(f"{c}_fj" for c in components)]
+        return pl.DataFrame(schema={n: pl.Int64 for n in ("point", "layer", *names)})
+    kept = np.flatnonzero(result.totals[:, TOTAL_REFUSAL] == 0)
+    actions, energy = result.actions[kept], result.energy_fj[kept]
+    count = actions.shape[1]
+    columns = {
+        "point": np.repeat(kept + first, count),
+        "layer": np.tile(np.arange(count), len(kept)),
+    }
+    for name, at in zip(
+        cycles, (COMPUTE_CYCLES, STALL_CYCLES, OVERHEAD_CYCLES, MACS), strict=True
+    ):
+        columns[name] = actions[:, :, at].ravel()
+    for k, level in enumerate(machine.levels):
+        both = actions[:, :, LEVEL_0 + 2 * k] + actions[:, :, LEVEL_0 + 2 * k + 1]
+        columns[f"{level}_bytes"] = both.ravel()
+    for c, component in enumerate(components):
+        columns[f"{component}_fj"] = energy[:, :, c].ravel()
+    return pl.DataFrame(columns, schema_overrides={n: pl.Int64 for n in columns})
+
+
+def run(sweep: Sweep, folder: Path, *, resume: bool) -> Iterator[tuple[int, Store]]:
+    """Evaluate what `folder` lacks, chunk by chunk; yields (points kept so far, store)."""
+    manifest = json.loads(json.dumps(sweep.manifest()))
+    with writing(folder, manifest, resume=resume) as store:
+        done = 0
+        for index in range(store.chunks):
+            size = min(sweep.spec.chunk_points, sweep.spec.count - index * sweep.spec.chunk_points)
+            if not store.has(index):
+                store.write(index, *sweep.chunk(index))
+            done += size
+            yield done, store
+
+
+def sweep(spec: SweepSpec | str | Path) -> "pl.DataFrame":
+    """Every design of a spec as one table in memory, nothing written.
+
+    A `SweepSpec` made in Python takes relative file names from the working folder.
+    """
+    import polars as pl
+
+    loaded = Sweep(Path(), spec) if isinstance(spec, SweepSpec) else Sweep(Path(spec))
+    chunks = -(-loaded.spec.count // loaded.spec.chunk_points)
+    return pl.concat([loaded.chunk(i)[0] for i in range(chunks)])
+
+
+def sweep_command(spec: Path, out: Path, resume: bool) -> None:
+    """Run a sweep into a folder with a progress bar, then say what lies on the front."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    loaded = Sweep(spec)
+    total = loaded.spec.count
+    kept = 0
+    console = Console(stderr=True)
+    try:
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+            task = bar.add_task(loaded.spec.name, total=total)
+            for kept, store in run(loaded, out, resume=resume):
+                bar.update(task, completed=kept)
+    except KeyboardInterrupt:
+        print(f"{kept} of {total} points are kept in {out}; go on with --resume")
+        raise
+    print(summary(store, loaded.spec))
+
+
+def summary(store: Store, spec: SweepSpec) -> str:
+    """How many points there are, how many are refused, and the best of each objective."""
+    import polars as pl
+
+    from analysis.pareto import pareto
+    from analysis.text import table
+
+    points = store.points()
+    valid = points.filter(pl.col("refused").is_null())
+    lines = [f"{spec.name}: {len(points)} points in {store.folder}"]
+    if len(valid) < len(points):
+        lines.append(f"{len(points) - len(valid)} points are refused; see the column 'refused'")
+    if valid.is_empty():
+        return "\n".join([*lines, "no point can run the network"])
+    front = pareto(valid, spec.objectives)
+    lines.append(f"{len(front)} points on the front of {', '.join(spec.objectives)}")
+    axes = list(spec.values)
+    rows = []
+    for name in spec.objectives:
+        best = front.sort(name, "point").row(0, named=True)
+        rows.append(
+            (f"lowest {name}", best["point"], *(best[a] for a in axes),
+             *(f"{best[o]:.4g}" for o in spec.objectives))
+        )
+    return "\n".join([*lines, "", table(("", "point", *axes, *spec.objectives), rows)])
