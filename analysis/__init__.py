@@ -1,0 +1,23 @@
+"""What is asked of bits and costs: validation, sweeps, fronts, pages, the command line.
+
+`sweep` evaluates a design space, `pareto` finds its front; both load at their first use.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from analysis.front import pareto
+    from analysis.sweeps import sweep
+
+__all__ = ["pareto", "sweep"]
+
+_HOMES = {"pareto": "analysis.front", "sweep": "analysis.sweeps"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import `sweep` or `pareto` when it is first asked for (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module 'analysis' has no attribute '{name}'")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

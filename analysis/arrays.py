@@ -80,7 +80,7 @@ def _count(kind: TensorType, value: Array, name: str, place: str) -> int:
     if value.shape == kind.shape:
         return 1
     if kind.shape[:1] == (1,) and value.shape[1:] == kind.shape[1:] and value.shape[0] > 0:
-        return value.shape[0]
+        return int(value.shape[0])
     raise IllegalValues(
         f"{place}: input '{name}' must have shape {kind.shape}, or many samples of it along the "
         f"first dimension; found {value.shape}"

@@ -11,7 +11,7 @@ import typer
 from simulator.errors import BitlaneError
 
 if TYPE_CHECKING:
-    from simulator.config import Machine
+    from simulator.machines.base import Machine
 
 app = typer.Typer(
     name="bitlane",
@@ -74,7 +74,7 @@ def exec_(
     graph = workloads.load(model, dialect)
     datapath = None
     if hw:
-        datapath = _machine(hw, set_).datapath_for(graph)
+        datapath = _machine(hw, set_).datapath.datapath()
     elif set_:
         raise BitlaneError("--set changes a machine's field; give the machine with --hw")
     results = exec_file(
@@ -138,7 +138,7 @@ def sweep(
     resume: Annotated[bool, typer.Option(help="Go on with the run in this folder.")] = False,
 ) -> None:
     """Evaluate every design of a sweep and keep the results as Parquet."""
-    from analysis.sweep import sweep_command
+    from analysis.sweeps import sweep_command
 
     sweep_command(spec, out, resume)
 

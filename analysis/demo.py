@@ -11,7 +11,7 @@ import workloads
 from analysis.estimate import to_csv
 from analysis.files import write_text
 from analysis.report import report_command
-from analysis.sweep import Sweep, run, summary
+from analysis.sweeps import Sweep, run, summary
 from analysis.text import si, table
 from simulator.cost import estimate
 from simulator.errors import RunFolderBusy

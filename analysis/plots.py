@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from analysis.pareto import non_dominated
+from analysis.front import non_dominated
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

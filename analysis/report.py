@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.files import write_text
 from analysis.page import METRICS, Layers, Objective, Point, ReportData, render
-from analysis.pareto import non_dominated
+from analysis.front import non_dominated
 from analysis.store import Store, open_store
 from analysis.text import grouped
 from simulator.cost import Estimate
@@ -104,7 +104,9 @@ def _layers_of(layers: Sequence[Mapping[str, Any]], machine: Machine) -> Layers:
     components = list(layers[0]["energy_fj"])
     dram = machine.levels[-1]
     return Layers(
-        *(tuple(row["cycles"][k] for row in layers) for k in ("compute", "stall", "overhead")),
+        compute=tuple(row["cycles"]["compute"] for row in layers),
+        stall=tuple(row["cycles"]["stall"] for row in layers),
+        overhead=tuple(row["cycles"]["overhead"] for row in layers),
         macs=tuple(row["macs"] for row in layers),
         dram_bytes=tuple(sum(row["bytes"][dram].values()) for row in layers),
         energy_fj={c: tuple(row["energy_fj"][c] for row in layers) for c in components},
@@ -143,7 +145,10 @@ def _layers_by_point(
         columns = part.to_dict(as_series=False)
         peak, bandwidth = roofs[point]
         found[int(str(point))] = Layers(
-            *(tuple(columns[k]) for k in ("compute", "stall", "overhead", "macs")),
+            compute=tuple(columns["compute"]),
+            stall=tuple(columns["stall"]),
+            overhead=tuple(columns["overhead"]),
+            macs=tuple(columns["macs"]),
             dram_bytes=tuple(columns[outer]),
             energy_fj={c.removesuffix("_fj"): tuple(columns[c]) for c in components},
             peak_macs_per_cycle=peak,

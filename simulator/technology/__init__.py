@@ -1,0 +1,1 @@
+"""What one action costs in energy and area: cited points, and the laws that run through them."""

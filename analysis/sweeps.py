@@ -221,7 +221,7 @@ def summary(store: Store, spec: SweepSpec) -> str:
     """How many points there are, how many are refused, and the best of each objective."""
     import polars as pl
 
-    from analysis.pareto import pareto
+    from analysis.front import pareto
     from analysis.text import table
 
     points = store.points()

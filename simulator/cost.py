@@ -1,0 +1,257 @@
+"""Count exactly, price late: a graph's integer actions on a machine, and what they cost.
+
+`estimate` is a sweep of one: it calls `simulator.designs.evaluate_designs` with one machine and
+puts names and units to the arrays. Read `Estimate` first.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from simulator.designs import Evaluation, Ints, evaluate_designs, evaluate_rows
+from simulator.errors import Unsupported
+from simulator.graph import Graph
+from simulator.machines.actions import (
+    ACTIONS,
+    BOUND,
+    COMPONENT_NAMES,
+    COMPONENTS,
+    COMPUTE_CYCLES,
+    LEVEL_0,
+    MACS,
+    OVERHEAD_CYCLES,
+    STALL_CYCLES,
+    TOTAL_CYCLES,
+    TOTAL_ENERGY_FJ,
+    TOTAL_MACS,
+    TOTAL_REFUSAL,
+    TOTAL_REFUSED_LAYER,
+    UNIT,
+    price_layer,
+)
+from simulator.machines.base import Machine
+from simulator.memory import constant_bytes, peak_memory_bytes
+from simulator.notes import notes_of
+from simulator.technology.model import Bound, Technology
+
+__all__ = [
+    "Estimate",
+    "Evaluation",
+    "LayerCost",
+    "count",
+    "estimate",
+    "evaluate_designs",
+    "evaluate_rows",
+    "price",
+]
+
+
+@dataclass(frozen=True)
+class Cycles:
+    """Clock cycles of one layer: the work, waiting for memory, and starting up."""
+
+    compute: int
+    stall: int
+    overhead: int
+
+    @property
+    def total(self) -> int:
+        """All of them; nothing overlaps another layer."""
+        return self.compute + self.stall + self.overhead
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Bytes read from and written to one memory level."""
+
+    read: int
+    write: int
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """What one node does on one machine, in exact integers. Not priced.
+
+    `actions` is the row that prices are applied to, indexed as in `simulator.machines.actions`;
+    `utilization` is the multiply-accumulates done per one that could have been in its cycles.
+    """
+
+    name: str
+    op: str
+    unit: str
+    macs: int
+    cycles: Cycles
+    bound_by: str
+    utilization: float
+    bytes: Mapping[str, Traffic]
+    actions: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over the layers, and what follows from them and the clock.
+
+    Energy is the exact sum of the layers' integer femtojoules; `area_mm2` is a proxy without
+    control and wires.
+    """
+
+    cycles: int
+    latency_s: float
+    throughput_per_s: float
+    energy_fj: int
+    energy_j: float
+    power_w: float
+    tops_per_w: float
+    macs: int
+    utilization: float
+    area_mm2: float
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A graph on a machine: totals, layers in order, their energies, and what to know of them.
+
+    `energy_fj[i]` maps component to integer femtojoules of layer i; `notes` are sentences.
+    """
+
+    name: str
+    totals: Totals
+    layers: tuple[LayerCost, ...]
+    energy_fj: tuple[Mapping[str, int], ...]
+    notes: tuple[str, ...]
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """One entry of `machines` in the document `bitlane.estimate/1`."""
+        layers = [
+            _layer_json(layer, energy)
+            for layer, energy in zip(self.layers, self.energy_fj, strict=True)
+        ]
+        totals = asdict(self.totals)
+        return {"name": self.name, "totals": totals, "layers": layers, "notes": list(self.notes)}
+
+
+def estimate(graph: Graph, machine: Machine, batch: int = 1) -> Estimate:
+    """Cycles, traffic, energy and area of `batch` inferences of a graph on a machine.
+
+    Raises Unsupported, naming the layer, where the machine cannot run the graph.
+    """
+    result = _evaluate(graph, machine, batch)
+    layers = _layers(graph, machine, result)
+    energies = tuple(_components(machine, row) for row in result.energy_fj[0])
+    bits = machine.datapath.activation_bits if machine.datapath.narrow else None
+    peak = peak_memory_bytes(graph, batch, bits)
+    totals = _totals(machine, result, batch, peak)
+    notes = notes_of(graph.work, machine, peak, constant_bytes(graph))
+    return Estimate(machine.name, totals, layers, energies, notes)
+
+
+def count(graph: Graph, machine: Machine, batch: int = 1) -> tuple[LayerCost, ...]:
+    """The integer actions of every node, in order; raises as `estimate`."""
+    return _layers(graph, machine, _evaluate(graph, machine, batch))
+
+
+def price(
+    layers: Sequence[LayerCost],
+    machine: Machine,
+    technology: Technology | None = None,
+    bound: Bound = "value",
+) -> tuple[Mapping[str, int], ...]:
+    """Femtojoules by component of counted layers, in the machine's technology or another.
+
+    Maps nothing again: the same actions at other prices, or at the bounds of these.
+    """
+    row = (technology or machine.technology).row(bound)
+    prices = np.zeros(ACTIONS)
+    machine.design_prices(machine.row(), row, prices)
+    energy = np.zeros(COMPONENTS, np.int64)
+    priced = []
+    for layer in layers:
+        price_layer(np.array(layer.actions, np.int64), prices, energy)
+        priced.append(_components(machine, energy))
+    return tuple(priced)
+
+
+def _evaluate(graph: Graph, machine: Machine, batch: int) -> Evaluation:
+    if not graph.nodes:
+        raise Unsupported(f"{graph.name}: has no operators; there is nothing to cost")
+    result = evaluate_designs(graph.work, [machine], batch, per_layer=True)
+    code = int(result.totals[0, TOTAL_REFUSAL])
+    if code:
+        layer = int(result.totals[0, TOTAL_REFUSED_LAYER])
+        work, datapath = graph.work[layer], machine.datapath
+        reason = machine.refusals[code].format(
+            weight_bits=work.weight_bits,
+            activation_bits=work.activation_bits,
+            machine_weight_bits=datapath.weight_bits,
+            machine_activation_bits=datapath.activation_bits,
+        )
+        node = graph.nodes[layer]
+        raise Unsupported(f"{graph.name}, {node.name} ({node.op.kind}) on {machine.name}: {reason}")
+    return result
+
+
+def _layers(graph: Graph, machine: Machine, result: Evaluation) -> tuple[LayerCost, ...]:
+    layers = []
+    for node, row in zip(graph.nodes, result.actions[0], strict=True):
+        cycles = Cycles(*(int(row[i]) for i in (COMPUTE_CYCLES, STALL_CYCLES, OVERHEAD_CYCLES)))
+        macs = int(row[MACS])
+        traffic = {
+            level: Traffic(int(row[LEVEL_0 + 2 * k]), int(row[LEVEL_0 + 2 * k + 1]))
+            for k, level in enumerate(machine.levels)
+        }
+        layers.append(
+            LayerCost(
+                name=node.name,
+                op=node.op.kind,
+                unit=machine.units[row[UNIT]],
+                macs=macs,
+                cycles=cycles,
+                bound_by=machine.bounds[row[BOUND]],
+                utilization=macs / (cycles.total * machine.peak_macs_per_cycle),
+                bytes=MappingProxyType(traffic),
+                actions=tuple(row.tolist()),
+            )
+        )
+    return tuple(layers)
+
+
+def _components(machine: Machine, energy: Ints) -> Mapping[str, int]:
+    named = zip((*COMPONENT_NAMES, *machine.levels), energy.tolist(), strict=False)
+    return MappingProxyType(dict(named))
+
+
+def _totals(machine: Machine, result: Evaluation, batch: int, peak: int) -> Totals:
+    row = result.totals[0]
+    cycles, energy_fj, macs = (int(row[i]) for i in (TOTAL_CYCLES, TOTAL_ENERGY_FJ, TOTAL_MACS))
+    latency_s, energy_j = float(result.latency_s[0]), energy_fj * 1e-15
+    return Totals(
+        cycles=cycles,
+        latency_s=latency_s,
+        throughput_per_s=batch / latency_s,
+        energy_fj=energy_fj,
+        energy_j=energy_j,
+        power_w=energy_j / latency_s,
+        tops_per_w=2e-12 * macs / energy_j,
+        macs=macs,
+        utilization=macs / (cycles * machine.peak_macs_per_cycle),
+        area_mm2=float(result.area_mm2[0]),
+        peak_memory_bytes=peak,
+    )
+
+
+def _layer_json(layer: LayerCost, energy: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "name": layer.name,
+        "op": layer.op,
+        "unit": layer.unit,
+        "macs": layer.macs,
+        "cycles": {**asdict(layer.cycles), "total": layer.cycles.total},
+        "bound_by": layer.bound_by,
+        "utilization": layer.utilization,
+        "bytes": {level: asdict(traffic) for level, traffic in layer.bytes.items()},
+        "energy_fj": dict(energy),
+    }

@@ -1,0 +1,152 @@
+"""Many designs at once: the arrays of a sweep, and of an estimate, which is a sweep of one.
+
+Every design goes through the `evaluate` of its machine's kind, which calls that kind's scalar
+cost functions; there is no second model.
+"""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.errors import Unsupported
+from simulator.machines.actions import ACTIONS, COMPONENTS, TOTAL_CYCLES, TOTAL_REFUSAL, TOTALS
+from simulator.machines.base import CLOCK_HZ, Machine
+from simulator.technology.model import Technology
+from simulator.work import Work
+
+Ints: TypeAlias = NDArray[np.int64]
+Floats: TypeAlias = NDArray[np.float64]
+_CHUNK: Final = 512
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Costs of P designs on L layers, in the order of the designs.
+
+    totals : int64 [P, TOTALS], columns as `simulator.machines.actions.TOTAL_NAMES`; a refused
+        design has -1 in all but its refusal columns.
+    area_mm2 : float64 [P].
+    latency_s : float64 [P], NaN where refused.
+    actions : int64 [P, L, ACTIONS], or [0, 0, ACTIONS] where layers were not asked for.
+    energy_fj : int64 [P, L, COMPONENTS], likewise.
+    """
+
+    totals: Ints
+    area_mm2: Floats
+    latency_s: Floats
+    actions: Ints
+    energy_fj: Ints
+
+    @property
+    def refused(self) -> NDArray[np.bool_]:
+        """Which designs cannot run the graph: bool [P]."""
+        return np.asarray(self.totals[:, TOTAL_REFUSAL] != 0)
+
+
+def batched(work: Work, batch: int) -> Work:
+    """The work of `batch` inferences run together: weights and biases are read once."""
+    return replace(
+        work,
+        n=work.n * batch,
+        input_elements=work.input_elements * batch,
+        output_elements=work.output_elements * batch,
+        elementwise=work.elementwise * batch,
+        requantizations=work.requantizations * batch,
+    )
+
+
+def work_rows(works: Sequence[Work], batch: int = 1) -> Ints:
+    """The works as int64 [L, len(WORK_FIELDS)]; raises Unsupported for a batch below 1."""
+    if batch < 1:
+        raise Unsupported(f"batch must be >= 1; found {batch}")
+    return np.stack([batched(work, batch).row() for work in works])
+
+
+def evaluate_designs(
+    works: Sequence[Work], machines: Sequence[Machine], batch: int = 1, per_layer: bool = False
+) -> Evaluation:
+    """Cost a graph's works on many machines of any kinds, in the order given.
+
+    A machine that cannot run them is marked refused, not raised. Memory grows with the number of
+    designs alone unless `per_layer` keeps every layer's actions and energies.
+    """
+    rows = work_rows(works, batch)
+    kept = (len(machines), len(works)) if per_layer else (0, 0)
+    result = Evaluation(
+        totals=np.zeros((len(machines), TOTALS), np.int64),
+        area_mm2=np.zeros(len(machines)),
+        latency_s=np.zeros(len(machines)),
+        actions=np.zeros((*kept, ACTIONS), np.int64),
+        energy_fj=np.zeros((*kept, COMPONENTS), np.int64),
+    )
+    for kind in dict.fromkeys(type(machine) for machine in machines):
+        places = [index for index, machine in enumerate(machines) if type(machine) is kind]
+        group = [machines[index] for index in places]
+        slots: dict[Technology, int] = {}
+        technology_of = [slots.setdefault(m.technology, len(slots)) for m in group]
+        part = evaluate_rows(
+            kind,
+            rows,
+            np.stack([machine.row() for machine in group]),
+            np.stack([technology.row() for technology in slots]),
+            np.array(technology_of),
+            per_layer,
+        )
+        for name in ("totals", "area_mm2", "latency_s", "actions", "energy_fj"):
+            if getattr(part, name).shape[0]:
+                getattr(result, name)[places] = getattr(part, name)
+    return result
+
+
+def evaluate_rows(
+    kind: type[Machine],
+    works: Ints,
+    machines: Ints,
+    technologies: Floats,
+    technology_of: Ints,
+    per_layer: bool = False,
+) -> Evaluation:
+    """Cost works [L, W] on machine rows [P, M] of one kind, over the available processors.
+
+    `technologies` [T, K] are rows of `Technology.row`, `technology_of` [P] says which is whose.
+    """
+    designs, layers = machines.shape[0], works.shape[0]
+    kept = (designs, layers) if per_layer else (0, 0)
+    totals = np.zeros((designs, TOTALS), np.int64)
+    area_mm2 = np.zeros(designs)
+    actions = np.zeros((*kept, ACTIONS), np.int64)
+    energy = np.zeros((*kept, COMPONENTS), np.int64)
+
+    def run(start: int) -> None:
+        part = slice(start, start + _CHUNK)
+        kind.evaluate(
+            works,
+            machines[part],
+            technologies,
+            technology_of[part],
+            totals[part],
+            area_mm2[part],
+            actions[part],
+            energy[part],
+        )
+
+    starts = range(0, designs, _CHUNK)
+    if len(starts) == 1:
+        run(0)
+    else:
+        # The kernels hold no lock, so plain threads share the work; the first compiles.
+        with ThreadPoolExecutor(_processors()) as pool:
+            list(pool.map(run, starts))
+    refused = totals[:, TOTAL_REFUSAL] != 0
+    latency = np.where(refused, np.nan, totals[:, TOTAL_CYCLES] / machines[:, CLOCK_HZ])
+    return Evaluation(totals, area_mm2, latency, actions, energy)
+
+
+def _processors() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else (os.cpu_count() or 1)

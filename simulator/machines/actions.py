@@ -1,0 +1,161 @@
+"""The integer actions of one layer on one machine, and their price in femtojoules.
+
+A kind's cost function fills one row of `ACTIONS`; everything after that is the same for all
+kinds and stands here. Memory levels are counted by position; the kind names them.
+"""
+
+import math
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.jit import njit
+
+Counts: TypeAlias = NDArray[np.int64]
+"""A row of exact integers: a layer's work, a machine, its actions, its totals."""
+Prices: TypeAlias = NDArray[np.float64]
+"""A row of costs: a technology's tables, or femtojoules per action."""
+
+LEVELS: Final = 4
+"""The most memory levels a kind may have."""
+
+ACTION_NAMES: Final = (
+    "compute_cycles",
+    "stall_cycles",
+    "overhead_cycles",
+    "unit",
+    "bound",
+    "refusal",
+    "macs",
+    "tree_additions",
+    "accumulations",
+    "requantizations",
+    "elementwise",
+    "instructions",
+    "register_bytes",
+    *(f"level_{k}_{way}_bytes" for k in range(LEVELS) for way in ("read", "write")),
+)
+ACTIONS: Final = len(ACTION_NAMES)
+(
+    COMPUTE_CYCLES,
+    STALL_CYCLES,
+    OVERHEAD_CYCLES,
+    UNIT,
+    BOUND,
+    REFUSAL,
+    MACS,
+    TREE_ADDITIONS,
+    ACCUMULATIONS,
+    REQUANTIZATIONS,
+    ELEMENTWISE,
+    INSTRUCTIONS,
+    REGISTER_BYTES,
+    LEVEL_0,
+) = range(14)
+"""`LEVEL_0 + 2 k` holds the bytes read from level k, `LEVEL_0 + 2 k + 1` those written to it."""
+
+COMPONENT_NAMES: Final = (
+    "multiply",
+    "accumulate",
+    "requantize",
+    "elementwise",
+    "instruction",
+    "register",
+)
+"""Energy components before the memory levels, which follow in the kind's own names."""
+COMPONENTS: Final = len(COMPONENT_NAMES) + LEVELS
+
+TOTAL_NAMES: Final = (
+    "cycles",
+    "compute_cycles",
+    "stall_cycles",
+    "overhead_cycles",
+    "energy_fj",
+    "macs",
+    "refusal",
+    "refused_layer",
+)
+TOTALS: Final = len(TOTAL_NAMES)
+(
+    TOTAL_CYCLES,
+    TOTAL_COMPUTE,
+    TOTAL_STALL,
+    TOTAL_OVERHEAD,
+    TOTAL_ENERGY_FJ,
+    TOTAL_MACS,
+    TOTAL_REFUSAL,
+    TOTAL_REFUSED_LAYER,
+) = range(TOTALS)
+
+
+@njit
+def clear(actions: Counts) -> None:
+    """Set every action to zero. Loops, not slices: those make compilation twice as long."""
+    for action in range(ACTIONS):
+        actions[action] = 0
+
+
+@njit
+def keep_layer(actions: Counts, energy: Counts, kept_actions: Counts, kept_energy: Counts) -> None:
+    """Copy one layer's actions and energy to where a caller asked for them."""
+    for action in range(ACTIONS):
+        kept_actions[action] = actions[action]
+    for component in range(COMPONENTS):
+        kept_energy[component] = energy[component]
+
+
+@njit
+def femtojoules(count: int, price_fj: float) -> int:
+    """Count times price, rounded half up: the one rounding of an energy."""
+    return math.floor(count * price_fj + 0.5)
+
+
+@njit
+def price_layer(actions: Counts, prices: Prices, energy: Counts) -> int:
+    """Fill `energy` (int64 [COMPONENTS], femtojoules) from int64 actions and float64 prices.
+
+    Returns the sum of the components. Prices are femtojoules per action, indexed as actions are.
+    """
+    energy[0] = femtojoules(actions[MACS], prices[MACS])
+    tree = actions[TREE_ADDITIONS] * prices[TREE_ADDITIONS]
+    energy[1] = femtojoules(1, tree + actions[ACCUMULATIONS] * prices[ACCUMULATIONS])
+    energy[2] = femtojoules(actions[REQUANTIZATIONS], prices[REQUANTIZATIONS])
+    energy[3] = femtojoules(actions[ELEMENTWISE], prices[ELEMENTWISE])
+    energy[4] = femtojoules(actions[INSTRUCTIONS], prices[INSTRUCTIONS])
+    energy[5] = femtojoules(actions[REGISTER_BYTES], prices[REGISTER_BYTES])
+    for level in range(LEVELS):
+        read, write = LEVEL_0 + 2 * level, LEVEL_0 + 2 * level + 1
+        joined = actions[read] * prices[read] + actions[write] * prices[write]
+        energy[6 + level] = femtojoules(1, joined)
+    total = 0
+    for component in range(COMPONENTS):
+        total += energy[component]
+    return total
+
+
+@njit
+def add_layer(layer: int, actions: Counts, prices: Prices, energy: Counts, totals: Counts) -> None:
+    """Price one layer and add it to the int64 [TOTALS] of its design.
+
+    A refused layer refuses the design: its cycles and energy become -1, never a small number.
+    """
+    if totals[TOTAL_REFUSAL] != 0 or actions[REFUSAL] != 0:
+        for component in range(COMPONENTS):
+            energy[component] = 0
+    if totals[TOTAL_REFUSAL] != 0:
+        return
+    if actions[REFUSAL] != 0:
+        for total in range(TOTALS):
+            totals[total] = -1
+        totals[TOTAL_REFUSAL] = actions[REFUSAL]
+        totals[TOTAL_REFUSED_LAYER] = layer
+        return
+    total_fj = price_layer(actions, prices, energy)
+    totals[TOTAL_COMPUTE] += actions[COMPUTE_CYCLES]
+    totals[TOTAL_STALL] += actions[STALL_CYCLES]
+    totals[TOTAL_OVERHEAD] += actions[OVERHEAD_CYCLES]
+    totals[TOTAL_CYCLES] += actions[COMPUTE_CYCLES] + actions[STALL_CYCLES]
+    totals[TOTAL_CYCLES] += actions[OVERHEAD_CYCLES]
+    totals[TOTAL_ENERGY_FJ] += total_fj
+    totals[TOTAL_MACS] += actions[MACS]

@@ -1,0 +1,188 @@
+"""What every machine has: clock, datapath, dispatch, technology, and its row of integers.
+
+The row is what the scalar cost functions read; its first columns are the same for every kind.
+Read next: `simulator.machines.actions`, then one kind.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Annotated, Any, ClassVar, Final, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from simulator.numeric.datapath import Datapath, Overflow, ZeroPoint
+from simulator.schema import NonNegative, Positive, PositiveReal, Schema, Sources, Text
+from simulator.technology.model import Technology
+
+FRACTION: Final = 2**16
+"""Rates that may be fractional enter a row in units of 1/65536."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One integer of a machine's row: the dotted path of its field and how it is encoded."""
+
+    path: str
+    encode: Callable[[Any], int] = int
+
+
+def fixed(value: float) -> int:
+    """A rate as an integer of 1/65536, at least 1: what is counted with it is exact."""
+    return max(1, round(value * FRACTION))
+
+
+def choice(*names: str) -> Callable[[Any], int]:
+    """An encoder of a named choice: its position among `names`."""
+    return names.index
+
+
+class Accumulator(Schema):
+    """The register that products are added into."""
+
+    bits: Annotated[int, Field(ge=8, le=64)] = 32
+    overflow: Overflow = "wrap"
+
+
+class DatapathConfig(Schema):
+    """Operand and accumulator widths. `narrow` re-quantizes wider graphs instead of refusing."""
+
+    weight_bits: Annotated[int, Field(ge=1, le=16)] = 8
+    activation_bits: Annotated[int, Field(ge=1, le=16)] = 8
+    composition: Literal["fixed"] = "fixed"
+    dot_width: Annotated[int, Field(ge=1, le=1024)] = 1
+    accumulator: Accumulator = Accumulator()
+    zero_point: ZeroPoint = "subtracted"
+    requantize: Literal["graph"] = "graph"
+    narrow: bool = False
+
+    def datapath(self) -> Datapath:
+        """The same widths as the engine takes them."""
+        return Datapath(
+            weight_bits=self.weight_bits,
+            activation_bits=self.activation_bits,
+            dot_width=self.dot_width,
+            accumulator_bits=self.accumulator.bits,
+            overflow=self.accumulator.overflow,
+            zero_point=self.zero_point,
+            narrow=self.narrow,
+        )
+
+
+class Dispatch(Schema):
+    """What starting an operator and an inference costs, on top of the work itself."""
+
+    cycles_per_op: Positive
+    instructions_per_op: Positive = 1
+    cycles_per_inference: NonNegative = 0
+    instructions_per_inference: NonNegative = 0
+
+
+class Sram(Schema):
+    """An on-chip memory, half of it in use while the other half is filled or drained."""
+
+    bytes: Positive
+    bytes_per_cycle: PositiveReal
+
+
+class Dram(Schema):
+    """Off-chip memory, as large as any graph."""
+
+    bytes_per_cycle: PositiveReal
+
+
+COMMON: Final = (
+    Column("clock_mhz", lambda mhz: round(mhz * 1e6)),
+    Column("datapath.weight_bits"),
+    Column("datapath.activation_bits"),
+    Column("datapath.accumulator.bits"),
+    Column("datapath.dot_width"),
+    Column("datapath.zero_point", choice(*get_args(ZeroPoint))),
+    Column("datapath.narrow"),
+    Column("dispatch.cycles_per_op"),
+    Column("dispatch.instructions_per_op"),
+    Column("dispatch.cycles_per_inference"),
+    Column("dispatch.instructions_per_inference"),
+)
+(
+    CLOCK_HZ,
+    WEIGHT_BITS,
+    ACTIVATION_BITS,
+    ACCUMULATOR_BITS,
+    DOT_WIDTH,
+    ZERO_POINT,
+    NARROW,
+    OP_CYCLES,
+    OP_INSTRUCTIONS,
+    INFERENCE_CYCLES,
+    INFERENCE_INSTRUCTIONS,
+) = range(len(COMMON))
+
+REFUSALS: Final = (
+    "",
+    "its weights have {weight_bits} bits, the datapath {machine_weight_bits}; "
+    "widen datapath.weight_bits or set datapath.narrow: true",
+    "its activations have {activation_bits} bits, the datapath {machine_activation_bits}; "
+    "widen datapath.activation_bits or set datapath.narrow: true",
+)
+"""Why a layer may be refused, by the code in its `REFUSAL` action; a kind may add its own."""
+
+
+class Machine(Schema, ABC):
+    """A machine that runs one operator after another. Final subclasses are the kinds.
+
+    Subclasses give `columns` (their row after `COMMON`), the names of memory levels, units and
+    bounds in the order their cost function numbers them, and two compiled functions: the prices of
+    a row in a technology, and `evaluate`, the costs of many rows.
+    """
+
+    columns: ClassVar[tuple[Column, ...]]
+    levels: ClassVar[tuple[str, ...]]
+    units: ClassVar[tuple[str, ...]]
+    bounds: ClassVar[tuple[str, ...]]
+    refusals: ClassVar[tuple[str, ...]] = REFUSALS
+    design_prices: ClassVar[Callable[..., float]]
+    evaluate: ClassVar[Callable[..., None]]
+
+    name: Text
+    model: str
+    source: Sources
+    clock_mhz: Annotated[float, Field(ge=0.001, le=1e6)]
+    datapath: DatapathConfig = DatapathConfig()
+    dispatch: Dispatch
+    technology: Technology
+
+    @classmethod
+    def kind(cls) -> str:
+        """The value of `model:` that selects this kind."""
+        return str(get_args(cls.model_fields["model"].annotation)[0])
+
+    @abstractmethod
+    def srams(self) -> Mapping[str, int]:
+        """Bytes of each SRAM by level name: what the technology prices by size."""
+
+    @abstractmethod
+    def storage(self) -> tuple[int | None, int | None]:
+        """Bytes there are for activations and for constants; None where DRAM takes them."""
+
+    @property
+    @abstractmethod
+    def peak_macs_per_cycle(self) -> int:
+        """Multiply-accumulates of a cycle in which every multiplier works."""
+
+    def row(self) -> NDArray[np.int64]:
+        """The machine as int64 [len(COMMON) + len(columns)], for its scalar cost functions."""
+        values = [column.encode(get(self)) for column, get in _getters(type(self))]
+        return np.array(values, dtype=np.int64)
+
+
+def _getters(kind: type[Machine]) -> tuple[tuple[Column, Callable[[Machine], Any]], ...]:
+    if kind not in _GETTERS:
+        _GETTERS[kind] = tuple((c, attrgetter(c.path)) for c in (*COMMON, *kind.columns))
+    return _GETTERS[kind]
+
+
+_GETTERS: dict[type[Machine], tuple[tuple[Column, Callable[[Machine], Any]], ...]] = {}

@@ -1,0 +1,342 @@
+"""A VLIW SIMD signal processor: vector multiplies that reduce bytes into 32-bit lanes.
+
+Modelled on Hexagon HVX: a packet holds a few instructions, each vector multiply takes the dot
+product of `datapath.dot_width` bytes in every lane. Filters lie across the lanes and input
+channels along the reduction; what they do not fill is wasted and counted. Depthwise layers have
+nothing to reduce: their channels lie across lanes of double width and are widened by extra adds.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Final, Literal, Self, TypeAlias
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from simulator.jit import njit
+from simulator.machines.actions import (
+    ACCUMULATIONS,
+    ACTIONS,
+    BOUND,
+    COMPONENTS,
+    COMPUTE_CYCLES,
+    INSTRUCTIONS,
+    MACS,
+    OVERHEAD_CYCLES,
+    REFUSAL,
+    REGISTER_BYTES,
+    STALL_CYCLES,
+    TREE_ADDITIONS,
+    Counts,
+    Prices,
+    add_layer,
+    clear,
+    keep_layer,
+)
+from simulator.machines.base import (
+    COMMON,
+    DOT_WIDTH,
+    REFUSALS,
+    Column,
+    Dram,
+    Machine,
+    Sram,
+    fixed,
+)
+from simulator.machines.counting import (
+    activation_bits,
+    ceil_div,
+    compulsory_bits,
+    count_cycles,
+    count_operator,
+    cycles_for,
+    gemm,
+    move,
+    passes,
+    refusal,
+    start_inference,
+    weight_bits,
+)
+from simulator.machines.pricing import (
+    UM2_PER_MM2,
+    datapath_prices,
+    level_price,
+    mac_um2,
+    register_um2,
+    sram_um2,
+)
+from simulator.machines.registry import register
+from simulator.schema import Schema
+from simulator.technology.laws import dram_byte_fj, sram_byte_fj
+from simulator.work import (
+    W_ACTIVATION_BITS,
+    W_DEPTHWISE,
+    W_ELEMENTWISE,
+    W_IC,
+    W_KX,
+    W_KY,
+    W_OUTPUT_BITS,
+    W_REQUANTIZATIONS,
+)
+
+Slots: TypeAlias = Annotated[int, Field(ge=1, le=16)]
+
+
+class Vector(Schema):
+    """The vector unit: registers of `bits`, and how many instructions of a kind a packet holds.
+
+    `contexts` units run side by side. `pixel_block` output pixels keep their sums in registers, so
+    that a weight vector serves all of them; `requantize_instructions` bring one vector of sums to
+    the output grid.
+    """
+
+    bits: Annotated[int, Field(ge=64, le=16384)]
+    contexts: Slots
+    registers: Annotated[int, Field(ge=1, le=1024)]
+    multiply_slots: Slots
+    alu_slots: Slots
+    memory_slots: Slots
+    pixel_block: Annotated[int, Field(ge=1, le=64)]
+    requantize_instructions: Annotated[int, Field(ge=1, le=256)]
+
+
+class Memory(Schema):
+    """The level-2 memory that the vector unit loads from, and DRAM."""
+
+    l2: Sram
+    dram: Dram
+
+
+COLUMNS: Final = (
+    Column("vector.bits"),
+    Column("vector.contexts"),
+    Column("vector.registers"),
+    Column("vector.multiply_slots"),
+    Column("vector.alu_slots"),
+    Column("vector.memory_slots"),
+    Column("vector.pixel_block"),
+    Column("vector.requantize_instructions"),
+    Column("memory.l2.bytes"),
+    Column("memory.l2.bytes_per_cycle", fixed),
+    Column("memory.dram.bytes_per_cycle", fixed),
+)
+(
+    VECTOR_BITS,
+    CONTEXTS,
+    REGISTERS,
+    MULTIPLY_SLOTS,
+    ALU_SLOTS,
+    MEMORY_SLOTS,
+    PIXEL_BLOCK,
+    REQUANTIZE,
+    L2_BYTES,
+    L2_RATE,
+    DRAM_RATE,
+) = range(len(COMMON), len(COMMON) + len(COLUMNS))
+L2, DRAM = range(2)
+BY_MULTIPLY, BY_ALU, BY_LOAD_STORE, BY_L2, BY_DRAM, BY_OVERHEAD = range(6)
+
+
+@njit
+def container(bits: int) -> int:
+    """Width of the register element that holds an operand: a byte or a halfword."""
+    return 8 if bits <= 8 else 16
+
+
+@njit
+def dense_multiplies(work: Counts, machine: Counts, w: int, a: int) -> tuple[int, int, int]:
+    """Vector multiplies of a convolution: (slots they take, weight loads, sums accumulated).
+
+    Halfwords reduce half as many products as bytes; two halfwords take both multiply resources of
+    a packet (Hexagon HVX reference manual 80-N2040-61, "Double vector instructions").
+    """
+    groups, m, n, _ = gemm(work)
+    reduction = machine[DOT_WIDTH]
+    if w == 16 or a == 16:
+        reduction = max(1, reduction // 2)
+    lanes = machine[VECTOR_BITS] // (8 * machine[DOT_WIDTH])
+    steps = work[W_KY] * work[W_KX] * ceil_div(work[W_IC], reduction)
+    vectors = groups * ceil_div(n, lanes) * steps
+    slots = 2 if w == 16 and a == 16 else 1
+    blocks = ceil_div(m, machine[PIXEL_BLOCK])
+    return m * vectors * slots, blocks * vectors, groups * m * n * steps
+
+
+@njit
+def depthwise_multiplies(work: Counts, machine: Counts, w: int, a: int) -> tuple[int, int, int]:
+    """Vector multiplies of a depthwise layer: (slots they take, weight loads, widening adds)."""
+    groups, m, n, k = gemm(work)
+    width = max(w, a)
+    lanes = max(1, machine[VECTOR_BITS] // (2 * width))
+    vectors = ceil_div(groups * n, lanes) * k
+    slots = 2 if w == 16 and a == 16 else 1
+    widening = 2 if width == 8 else 1
+    return m * vectors * slots, ceil_div(m, machine[PIXEL_BLOCK]) * vectors, m * vectors * widening
+
+
+@njit
+def count_instructions(work: Counts, machine: Counts, actions: Counts) -> tuple[int, int, int, int]:
+    """Count the vector instructions of a layer: (multiply slots, ALU, loads, stores)."""
+    inputs, weights, biases, outputs = compulsory_bits(work, machine)
+    groups, m, n, k = gemm(work)
+    w = container(weight_bits(work, machine))
+    a = container(activation_bits(work[W_ACTIVATION_BITS], machine))
+    bits = machine[VECTOR_BITS]
+    lanes = max(1, bits // 32)
+    multiplies = weight_loads = 0
+    alu = ceil_div(work[W_REQUANTIZATIONS], lanes) * machine[REQUANTIZE]
+    alu += ceil_div(work[W_ELEMENTWISE], lanes)
+    loaded, stored = inputs, outputs
+    if k > 0:
+        macs = groups * m * n * k
+        sums = macs
+        # A depthwise tap is loaded once for its own channel, a dense one for each lane block.
+        again = 1
+        if work[W_DEPTHWISE] != 0:
+            multiplies, weight_loads, widening = depthwise_multiplies(work, machine, w, a)
+            alu += widening
+        else:
+            multiplies, weight_loads, sums = dense_multiplies(work, machine, w, a)
+            again = ceil_div(n, bits // (8 * machine[DOT_WIDTH]))
+        loaded = groups * m * k * a * again
+        stored = groups * m * n * container(activation_bits(work[W_OUTPUT_BITS], machine))
+        actions[MACS] = macs
+        actions[ACCUMULATIONS] = sums
+        actions[TREE_ADDITIONS] = macs - sums
+    loads = weight_loads + ceil_div(loaded, bits) + ceil_div(biases, bits)
+    if k == 0:
+        loads += ceil_div(weights, bits)
+    stores = ceil_div(stored, bits)
+    actions[INSTRUCTIONS] += multiplies + alu + loads + stores
+    actions[REGISTER_BYTES] = (multiplies + alu + loads) * ceil_div(bits, 8)
+    return multiplies, alu, loads, stores
+
+
+@njit
+def layer_cost(work: Counts, machine: Counts, actions: Counts) -> None:
+    """Fill the int64 [ACTIONS] of one layer from its int64 work and machine rows."""
+    clear(actions)
+    actions[REFUSAL] = refusal(work, machine)
+    if actions[REFUSAL] != 0:
+        return
+    count_operator(work, machine, actions)
+    multiplies, alu, loads, stores = count_instructions(work, machine, actions)
+    by_multiply = ceil_div(multiplies, machine[CONTEXTS] * machine[MULTIPLY_SLOTS])
+    by_alu = ceil_div(alu, machine[CONTEXTS] * machine[ALU_SLOTS])
+    by_memory = ceil_div(loads + stores, machine[CONTEXTS] * machine[MEMORY_SLOTS])
+    packets = max(by_multiply, max(by_alu, by_memory))
+    inputs, weights, biases, outputs = compulsory_bits(work, machine)
+    # Half of L2 takes the next tile; weights and inputs share the other half.
+    room = machine[L2_BYTES] * 2
+    w_again, in_again = passes(weights, inputs, room, room, 0, 1)
+    fetched = w_again * weights + in_again * inputs + biases
+    loaded, stored = loads * machine[VECTOR_BITS], stores * machine[VECTOR_BITS]
+    move(actions, L2, loaded + outputs, stored + fetched)
+    move(actions, DRAM, fetched, outputs)
+    rate = machine[DRAM_RATE]
+    busy = max(packets, cycles_for(loaded + stored, machine[L2_RATE]))
+    first = min(weights, machine[VECTOR_BITS]) + min(inputs, machine[VECTOR_BITS])
+    dram, prologue = cycles_for(fetched + outputs, rate), cycles_for(first, rate)
+    waiting = count_cycles(actions, packets, busy, dram, prologue)
+    actions[BOUND] = bound_by(actions, waiting, packets == by_multiply, packets == by_alu)
+
+
+@njit
+def bound_by(actions: Counts, waiting: int, multiply: bool, alu: bool) -> int:
+    """What most of a layer's time waits for."""
+    if actions[OVERHEAD_CYCLES] > actions[COMPUTE_CYCLES] + actions[STALL_CYCLES]:
+        return BY_OVERHEAD
+    if waiting > 0:
+        return BY_DRAM
+    if actions[STALL_CYCLES] > 0:
+        return BY_L2
+    if multiply:
+        return BY_MULTIPLY
+    return BY_ALU if alu else BY_LOAD_STORE
+
+
+@njit
+def design_prices(machine: Counts, technology: Prices, prices: Prices) -> float:
+    """Fill the float64 prices in femtojoules of each action; returns the area in mm2.
+
+    The area is a proxy: the multiply units with their lanes, the vector registers and L2; no
+    scalar core, no control, no wires.
+    """
+    datapath_prices(machine, technology, prices)
+    level_price(prices, L2, sram_byte_fj(technology, machine[L2_BYTES]))
+    level_price(prices, DRAM, dram_byte_fj(technology))
+    lanes = machine[VECTOR_BITS] // (8 * machine[DOT_WIDTH])
+    unit = machine[MULTIPLY_SLOTS] * lanes * mac_um2(machine, technology)
+    unit += register_um2(technology, machine[REGISTERS] * machine[VECTOR_BITS])
+    area = machine[CONTEXTS] * unit + sram_um2(technology, machine[L2_BYTES])
+    return float(area / UM2_PER_MM2)
+
+
+@njit
+def evaluate(
+    works: Counts,
+    machines: Counts,
+    technologies: Prices,
+    technology_of: Counts,
+    totals: Counts,
+    areas: Prices,
+    counts: Counts,
+    energies: Counts,
+) -> None:
+    """Cost every layer on every design; see `simulator.cost.evaluate_rows` for the arrays."""
+    prices = np.zeros(ACTIONS, np.float64)
+    actions = np.zeros(ACTIONS, np.int64)
+    energy = np.zeros(COMPONENTS, np.int64)
+    for design in range(machines.shape[0]):
+        machine = machines[design]
+        areas[design] = design_prices(machine, technologies[technology_of[design]], prices)
+        for layer in range(works.shape[0]):
+            layer_cost(works[layer], machine, actions)
+            start_inference(layer, machine, actions)
+            add_layer(layer, actions, prices, energy, totals[design])
+            if counts.shape[0] > 0:
+                keep_layer(actions, energy, counts[design, layer], energies[design, layer])
+
+
+@register
+class Dsp(Machine):
+    """`model: dsp`: vector contexts of VLIW packets over a level-2 memory and DRAM."""
+
+    columns: ClassVar = COLUMNS
+    levels: ClassVar = ("l2", "dram")
+    units: ClassVar = ("vector",)
+    bounds: ClassVar = ("multiply", "alu", "load_store", "l2", "dram", "overhead")
+    refusals: ClassVar = REFUSALS
+    design_prices: ClassVar = staticmethod(design_prices)
+    evaluate: ClassVar = staticmethod(evaluate)
+
+    model: Literal["dsp"]
+    vector: Vector
+    memory: Memory
+
+    @model_validator(mode="after")
+    def _lanes_fill_the_vector(self) -> Self:
+        lane = 8 * self.datapath.dot_width
+        if self.vector.bits % lane:
+            raise ValueError(
+                f"vector.bits must be a multiple of 8 * datapath.dot_width = {lane}, the bits of a "
+                f"lane; found {self.vector.bits}"
+            )
+        if self.datapath.accumulator.bits > lane:
+            raise ValueError(
+                f"datapath.accumulator.bits must be <= 8 * datapath.dot_width = {lane}, the bits "
+                f"of a lane; found {self.datapath.accumulator.bits}"
+            )
+        return self
+
+    def srams(self) -> Mapping[str, int]:
+        """Bytes of the level-2 memory by level name."""
+        return {"l2": self.memory.l2.bytes}
+
+    def storage(self) -> tuple[None, None]:
+        """No limit: what does not fit on chip comes from DRAM."""
+        return None, None
+
+    @property
+    def peak_macs_per_cycle(self) -> int:
+        """Every byte of every multiply slot of every context."""
+        return self.vector.contexts * self.vector.multiply_slots * self.vector.bits // 8

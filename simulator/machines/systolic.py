@@ -1,0 +1,362 @@
+"""A systolic array with three double-buffered SRAMs and DRAM, and a vector unit beside it.
+
+A layer is a product of M output pixels, N filters and K taps per group. Weight stationary holds
+K x N on rows x columns and streams M; input stationary holds K x M and streams N; output
+stationary holds M x N and streams K. `timing: scalesim` counts the folds as SCALE-Sim does (edge
+folds in full, no output drain); `timing: physical` counts used rows and columns and the drain.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+import numpy as np
+from pydantic import Field
+
+from simulator.jit import njit
+from simulator.machines.actions import (
+    ACCUMULATIONS,
+    ACTIONS,
+    BOUND,
+    COMPONENTS,
+    COMPUTE_CYCLES,
+    MACS,
+    OVERHEAD_CYCLES,
+    REFUSAL,
+    REGISTER_BYTES,
+    STALL_CYCLES,
+    TREE_ADDITIONS,
+    UNIT,
+    Counts,
+    Prices,
+    add_layer,
+    clear,
+    keep_layer,
+)
+from simulator.machines.base import (
+    ACCUMULATOR_BITS,
+    ACTIVATION_BITS,
+    DOT_WIDTH,
+    REFUSALS,
+    WEIGHT_BITS,
+    Dram,
+    Machine,
+    Sram,
+)
+from simulator.machines.counting import (
+    activation_bits,
+    ceil_div,
+    compulsory_bits,
+    count_cycles,
+    count_operator,
+    cycles_for,
+    gemm,
+    move,
+    passes,
+    refusal,
+    start_inference,
+    weight_bits,
+)
+from simulator.machines.folds import (
+    BY_COMPUTE,
+    BY_DRAM,
+    BY_IFMAP,
+    BY_OFMAP,
+    BY_OVERHEAD,
+    BY_WEIGHT,
+    COLS,
+    COLUMNS,
+    DATAFLOW,
+    DRAM,
+    DRAM_RATE,
+    IFMAP,
+    IFMAP_BYTES,
+    IFMAP_RATE,
+    INPUT_STATIONARY,
+    LANES,
+    OFMAP,
+    OFMAP_BYTES,
+    OFMAP_RATE,
+    OFMAP_TOO_SMALL,
+    OUTPUT_STATIONARY,
+    ROWS,
+    VECTOR_UNIT,
+    WEIGHT,
+    WEIGHT_BYTES,
+    WEIGHT_RATE,
+    WEIGHT_STATIONARY,
+    Dataflow,
+    Timing,
+    array_cycles,
+    held_and_streamed,
+    partial_sum_tile,
+)
+from simulator.machines.pricing import (
+    UM2_PER_MM2,
+    alu_um2,
+    datapath_prices,
+    level_price,
+    mac_um2,
+    register_um2,
+    requantizer_um2,
+    sram_um2,
+)
+from simulator.machines.registry import register
+from simulator.schema import Schema
+from simulator.technology.laws import dram_byte_fj, sram_byte_fj
+from simulator.work import W_ACTIVATION_BITS, W_ELEMENTWISE, W_OUTPUT_BITS, W_REQUANTIZATIONS
+
+Side: TypeAlias = Annotated[int, Field(ge=1, le=65536)]
+
+
+class Array(Schema):
+    """The processing elements: rows x cols, and what each holds while the rest streams."""
+
+    rows: Side
+    cols: Side
+    dataflow: Dataflow = "weight_stationary"
+
+
+class Vector(Schema):
+    """The unit that runs operators without multiply-accumulates: scalar operations per cycle."""
+
+    lanes: Side
+
+
+class Memory(Schema):
+    """One SRAM per operand, and DRAM."""
+
+    ifmap_sram: Sram
+    weight_sram: Sram
+    ofmap_sram: Sram
+    dram: Dram
+
+
+@njit
+def array_traffic(work: Counts, machine: Counts, tiles: int, actions: Counts) -> tuple[int, int]:
+    """Count the SRAM, register and DRAM bytes of an array layer; returns (DRAM bits, prologue).
+
+    The prologue is what must arrive before the first operation: the first fold's held operand
+    and one streamed vector.
+    """
+    groups, m, n, k = gemm(work)
+    inputs, weights, biases, outputs = compulsory_bits(work, machine)
+    w_bits = weight_bits(work, machine)
+    a_bits = activation_bits(work[W_ACTIVATION_BITS], machine)
+    o_bits = activation_bits(work[W_OUTPUT_BITS], machine)
+    sums = m * n * groups * machine[ACCUMULATOR_BITS]
+    group_inputs, group_weights = ceil_div(inputs, groups), ceil_div(weights, groups)
+    held_taps = min(k, machine[ROWS] * machine[DOT_WIDTH])
+    in_room, w_room = machine[IFMAP_BYTES] * 4, machine[WEIGHT_BYTES] * 4
+    spilled, held_bits = 0, 0
+    if machine[DATAFLOW] == INPUT_STATIONARY:
+        columns = min(m, machine[COLS])
+        folds = ceil_div(m, machine[COLS])
+        ifmap_read, weight_read = tiles * k * m * a_bits, folds * k * n * w_bits
+        bias_reads, held_bits = folds, ifmap_read
+        slab = min(group_inputs, k * columns * a_bits)
+        in_again, w_again = passes(group_inputs, group_weights, in_room, w_room, slab, tiles)
+        first = min(group_inputs, held_taps * columns * a_bits) + min(group_weights, k * w_bits)
+    else:
+        columns = min(n, machine[COLS])
+        ifmap_read = ceil_div(n, machine[COLS]) * k * m * a_bits
+        bias_reads = tiles
+        if machine[DATAFLOW] == WEIGHT_STATIONARY:
+            weight_read, slab = tiles * k * n * w_bits, k * columns * w_bits
+            held_bits = weight_read
+            first = min(group_weights, held_taps * columns * w_bits)
+        else:
+            bias_reads = ceil_div(m, machine[ROWS])
+            weight_read, slab = bias_reads * k * n * w_bits, 0
+            first = min(group_weights, k * w_bits)
+        w_again, in_again = passes(group_weights, group_inputs, w_room, in_room, slab, tiles)
+        first += min(group_inputs, k * a_bits)
+    if machine[DATAFLOW] != OUTPUT_STATIONARY:
+        steps = ceil_div(k, machine[DOT_WIDTH])
+        spilled = (ceil_div(steps, machine[ROWS]) - 1) * sums
+    move(actions, IFMAP, groups * ifmap_read, in_again * inputs)
+    biases_read = bias_reads * biases
+    move(actions, WEIGHT, groups * weight_read + biases_read, w_again * weights + biases)
+    move(actions, OFMAP, spilled + outputs, spilled + m * n * groups * o_bits)
+    fetched = in_again * inputs + w_again * weights + biases
+    move(actions, DRAM, fetched, outputs)
+    count_registers(machine, actions, groups * held_bits, a_bits, w_bits)
+    return fetched + outputs, first
+
+
+@njit
+def count_registers(
+    machine: Counts, actions: Counts, held_bits: int, a_bits: int, w_bits: int
+) -> None:
+    """Count register bytes: each PE passes its streamed operands on and keeps its sum.
+
+    Idle PEs are clock-gated (assumption); a held operand is written once per fold.
+    """
+    passed = a_bits + w_bits
+    if machine[DATAFLOW] == WEIGHT_STATIONARY:
+        passed = a_bits
+    elif machine[DATAFLOW] == INPUT_STATIONARY:
+        passed = w_bits
+    bits = actions[MACS] * passed + actions[ACCUMULATIONS] * machine[ACCUMULATOR_BITS]
+    actions[REGISTER_BYTES] = ceil_div(bits + held_bits, 8)
+
+
+@njit
+def bound_by(actions: Counts, waiting: int, ifmap: int, weight: int, ofmap: int) -> int:
+    """What most of a layer's time waits for: its start, DRAM, the busiest SRAM, or the work."""
+    if actions[OVERHEAD_CYCLES] > actions[COMPUTE_CYCLES] + actions[STALL_CYCLES]:
+        return BY_OVERHEAD
+    if waiting > 0:
+        return BY_DRAM
+    if actions[STALL_CYCLES] == 0:
+        return BY_COMPUTE
+    if ifmap >= weight and ifmap >= ofmap:
+        return BY_IFMAP
+    return BY_WEIGHT if weight >= ofmap else BY_OFMAP
+
+
+@njit
+def array_cost(work: Counts, machine: Counts, actions: Counts) -> None:
+    """A layer with multiply-accumulates: each group is a product of its own on the array."""
+    groups, m, n, k = gemm(work)
+    steps = ceil_div(k, machine[DOT_WIDTH])
+    on_rows, on_cols, streamed = held_and_streamed(machine[DATAFLOW], m, n, steps)
+    tile = partial_sum_tile(machine, on_rows, on_cols, streamed)
+    if tile == 0:
+        actions[REFUSAL] = OFMAP_TOO_SMALL
+        return
+    bits = (
+        weight_bits(work, machine),
+        activation_bits(work[W_ACTIVATION_BITS], machine),
+        activation_bits(work[W_OUTPUT_BITS], machine),
+    )
+    actions[MACS] = groups * m * n * k
+    actions[ACCUMULATIONS] = groups * m * n * steps
+    actions[TREE_ADDITIONS] = actions[MACS] - actions[ACCUMULATIONS]
+    cycles = array_cycles(machine, on_rows, on_cols, streamed, tile, bits)
+    moved, first = array_traffic(work, machine, ceil_div(streamed, tile), actions)
+    rate = machine[DRAM_RATE]
+    compute, busy = groups * cycles[0], groups * cycles[1]
+    waiting = count_cycles(actions, compute, busy, cycles_for(moved, rate), cycles_for(first, rate))
+    actions[BOUND] = bound_by(actions, waiting, cycles[2], cycles[3], cycles[4])
+
+
+@njit
+def vector_cost(work: Counts, machine: Counts, actions: Counts) -> None:
+    """A layer without multiply-accumulates: its operands stream through the vector unit once."""
+    inputs, weights, biases, outputs = compulsory_bits(work, machine)
+    weights += biases
+    move(actions, IFMAP, inputs, inputs)
+    move(actions, WEIGHT, weights, weights)
+    move(actions, OFMAP, outputs, outputs)
+    move(actions, DRAM, inputs + weights, outputs)
+    operations = work[W_ELEMENTWISE] + work[W_REQUANTIZATIONS]
+    compute = ceil_div(operations, machine[LANES])
+    ifmap = cycles_for(inputs, machine[IFMAP_RATE])
+    weight = cycles_for(weights, machine[WEIGHT_RATE])
+    ofmap = cycles_for(outputs, machine[OFMAP_RATE])
+    busy = max(compute, max(ifmap, max(weight, ofmap)))
+    vector = machine[LANES] * activation_bits(work[W_ACTIVATION_BITS], machine)
+    dram = cycles_for(inputs + weights + outputs, machine[DRAM_RATE])
+    prologue = cycles_for(min(inputs, vector), machine[DRAM_RATE])
+    waiting = count_cycles(actions, compute, busy, dram, prologue)
+    actions[UNIT] = VECTOR_UNIT
+    actions[BOUND] = bound_by(actions, waiting, ifmap, weight, ofmap)
+
+
+@njit
+def layer_cost(work: Counts, machine: Counts, actions: Counts) -> None:
+    """Fill the int64 [ACTIONS] of one layer from its int64 work and machine rows."""
+    clear(actions)
+    actions[REFUSAL] = refusal(work, machine)
+    if actions[REFUSAL] != 0:
+        return
+    count_operator(work, machine, actions)
+    _, m, n, k = gemm(work)
+    if m * n * k > 0:
+        array_cost(work, machine, actions)
+    else:
+        vector_cost(work, machine, actions)
+
+
+@njit
+def design_prices(machine: Counts, technology: Prices, prices: Prices) -> float:
+    """Fill the float64 prices in femtojoules of each action; returns the area in mm2.
+
+    The area is a proxy: multipliers, adders, registers, vector lanes, one requantizer a column
+    and the SRAMs. No control, no wires, no DRAM.
+    """
+    datapath_prices(machine, technology, prices)
+    level_price(prices, IFMAP, sram_byte_fj(technology, machine[IFMAP_BYTES]))
+    level_price(prices, WEIGHT, sram_byte_fj(technology, machine[WEIGHT_BYTES]))
+    level_price(prices, OFMAP, sram_byte_fj(technology, machine[OFMAP_BYTES]))
+    level_price(prices, DRAM, dram_byte_fj(technology))
+    operands = machine[DOT_WIDTH] * (machine[WEIGHT_BITS] + machine[ACTIVATION_BITS])
+    element = mac_um2(machine, technology)
+    element += register_um2(technology, operands + machine[ACCUMULATOR_BITS])
+    area = machine[ROWS] * machine[COLS] * element
+    area += machine[COLS] * requantizer_um2(machine, technology)
+    area += machine[LANES] * alu_um2(technology)
+    on_chip = machine[IFMAP_BYTES] + machine[WEIGHT_BYTES] + machine[OFMAP_BYTES]
+    return float((area + sram_um2(technology, on_chip)) / UM2_PER_MM2)
+
+
+@njit
+def evaluate(
+    works: Counts,
+    machines: Counts,
+    technologies: Prices,
+    technology_of: Counts,
+    totals: Counts,
+    areas: Prices,
+    counts: Counts,
+    energies: Counts,
+) -> None:
+    """Cost every layer on every design; see `simulator.cost.evaluate_rows` for the arrays."""
+    prices = np.zeros(ACTIONS, np.float64)
+    actions = np.zeros(ACTIONS, np.int64)
+    energy = np.zeros(COMPONENTS, np.int64)
+    for design in range(machines.shape[0]):
+        machine = machines[design]
+        areas[design] = design_prices(machine, technologies[technology_of[design]], prices)
+        for layer in range(works.shape[0]):
+            layer_cost(works[layer], machine, actions)
+            start_inference(layer, machine, actions)
+            add_layer(layer, actions, prices, energy, totals[design])
+            if counts.shape[0] > 0:
+                keep_layer(actions, energy, counts[design, layer], energies[design, layer])
+
+
+@register
+class Systolic(Machine):
+    """`model: systolic`: rows x cols of one dataflow, three SRAMs, DRAM, a vector unit."""
+
+    columns: ClassVar = COLUMNS
+    levels: ClassVar = ("ifmap_sram", "weight_sram", "ofmap_sram", "dram")
+    units: ClassVar = ("array", "vector")
+    bounds: ClassVar = ("compute", "ifmap_sram", "weight_sram", "ofmap_sram", "dram", "overhead")
+    refusals: ClassVar = (
+        *REFUSALS,
+        "half the ofmap SRAM cannot hold one row of its partial sums; "
+        "enlarge memory.ofmap_sram.bytes",
+    )
+    design_prices: ClassVar = staticmethod(design_prices)
+    evaluate: ClassVar = staticmethod(evaluate)
+
+    model: Literal["systolic"]
+    timing: Timing = "physical"
+    array: Array
+    vector: Vector
+    memory: Memory
+
+    def srams(self) -> Mapping[str, int]:
+        """Bytes of each SRAM by level name."""
+        return {name: getattr(self.memory, name).bytes for name in self.levels[:3]}
+
+    def storage(self) -> tuple[None, None]:
+        """No limit: what does not fit on chip comes from DRAM."""
+        return None, None
+
+    @property
+    def peak_macs_per_cycle(self) -> int:
+        """Every multiplier of every processing element."""
+        return self.array.rows * self.array.cols * self.datapath.dot_width

@@ -1,0 +1,104 @@
+"""Laws that no parameter of a machine can break, on any layer."""
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from simulator.machines.base import Machine
+from simulator.work import Work
+from tests.machines.works import MACHINES, OPERATORS, compulsory_bytes, cost, layers, machine
+
+RATES = {
+    "systolic_16x16": (
+        "memory__ifmap_sram__bytes_per_cycle",
+        "memory__weight_sram__bytes_per_cycle",
+        "memory__ofmap_sram__bytes_per_cycle",
+        "memory__dram__bytes_per_cycle",
+    ),
+    "hvx_1024": ("memory__l2__bytes_per_cycle", "memory__dram__bytes_per_cycle"),
+    "cortex_m4": ("memory__flash__line_bytes", "memory__sram__line_bytes"),
+}
+SIZES = {
+    "systolic_16x16": (
+        "memory__ifmap_sram__bytes",
+        "memory__weight_sram__bytes",
+        "memory__ofmap_sram__bytes",
+    ),
+    "hvx_1024": ("memory__l2__bytes",),
+    "cortex_m4": ("memory__sram__bytes",),
+}
+FLOWS = st.sampled_from(["weight_stationary", "output_stationary", "input_stationary"])
+
+
+@st.composite
+def targets(draw: st.DrawFn, **fixed: object) -> tuple[str, dict[str, object]]:
+    """A shipped machine with a few of its fields drawn."""
+    name = draw(st.sampled_from(MACHINES))
+    changes: dict[str, object] = dict(fixed)
+    for path in RATES[name]:
+        changes[path] = draw(st.integers(1, 64))
+    for path in SIZES[name]:
+        changes[path] = draw(st.integers(256, 40_000))
+    if name == "systolic_16x16":
+        changes["array__dataflow"] = draw(FLOWS)
+        changes["array__rows"] = draw(st.integers(1, 20))
+        changes["array__cols"] = draw(st.integers(1, 20))
+        changes["datapath__dot_width"] = draw(st.integers(1, 4))
+    if name == "cortex_m4":
+        changes["memory__sram__wait_states"] = draw(st.integers(0, 3))
+    return name, changes
+
+
+def build(target: tuple[str, dict[str, object]]) -> Machine:
+    name, changes = target
+    return machine(name, **changes)
+
+
+@given(target=targets(), work=layers())
+@settings(max_examples=150, deadline=None)
+def test_bytes_utilization_energy(target: tuple[str, dict[str, object]], work: Work) -> None:
+    made = build(target)
+    counted = cost(made, work)
+    outermost = made.levels[-1]
+    moved = counted[f"{outermost}_read"] + counted[f"{outermost}_write"]
+    if target[0] == "cortex_m4":
+        moved += counted["sram_read"] + counted["sram_write"]
+    assert moved >= compulsory_bytes(work)
+    assert counted["macs"] == work.macs
+    assert work.macs <= counted["cycles"] * made.peak_macs_per_cycle
+    assert counted["macs"] == counted["accumulations"] + counted["tree_additions"]
+    assert min(counted.values()) >= 0
+
+
+@given(target=targets(), work=layers(), data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_more_bandwidth_or_memory_never_costs_cycles(
+    target: tuple[str, dict[str, object]], work: Work, data: st.DataObject
+) -> None:
+    name, changes = target
+    path = data.draw(st.sampled_from(RATES[name] + SIZES[name]))
+    factor = data.draw(st.sampled_from([2, 3, 7]))
+    before = cost(build(target), work)
+    after = cost(machine(name, **{**changes, path: changes[path] * factor}), work)
+    assume(before["refusal"] == 0)
+    assert after["refusal"] == 0
+    assert after["cycles"] <= before["cycles"]
+
+
+@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("operator", sorted(OPERATORS))
+def test_no_operator_is_free(name: str, operator: str) -> None:
+    counted = cost(machine(name), OPERATORS[operator])
+    assert counted["cycles"] >= 1
+    assert counted["energy_fj"] > 0
+    assert counted["instructions"] >= 1
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_narrower_operands_never_cost_more(name: str) -> None:
+    work = OPERATORS["conv_2d"]
+    four = {"datapath__weight_bits": 4, "datapath__activation_bits": 4, "datapath__narrow": True}
+    narrow, wide = cost(machine(name, **four), work), cost(machine(name), work)
+    assert narrow["multiply_fj"] < wide["multiply_fj"]
+    assert narrow["energy_fj"] < wide["energy_fj"]
+    assert narrow["cycles"] <= wide["cycles"]

@@ -1,0 +1,44 @@
+"""The oracle module of every operator kind; an operator without one is a failing test."""
+
+import importlib
+from collections.abc import Iterator, Sequence
+from random import Random
+from typing import Any, Protocol, cast
+
+from tests.ops.build import Case, OneOp
+from tests.oracle.primitives import Accumulator
+
+
+class OracleModule(Protocol):
+    """What `tests/oracle/<kind>.py` offers for the operator `kind`."""
+
+    def one_ops(self, rng: Random, largest: int = ...) -> Iterator[OneOp]: ...
+    def cases(self, rng: Random) -> Iterator[Case]: ...
+    def oracle(self, operator: Any, inputs: Sequence[Any]) -> tuple[list[int], tuple[int, ...]]: ...
+
+
+class AccumulatingOracle(Protocol):
+    """An oracle whose operator sums products: it also takes the accumulator."""
+
+    def cases(self, rng: Random) -> Iterator[Case]: ...
+    def sums(
+        self, operator: Any, inputs: Sequence[Any], accumulator: Accumulator
+    ) -> list[list[int]]: ...
+    def oracle(
+        self, operator: Any, inputs: Sequence[Any], accumulator: Accumulator
+    ) -> tuple[list[int], tuple[int, ...]]: ...
+
+
+def oracle_of(kind: str) -> OracleModule:
+    """The oracle module of an operator kind; raises ModuleNotFoundError where there is none."""
+    return cast(OracleModule, importlib.import_module(f"tests.oracle.{kind}"))
+
+
+def accumulating_oracle_of(kind: str) -> AccumulatingOracle:
+    """The same, where the operator has an accumulator."""
+    return cast(AccumulatingOracle, importlib.import_module(f"tests.oracle.{kind}"))
+
+
+def nested(values: Sequence[Any]) -> list[Any]:
+    """Arrays as nested lists of Python integers; None stays."""
+    return [None if value is None else value.tolist() for value in values]
