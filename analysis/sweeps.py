@@ -135,6 +135,7 @@ def points_table(
             "energy_fj": energy_fj,
             "macs": macs,
             "peak_macs_per_cycle": peak,
+            "outer_bytes_per_cycle": np.array([m.outer_bytes_per_cycle for m in machines]),
         }
     codes = totals[:, TOTAL_REFUSAL]
     columns["refused"] = [

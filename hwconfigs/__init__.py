@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from simulator.machines.base import Machine
     from simulator.technology.model import Technology
 
-__all__ = ["document", "load", "load_technology", "names"]
+__all__ = ["document", "load", "load_technology", "names", "sweep_path", "text"]
 
 _HERE = Path(__file__).resolve().parent
 
@@ -36,8 +36,8 @@ def load(name_or_path: str | Path, overrides: Sequence[tuple[str, Any]] = ()) ->
 def document(name_or_path: str | Path, overrides: Sequence[tuple[str, Any]] = ()) -> "Document":
     """A machine's YAML with its technology in place of that one's name, not validated yet.
 
-    One document serves many variants of a machine:
-    ``machine_from(document("systolic_16x16"), [("array.rows", 8)])``.
+    A technology is a shipped name, or a file beside the machine's own. One document serves many
+    variants: ``machine_from(document("systolic_16x16"), [("array.rows", 8)])``.
     """
     from simulator.config import override
 
@@ -46,9 +46,32 @@ def document(name_or_path: str | Path, overrides: Sequence[tuple[str, Any]] = ()
     found = override(found, first)
     entry = found.root.child("technology")
     if entry is not None and isinstance(entry.value, str):
-        technology = _read("technologies", entry.value, f"{entry.place}: technology: ")
+        wanted: str | Path = entry.value
+        if _is_file(wanted) and _is_file(name_or_path) and entry.place.line:
+            wanted = Path(name_or_path).parent / wanted
+        technology = _read("technologies", wanted, f"{entry.place}: technology: ")
         found = found.with_entry(("technology",), technology.root)
     return override(found, [pair for pair in overrides if pair[0] != "technology"])
+
+
+def text(name_or_path: str | Path) -> str:
+    """The YAML of a machine and of its technology, each as it is written.
+
+    Raises as `load`: what does not validate is not shown.
+    """
+    machine = load(name_or_path)
+    own = Path(name_or_path) if _is_file(name_or_path) else _HERE / f"machines/{name_or_path}.yaml"
+    shown = own.read_text(encoding="utf-8")
+    technology = _HERE / "technologies" / f"{machine.technology.name}.yaml"
+    if technology.exists():
+        shown += "\n---\n" + technology.read_text(encoding="utf-8")
+    return shown
+
+
+def sweep_path(name: str) -> Path:
+    """The file of a shipped sweep; raises BadConfig with close matches."""
+    _read("sweeps", name)
+    return _HERE / "sweeps" / f"{name}.yaml"
 
 
 def load_technology(name_or_path: str | Path) -> "Technology":
@@ -65,12 +88,18 @@ def _read(folder: str, name_or_path: str | Path, place: str = "") -> "Document":
     from simulator.errors import BadConfig
 
     text = str(name_or_path)
-    if isinstance(name_or_path, Path) or "/" in text or text.endswith((".yaml", ".yml")):
+    if _is_file(name_or_path):
         return load_yaml(name_or_path)
     if text not in names(folder):
         kind = {"machines": "machine", "technologies": "technology"}.get(folder, folder)
         raise BadConfig(
             f"{place}no {kind} is named '{text}'; {close_match(text, names(folder))} "
-            "A file's name ends in .yaml."
+            "(a file's name ends in .yaml)"
         )
     return load_yaml(_HERE / folder / f"{text}.yaml", f"hwconfigs/{folder}/{text}.yaml")
+
+
+def _is_file(name_or_path: str | Path) -> bool:
+    """Whether a file is meant, not something shipped under a plain name."""
+    text = str(name_or_path)
+    return isinstance(name_or_path, Path) or "/" in text or text.endswith((".yaml", ".yml"))

@@ -93,9 +93,12 @@ def shown(value: Any) -> str:
 def _faults(document: Document, model: type[BaseModel], errors: Sequence[Any]) -> Iterator[Fault]:
     located = [(_written(document.root, error), error) for error in errors]
     for loc, error in located:
-        # Of a union's members, the one that got furthest says what is wrong.
-        deeper = any(len(loc) < len(other) and other[: len(loc)] == loc for other, _ in located)
-        if not (deeper and error["type"].endswith("_type")):
+        others = [(place, other["type"]) for place, other in located if other is not error]
+        deeper = any(len(place) > len(loc) and place[: len(loc)] == loc for place, _ in others)
+        better = any(place == loc and not kind.endswith("_type") for place, kind in others)
+        # Of a union's members, the one that got furthest says what is wrong; and a list with
+        # faulty items is not too short, though pydantic counts the good ones only.
+        if not ((deeper or better) and error["type"].endswith(("_type", "too_short"))):
             path = ".".join(str(step) for step in loc)
             yield Fault(document.place(loc), path, _rule(model, loc, error))
 

@@ -124,16 +124,8 @@ def evaluate_rows(
 
     def run(start: int) -> None:
         part = slice(start, start + _CHUNK)
-        kind.evaluate(
-            works,
-            machines[part],
-            technologies,
-            technology_of[part],
-            totals[part],
-            area_mm2[part],
-            actions[part],
-            energy[part],
-        )
+        ours = (totals[part], area_mm2[part], actions[part], energy[part])
+        kind.evaluate(works, machines[part], technologies, technology_of[part], *ours)
 
     starts = range(0, designs, _CHUNK)
     if len(starts) == 1:

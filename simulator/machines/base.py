@@ -173,6 +173,11 @@ class Machine(Schema, ABC):
     def peak_macs_per_cycle(self) -> int:
         """Multiply-accumulates of a cycle in which every multiplier works."""
 
+    @property
+    @abstractmethod
+    def outer_bytes_per_cycle(self) -> float:
+        """Bandwidth of the outermost memory level, the last of `levels`: the roofline's slope."""
+
     def row(self) -> NDArray[np.int64]:
         """The machine as int64 [len(COMMON) + len(columns)], for its scalar cost functions."""
         values = [column.encode(get(self)) for column, get in _getters(type(self))]

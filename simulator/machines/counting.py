@@ -122,7 +122,7 @@ def passes(
     `tiles` tiles of outputs need in turn; where it does not stay, each tile reads it again.
     """
     reload = 1 if slab <= held_room or held <= held_room else tiles
-    streamed_again = 1 if streamed <= streamed_room else ceil_div(held, held_room)
+    streamed_again = 1 if streamed <= streamed_room else max(1, ceil_div(held, held_room))
     held_again = 1 if held <= held_room else max(ceil_div(streamed, streamed_room), reload)
     if reload * held + streamed_again * streamed <= held_again * held + streamed:
         return reload, streamed_again

@@ -287,6 +287,11 @@ class Cpu(Machine):
         return self.memory.sram.bytes, self.memory.flash.bytes
 
     @property
+    def outer_bytes_per_cycle(self) -> float:
+        """Of flash: a line in one cycle and its wait states."""
+        return self.memory.flash.line_bytes / (1 + self.memory.flash.wait_states)
+
+    @property
     def peak_macs_per_cycle(self) -> int:
         """What one multiply-accumulate instruction does, one a cycle."""
         return self.core.macs_per_instruction

@@ -337,6 +337,11 @@ class Dsp(Machine):
         return None, None
 
     @property
+    def outer_bytes_per_cycle(self) -> float:
+        """Of DRAM."""
+        return self.memory.dram.bytes_per_cycle
+
+    @property
     def peak_macs_per_cycle(self) -> int:
         """Every byte of every multiply slot of every context."""
         return self.vector.contexts * self.vector.multiply_slots * self.vector.bits // 8

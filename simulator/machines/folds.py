@@ -8,7 +8,15 @@ stationary, the drain through the array. Numbers the columns of a systolic machi
 from typing import Final, Literal, TypeAlias, get_args
 
 from simulator.jit import njit
-from simulator.machines.actions import Counts
+from simulator.machines.actions import (
+    ACCUMULATIONS,
+    COMPUTE_CYCLES,
+    MACS,
+    OVERHEAD_CYCLES,
+    REGISTER_BYTES,
+    STALL_CYCLES,
+    Counts,
+)
 from simulator.machines.base import (
     ACCUMULATOR_BITS,
     COMMON,
@@ -18,11 +26,11 @@ from simulator.machines.base import (
     choice,
     fixed,
 )
-from simulator.machines.counting import cycles_for
+from simulator.machines.counting import ceil_div, cycles_for
 
 Dataflow: TypeAlias = Literal["weight_stationary", "output_stationary", "input_stationary"]
 Timing: TypeAlias = Literal["physical", "scalesim"]
-Cycles: TypeAlias = tuple[int, int, int, int, int]
+FoldCycles: TypeAlias = tuple[int, int, int, int, int]
 
 COLUMNS: Final = (
     Column("array.rows"),
@@ -103,7 +111,7 @@ def fold_cycles(
     first: bool,
     last: bool,
     bits: tuple[int, int, int],
-) -> Cycles:
+) -> FoldCycles:
     """One fold: (cycles of the array, cycles with its SRAMs, and the demand on each SRAM).
 
     `bits` are the stored widths of a weight, an activation and an output.
@@ -143,7 +151,7 @@ def array_cycles(
     streamed: int,
     tile: int,
     bits: tuple[int, int, int],
-) -> Cycles:
+) -> FoldCycles:
     """All folds of one group, by their few distinct shapes; as `fold_cycles`.
 
     Rows come in a first, middle and last fold (partial sums are written, carried, finished),
@@ -171,3 +179,44 @@ def array_cycles(
                     weight += count * fold[3]
                     ofmap += count * fold[4]
     return compute, busy, ifmap, weight, ofmap
+
+
+@njit
+def operand_reads(machine: Counts, m: int, n: int, tiles: int) -> tuple[int, int]:
+    """How often each input tap and each weight is read from its SRAM: (inputs, weights)."""
+    if machine[DATAFLOW] == WEIGHT_STATIONARY:
+        return ceil_div(n, machine[COLS]), tiles
+    if machine[DATAFLOW] == INPUT_STATIONARY:
+        return tiles, ceil_div(m, machine[COLS])
+    return ceil_div(n, machine[COLS]), ceil_div(m, machine[ROWS])
+
+
+@njit
+def count_registers(
+    machine: Counts, actions: Counts, held_bits: int, a_bits: int, w_bits: int
+) -> None:
+    """Count register bytes: each PE passes its streamed operands on and keeps its sum.
+
+    Idle PEs are clock-gated (assumption); a held operand is written once per fold.
+    """
+    passed = a_bits + w_bits
+    if machine[DATAFLOW] == WEIGHT_STATIONARY:
+        passed = a_bits
+    elif machine[DATAFLOW] == INPUT_STATIONARY:
+        passed = w_bits
+    bits = actions[MACS] * passed + actions[ACCUMULATIONS] * machine[ACCUMULATOR_BITS]
+    actions[REGISTER_BYTES] = ceil_div(bits + held_bits, 8)
+
+
+@njit
+def bound_by(actions: Counts, waiting: int, ifmap: int, weight: int, ofmap: int) -> int:
+    """What most of a layer's time waits for: its start, DRAM, the busiest SRAM, or the work."""
+    if actions[OVERHEAD_CYCLES] > actions[COMPUTE_CYCLES] + actions[STALL_CYCLES]:
+        return BY_OVERHEAD
+    if waiting > 0:
+        return BY_DRAM
+    if actions[STALL_CYCLES] == 0:
+        return BY_COMPUTE
+    if ifmap >= weight and ifmap >= ofmap:
+        return BY_IFMAP
+    return BY_WEIGHT if weight >= ofmap else BY_OFMAP

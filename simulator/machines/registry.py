@@ -21,7 +21,7 @@ def register(machine: _MachineT) -> _MachineT:
     Raises ValueError where the name is taken: two files may not define one kind.
     """
     model = machine.kind()
-    if model in _by_model and _by_model[model].__qualname__ != machine.__qualname__:
+    if model in _by_model:
         raise ValueError(
             f"machine '{model}' is defined twice: "
             f"{_by_model[model].__module__} and {machine.__module__}"

@@ -18,12 +18,8 @@ from simulator.machines.actions import (
     ACTIONS,
     BOUND,
     COMPONENTS,
-    COMPUTE_CYCLES,
     MACS,
-    OVERHEAD_CYCLES,
     REFUSAL,
-    REGISTER_BYTES,
-    STALL_CYCLES,
     TREE_ADDITIONS,
     UNIT,
     Counts,
@@ -57,12 +53,6 @@ from simulator.machines.counting import (
     weight_bits,
 )
 from simulator.machines.folds import (
-    BY_COMPUTE,
-    BY_DRAM,
-    BY_IFMAP,
-    BY_OFMAP,
-    BY_OVERHEAD,
-    BY_WEIGHT,
     COLS,
     COLUMNS,
     DATAFLOW,
@@ -87,7 +77,10 @@ from simulator.machines.folds import (
     Dataflow,
     Timing,
     array_cycles,
+    bound_by,
+    count_registers,
     held_and_streamed,
+    operand_reads,
     partial_sum_tile,
 )
 from simulator.machines.pricing import (
@@ -132,86 +125,60 @@ class Memory(Schema):
 
 
 @njit
-def array_traffic(work: Counts, machine: Counts, tiles: int, actions: Counts) -> tuple[int, int]:
-    """Count the SRAM, register and DRAM bytes of an array layer; returns (DRAM bits, prologue).
+def dram_passes(
+    work: Counts, machine: Counts, slab: int, tiles: int, w_bits: int, a_bits: int
+) -> tuple[int, int, int]:
+    """How often DRAM delivers the inputs and the weights, and the bits of the prologue.
 
     The prologue is what must arrive before the first operation: the first fold's held operand
-    and one streamed vector.
+    and one streamed vector. `slab` is what the tiles of one column fold share.
     """
+    groups, m, n, k = gemm(work)
+    inputs, weights, _, _ = compulsory_bits(work, machine)
+    inputs, weights = ceil_div(inputs, groups), ceil_div(weights, groups)
+    in_room, w_room = machine[IFMAP_BYTES] * 4, machine[WEIGHT_BYTES] * 4
+    taps = min(k, machine[ROWS] * machine[DOT_WIDTH])
+    if machine[DATAFLOW] == INPUT_STATIONARY:
+        in_again, w_again = passes(inputs, weights, in_room, w_room, slab, tiles)
+        first = min(inputs, taps * min(m, machine[COLS]) * a_bits) + min(weights, k * w_bits)
+    else:
+        w_again, in_again = passes(weights, inputs, w_room, in_room, slab, tiles)
+        first = min(inputs, k * a_bits)
+        if machine[DATAFLOW] == WEIGHT_STATIONARY:
+            first += min(weights, taps * min(n, machine[COLS]) * w_bits)
+        else:
+            first += min(weights, k * w_bits)
+    return in_again, w_again, first
+
+
+@njit
+def array_traffic(work: Counts, machine: Counts, tiles: int, actions: Counts) -> tuple[int, int]:
+    """Count the bytes of every memory level and register; returns (DRAM bits, prologue bits)."""
     groups, m, n, k = gemm(work)
     inputs, weights, biases, outputs = compulsory_bits(work, machine)
     w_bits = weight_bits(work, machine)
     a_bits = activation_bits(work[W_ACTIVATION_BITS], machine)
-    o_bits = activation_bits(work[W_OUTPUT_BITS], machine)
-    sums = m * n * groups * machine[ACCUMULATOR_BITS]
-    group_inputs, group_weights = ceil_div(inputs, groups), ceil_div(weights, groups)
-    held_taps = min(k, machine[ROWS] * machine[DOT_WIDTH])
-    in_room, w_room = machine[IFMAP_BYTES] * 4, machine[WEIGHT_BYTES] * 4
-    spilled, held_bits = 0, 0
-    if machine[DATAFLOW] == INPUT_STATIONARY:
-        columns = min(m, machine[COLS])
-        folds = ceil_div(m, machine[COLS])
-        ifmap_read, weight_read = tiles * k * m * a_bits, folds * k * n * w_bits
-        bias_reads, held_bits = folds, ifmap_read
-        slab = min(group_inputs, k * columns * a_bits)
-        in_again, w_again = passes(group_inputs, group_weights, in_room, w_room, slab, tiles)
-        first = min(group_inputs, held_taps * columns * a_bits) + min(group_weights, k * w_bits)
-    else:
-        columns = min(n, machine[COLS])
-        ifmap_read = ceil_div(n, machine[COLS]) * k * m * a_bits
-        bias_reads = tiles
-        if machine[DATAFLOW] == WEIGHT_STATIONARY:
-            weight_read, slab = tiles * k * n * w_bits, k * columns * w_bits
-            held_bits = weight_read
-            first = min(group_weights, held_taps * columns * w_bits)
-        else:
-            bias_reads = ceil_div(m, machine[ROWS])
-            weight_read, slab = bias_reads * k * n * w_bits, 0
-            first = min(group_weights, k * w_bits)
-        w_again, in_again = passes(group_weights, group_inputs, w_room, in_room, slab, tiles)
-        first += min(group_inputs, k * a_bits)
-    if machine[DATAFLOW] != OUTPUT_STATIONARY:
-        steps = ceil_div(k, machine[DOT_WIDTH])
-        spilled = (ceil_div(steps, machine[ROWS]) - 1) * sums
-    move(actions, IFMAP, groups * ifmap_read, in_again * inputs)
-    biases_read = bias_reads * biases
-    move(actions, WEIGHT, groups * weight_read + biases_read, w_again * weights + biases)
-    move(actions, OFMAP, spilled + outputs, spilled + m * n * groups * o_bits)
-    fetched = in_again * inputs + w_again * weights + biases
-    move(actions, DRAM, fetched, outputs)
-    count_registers(machine, actions, groups * held_bits, a_bits, w_bits)
-    return fetched + outputs, first
-
-
-@njit
-def count_registers(
-    machine: Counts, actions: Counts, held_bits: int, a_bits: int, w_bits: int
-) -> None:
-    """Count register bytes: each PE passes its streamed operands on and keeps its sum.
-
-    Idle PEs are clock-gated (assumption); a held operand is written once per fold.
-    """
-    passed = a_bits + w_bits
+    ifmap_reads, weight_reads = operand_reads(machine, m, n, tiles)
+    ifmap_read, weight_read = ifmap_reads * m * k * a_bits, weight_reads * n * k * w_bits
+    held = slab = spilled = 0
     if machine[DATAFLOW] == WEIGHT_STATIONARY:
-        passed = a_bits
+        held, slab = weight_read, k * min(n, machine[COLS]) * w_bits
     elif machine[DATAFLOW] == INPUT_STATIONARY:
-        passed = w_bits
-    bits = actions[MACS] * passed + actions[ACCUMULATIONS] * machine[ACCUMULATOR_BITS]
-    actions[REGISTER_BYTES] = ceil_div(bits + held_bits, 8)
-
-
-@njit
-def bound_by(actions: Counts, waiting: int, ifmap: int, weight: int, ofmap: int) -> int:
-    """What most of a layer's time waits for: its start, DRAM, the busiest SRAM, or the work."""
-    if actions[OVERHEAD_CYCLES] > actions[COMPUTE_CYCLES] + actions[STALL_CYCLES]:
-        return BY_OVERHEAD
-    if waiting > 0:
-        return BY_DRAM
-    if actions[STALL_CYCLES] == 0:
-        return BY_COMPUTE
-    if ifmap >= weight and ifmap >= ofmap:
-        return BY_IFMAP
-    return BY_WEIGHT if weight >= ofmap else BY_OFMAP
+        held = ifmap_read
+        slab = min(ceil_div(inputs, groups), k * min(m, machine[COLS]) * a_bits)
+    if machine[DATAFLOW] != OUTPUT_STATIONARY:
+        row_folds = ceil_div(ceil_div(k, machine[DOT_WIDTH]), machine[ROWS])
+        spilled = (row_folds - 1) * m * n * groups * machine[ACCUMULATOR_BITS]
+    in_again, w_again, first = dram_passes(work, machine, slab, tiles, w_bits, a_bits)
+    results = m * n * groups * activation_bits(work[W_OUTPUT_BITS], machine)
+    fetched = in_again * inputs + w_again * weights + biases
+    move(actions, IFMAP, groups * ifmap_read, in_again * inputs)
+    weight_read = groups * weight_read + weight_reads * biases
+    move(actions, WEIGHT, weight_read, w_again * weights + biases)
+    move(actions, OFMAP, spilled + outputs, spilled + results)
+    move(actions, DRAM, fetched, outputs)
+    count_registers(machine, actions, groups * held, a_bits, w_bits)
+    return fetched + outputs, first
 
 
 @njit
@@ -355,6 +322,11 @@ class Systolic(Machine):
     def storage(self) -> tuple[None, None]:
         """No limit: what does not fit on chip comes from DRAM."""
         return None, None
+
+    @property
+    def outer_bytes_per_cycle(self) -> float:
+        """Of DRAM."""
+        return self.memory.dram.bytes_per_cycle
 
     @property
     def peak_macs_per_cycle(self) -> int:

@@ -1,6 +1,7 @@
 """The oracle module of every operator kind; an operator without one is a failing test."""
 
 import importlib
+import importlib.util
 from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any, Protocol, cast
@@ -30,13 +31,15 @@ class AccumulatingOracle(Protocol):
 
 
 def oracle_of(kind: str) -> OracleModule:
-    """The oracle module of an operator kind; raises ModuleNotFoundError where there is none."""
-    return cast(OracleModule, importlib.import_module(f"tests.oracle.{kind}"))
+    """The oracle module of an operator kind; fails where there is none."""
+    name = f"tests.oracle.{kind}"
+    assert importlib.util.find_spec(name), f"operator '{kind}' has no oracle: write {name}"
+    return cast(OracleModule, importlib.import_module(name))
 
 
 def accumulating_oracle_of(kind: str) -> AccumulatingOracle:
     """The same, where the operator has an accumulator."""
-    return cast(AccumulatingOracle, importlib.import_module(f"tests.oracle.{kind}"))
+    return cast(AccumulatingOracle, oracle_of(kind))
 
 
 def nested(values: Sequence[Any]) -> list[Any]:
