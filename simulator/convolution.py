@@ -8,19 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from simulator.decode import optional, present, single_grid, weighted_requantize, window
+from simulator.decode import Weighted, decode_weighted, optional, present, window
 from simulator.errors import IllegalGraph
-from simulator.graph import Array, Operator, Source, TensorType
+from simulator.graph import Array, Source, TensorType
+from simulator.mac import MacOperator
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.matmul import Window
-from simulator.numeric.requantize import Requantize, requantize_array
+from simulator.numeric.requantize import requantize_array
 from simulator.work import Work
 
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Convolution(Operator):
+class Convolution(MacOperator):
     """y = clamp(requantize(sum w (x - zx) + b) + zy) over windows of an NHWC input.
 
     Inputs: x (n, h, w, c), weights (filters, ky, kx, ic) or (1, ky, kx, filters), bias (filters)
@@ -30,18 +31,12 @@ class Convolution(Operator):
     stride: tuple[int, int]
     dilation: tuple[int, int]
     padding: str
-    input_zero_point: int
-    requantize: Requantize
-    dtype: str
+    weighted: Weighted
 
     @staticmethod
     @abstractmethod
     def layout(x: Shape, w: Shape) -> tuple[int, int]:
         """(filters, groups) of an input and weights; raises IllegalGraph where they clash."""
-
-    @abstractmethod
-    def accumulate(self, inputs: Sequence[Array | None], datapath: Datapath) -> Array:
-        """The raw accumulators, bias included: (n * oy * ox, filters)."""
 
     @classmethod
     def decode(cls, source: Source) -> Self:
@@ -51,9 +46,7 @@ class Convolution(Operator):
             stride=(options["stride_h"], options["stride_w"]),
             dilation=(options["dilation_h_factor"], options["dilation_w_factor"]),
             padding=options["padding"],
-            input_zero_point=single_grid(source.inputs[0], source.place, "the input")[1],
-            requantize=weighted_requantize(source, cls.kind),
-            dtype=source.outputs[0].dtype,
+            weighted=decode_weighted(source, cls.kind),
         )
 
     def check(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> None:
@@ -66,8 +59,9 @@ class Convolution(Operator):
         filters, _ = self.layout(x, w)
         if bias is not None and bias.shape != (filters,):
             raise IllegalGraph(f"bias must have shape ({filters},); found {bias.shape}")
-        if len(self.requantize.scale) not in (1, filters):
-            raise IllegalGraph(f"{len(self.requantize.scale)} weight scales, {filters} filters")
+        if len(self.weighted.requantize.scale) not in (1, filters):
+            scales = len(self.weighted.requantize.scale)
+            raise IllegalGraph(f"{scales} weight scales, {filters} filters")
 
     def infer(self, inputs: Sequence[TensorType | None]) -> tuple[Shape, ...]:
         """(n, oy, ox, filters)."""
@@ -76,7 +70,9 @@ class Convolution(Operator):
     def run(self, inputs: Sequence[Array | None], datapath: Datapath) -> tuple[Array, ...]:
         """Accumulate, then requantize each output channel."""
         shape = self._output_shape(present(inputs, 0).shape, present(inputs, 1).shape)
-        out = requantize_array(self.accumulate(inputs, datapath), self.requantize, self.dtype)
+        out = requantize_array(
+            self.accumulate(inputs, datapath), self.weighted.requantize, self.weighted.dtype
+        )
         return (out.reshape(shape),)
 
     def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:

@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, NoReturn, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simulator.errors import IllegalGraph, Unsupported
 from simulator.graph import Array, QuantParams, Source, TensorType
+from simulator.numeric.dialect import Scale
 from simulator.numeric.matmul import Window
 from simulator.numeric.requantize import Requantize, make_requantize
 
@@ -125,25 +128,76 @@ def window(
     return Window(kernel, stride, dilation, (before[0], before[1]), (output[0], output[1]))
 
 
-def weighted_requantize(source: Source, kind: str) -> Requantize:
-    """The requantizer of x * w -> y with the fused activation as its clamp, one scale a channel.
+@dataclass(frozen=True)
+class Weighted:
+    """What a product of activations and weights needs besides its geometry.
 
-    Scales are (double) s_in * s_w / s_out (LiteRT kernel_util.cc:258); the dialect names the
-    rounding. Refuses weights that are not constant, symmetric int8.
+    `weight_zero_points` holds one value, or one a filter; `accumulator_bits` is the (wrapping)
+    accumulator of the reference: 64 for int16 activations with int64 bias, else 32.
     """
-    require_dtypes(source.place, source.inputs[:2], ("int8",))
-    constant(source, 1, "weights")
-    x_scale, _ = single_grid(source.inputs[0], source.place, "the input")
+
+    input_zero_point: int
+    weight_zero_points: tuple[int, ...]
+    accumulator_bits: int
+    requantize: Requantize
+    dtype: str
+
+    def operand(self, x: Array, *, folded: bool) -> tuple[NDArray[np.int16], int]:
+        """(x - zx, 0), or raw x and the value zx of its padding with `folded`; int16."""
+        if folded:
+            return x.astype(np.int16), self.input_zero_point
+        return x.astype(np.int16) - np.int16(self.input_zero_point), 0
+
+    def weights(self, w: Array, axis: int) -> NDArray[np.int16]:
+        """w - zw as int16, a zero point for each index along `axis`."""
+        operand = w.astype(np.int16)
+        if any(self.weight_zero_points):
+            shape = [1] * w.ndim
+            shape[axis] = len(self.weight_zero_points)
+            operand -= np.asarray(self.weight_zero_points, dtype=np.int16).reshape(shape)
+        return operand
+
+
+def decode_weighted(source: Source, kind: str, *, constant_weights: bool = True) -> Weighted:
+    """The operands and requantizer of x * w -> y, the fused activation as its clamp.
+
+    The dialect names rounding and scale derivation by operator and activation dtype. Refuses
+    dtypes that no reference multiplies, and weights that must be constant but are not.
+    """
+    require_dtypes(source.place, source.inputs[:1], ("int8", "uint8", "int16"))
+    x_dtype = source.outputs[0].dtype
+    allowed = ("uint8",) if x_dtype == "uint8" else ("int8", "int4")
+    require_dtypes(source.place, source.inputs[1:2], allowed if constant_weights else (x_dtype,))
+    if constant_weights:
+        constant(source, 1, "weights")
+    x_scale, x_zero = single_grid(source.inputs[0], source.place, "the input")
     y_scale, y_zero = single_grid(source.outputs[0], source.place, "the output")
     weights = grid(source.inputs[1], source.place, "the weight tensor")
-    if any(weights.zero_point):
-        raise IllegalGraph(f"{source.place}: int8 weights must have zero point 0")
-    activation = source.options["fused_activation_function"]
-    low, high = activation_range(
-        source.place, activation, y_scale, y_zero, source.outputs[0].dtype
+    if any(weights.zero_point) and x_dtype != "uint8" and constant_weights:
+        raise IllegalGraph(f"{source.place}: {x_dtype} activations need weights of zero point 0")
+    activation = source.options.get("fused_activation_function", "NONE")
+    low, high = activation_range(source.place, activation, y_scale, y_zero, x_dtype)
+    bias = optional(source.inputs, 2)
+    wide = x_dtype == "int16" and (bias is None or bias.dtype == "int64")
+    rule = source.dialect.rule(kind, x_dtype if x_dtype != "int16" or wide else "int16x32")
+    scale = tuple(product_scale(rule.scale, x_scale, s, y_scale) for s in weights.scale)
+    return Weighted(
+        input_zero_point=x_zero,
+        weight_zero_points=weights.zero_point,
+        accumulator_bits=64 if wide else 32,
+        requantize=make_requantize(rule.rounding, scale, y_zero, low, high),
+        dtype=x_dtype,
     )
-    scale = tuple(x_scale * s / y_scale for s in weights.scale)
-    return make_requantize(source.dialect.rounding(kind), scale, y_zero, low, high)
+
+
+def product_scale(how: Scale, x_scale: float, w_scale: float, y_scale: float) -> float:
+    """s_x * s_w / s_y in the precision the rule names (LiteRT kernel_util.cc:258 and :333)."""
+    if how == "double":
+        return x_scale * w_scale / y_scale
+    product = np.float32(x_scale) * np.float32(w_scale)
+    if how == "single_product":
+        return float(product) / y_scale
+    return float(product / np.float32(y_scale))
 
 
 def present(values: Sequence[_T | None], index: int) -> _T:

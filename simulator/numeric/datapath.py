@@ -8,11 +8,26 @@ ZeroPoint = Literal["subtracted", "folded"]
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A narrow sum before the accumulator: `fan_in` inputs added exactly, then fitted to `bits`.
+
+    The first stage adds products, each further one the results of the one before; the accumulator
+    adds those of the last. Example: two u8 x s8 products saturated to 16 bits, as VPMADDUBSW.
+    """
+
+    fan_in: int
+    bits: int
+    overflow: Literal["wrap", "saturate"]
+
+
+@dataclass(frozen=True)
 class Datapath:
     """Widths in bits of operands and accumulator, and what happens where a sum does not fit.
 
     The accumulator starts at the bias and takes the products in the order ky, kx, ic, `dot_width`
-    of them summed exactly at a time. Not a requantizer: that comes with the graph.
+    of them summed exactly at a time. Not a requantizer: that comes with the graph. With `graph`
+    set, the accumulator is the one that each operator's reference has and the rest is not looked
+    at.
     """
 
     weight_bits: int = 8
@@ -21,13 +36,10 @@ class Datapath:
     accumulator_bits: int = 32
     overflow: Overflow = "wrap"
     zero_point: ZeroPoint = "subtracted"
+    stages: tuple[Stage, ...] = ()
     narrow: bool = False
-
-    @property
-    def follows_graph(self) -> bool:
-        """True where the accumulator leaves every sum as a reference kernel has it."""
-        return self.accumulator_bits >= 32 and self.overflow == "wrap"
+    graph: bool = False
 
 
-GRAPH_DATAPATH: Final = Datapath(weight_bits=16, activation_bits=16)
+GRAPH_DATAPATH: Final = Datapath(graph=True)
 """Computes what the graph's own reference computes."""

@@ -1,8 +1,8 @@
-"""Integer products and sums: convolution as patches times weights, depthwise without patches.
+"""Sums of products: convolution as patches times weights, depthwise without patches.
 
-Operands are int16 (an 8-bit value less its zero point needs 9 bits). Each sum has a fast form that
-wraps at 32 bits, which no order can change, and an ordered form whose accumulator may be any width
-and may saturate.
+Operands are int16 (an 8-bit value less its zero point needs 9 bits). A sum has three forms with
+the same bits: exact in int32 modulo 2^32, exact in int64, and ordered, with an accumulator of any
+width that may saturate. The first that is proved equal to what was asked for is taken.
 """
 
 from dataclasses import dataclass
@@ -30,37 +30,59 @@ class Window:
 
 @njit
 def _patches(
-    x: Any, ky: int, kx: int, sy: int, sx: int, dy: int, dx: int, py: int, px: int, out: Any
+    x: Any,
+    channels: int,
+    ky: int,
+    kx: int,
+    sy: int,
+    sx: int,
+    dy: int,
+    dx: int,
+    py: int,
+    px: int,
+    fill: int,
+    out: Any,
 ) -> None:
-    n, height, width, channels = x.shape
+    # x (n, h, w * c): a pixel's channels are side by side.
+    n, height = x.shape[0], x.shape[1]
+    width = x.shape[2] // channels
     oy, ox = out.shape[1], out.shape[2]
     for b in range(n):
         for y in range(oy):
             for z in range(ox):
-                at = 0
+                patch = out[b, y, z]
                 for i in range(ky):
                     row = y * sy - py + i * dy
+                    left = z * sx - px
+                    at = i * kx * channels
+                    if 0 <= row < height and dx == 1 and 0 <= left and left + kx <= width:
+                        # The taps of one kernel row lie side by side in memory.
+                        line = x[b, row]
+                        for k in range(kx * channels):
+                            patch[at + k] = line[left * channels + k]
+                        continue
                     for j in range(kx):
-                        column = z * sx - px + j * dx
+                        column = left + j * dx
                         inside = 0 <= row < height and 0 <= column < width
                         for c in range(channels):
-                            out[b, y, z, at] = x[b, row, column, c] if inside else 0
+                            patch[at] = x[b, row, column * channels + c] if inside else fill
                             at += 1
 
 
-def patches(x: NDArray[np.int16], window: Window) -> NDArray[np.int16]:
-    """Every window of `x` (n, h, w, c) as a row: (n * oy * ox, ky * kx * c), zero where padded."""
+def patches(x: NDArray[np.int16], window: Window, fill: int = 0) -> NDArray[np.int16]:
+    """Every window of `x` (n, h, w, c) as a row: (n * oy * ox, ky * kx * c), `fill` where padded."""
     (ky, kx), (oy, ox) = window.kernel, window.output
     n, _, _, channels = x.shape
-    if window.kernel == (1, 1) and window.stride == (1, 1) and window.padding == (0, 0):
+    if (window.kernel, window.stride, window.padding) == ((1, 1), (1, 1), (0, 0)):
         return x.reshape(-1, channels)
     out = np.empty((n, oy, ox, ky * kx * channels), dtype=np.int16)
-    _patches(x, ky, kx, *window.stride, *window.dilation, *window.padding, out)
+    lines = x.reshape(n, x.shape[1], -1)
+    _patches(lines, channels, ky, kx, *window.stride, *window.dilation, *window.padding, fill, out)
     return out.reshape(n * oy * ox, -1)
 
 
 @njit
-def _matmul_wrap32(x: Any, w: Any, bias: Any, out: Any) -> None:
+def _matmul_int32(x: Any, w: Any, bias: Any, out: Any) -> None:
     # LLVM narrows this loop to int16 multiply-add pairs; the int64 spelling keeps the interpreted
     # form free of overflow. The sum is modulo 2^32, so its order does not matter.
     for row in range(x.shape[0]):
@@ -69,6 +91,52 @@ def _matmul_wrap32(x: Any, w: Any, bias: Any, out: Any) -> None:
             for k in range(x.shape[1]):
                 acc = np.int32(np.int64(acc) + np.int64(x[row, k]) * np.int64(w[channel, k]))
             out[row, channel] = np.int32(np.int64(acc) + np.int64(bias[channel]))
+
+
+@njit
+def _matmul_int64(x: Any, w: Any, bias: Any, run: int, out: Any) -> None:
+    # `run` products at a time are exact in int32; their sums add up in int64.
+    taps = x.shape[1]
+    for row in range(x.shape[0]):
+        for channel in range(w.shape[0]):
+            acc = np.int64(bias[channel])
+            for start in range(0, taps, run):
+                part = np.int32(0)
+                for k in range(start, min(start + run, taps)):
+                    part = np.int32(np.int64(part) + np.int64(x[row, k]) * np.int64(w[channel, k]))
+                acc += np.int64(part)
+            out[row, channel] = acc
+
+
+@njit
+def _matmul_saturating32(x: Any, w: Any, bias: Any, dot_width: int, bits: int, out: Any) -> None:
+    # Channels side by side, w (taps, channels): each keeps its own order of taps. No int32 here
+    # can overflow: the caller has bounded accumulator plus one dot product.
+    high = np.int32((np.int64(1) << (bits - 1)) - 1)
+    low = np.int32(-high - 1)
+    taps, channels = w.shape
+    dot = np.zeros(channels, dtype=np.int32)
+    for row in range(x.shape[0]):
+        acc = out[row]
+        for c in range(channels):
+            acc[c] = min(max(bias[c], low), high)
+        if dot_width == 1:
+            for k in range(taps):
+                value = np.int32(x[row, k])
+                weights = w[k]
+                for c in range(channels):
+                    total = np.int32(acc[c] + np.int32(value * np.int32(weights[c])))
+                    acc[c] = min(max(total, low), high)
+        else:
+            for start in range(0, taps, dot_width):
+                dot[:] = 0
+                for k in range(start, min(start + dot_width, taps)):
+                    value = np.int32(x[row, k])
+                    weights = w[k]
+                    for c in range(channels):
+                        dot[c] = np.int32(dot[c] + np.int32(value * np.int32(weights[c])))
+                for c in range(channels):
+                    acc[c] = min(max(np.int32(acc[c] + dot[c]), low), high)
 
 
 @njit
@@ -96,32 +164,155 @@ def _matmul_ordered(
             out[row, channel] = acc
 
 
+@njit
+def _matmul_staged(
+    x: Any, w: Any, bias: Any, fan_in: Any, widths: Any, saturates: Any, out: Any, first: Any
+) -> None:
+    # The last entry of `widths` and `saturates` is the accumulator's. A stage hands on its sum
+    # when it has taken `fan_in` inputs, or at the end of the taps.
+    taps = x.shape[1]
+    stages = fan_in.size
+    part = np.zeros(stages, dtype=np.int64)
+    held = np.zeros(stages, dtype=np.int64)
+    for row in range(x.shape[0]):
+        for channel in range(w.shape[0]):
+            acc = np.int64(bias[channel])
+            fits = saturate(acc, widths[stages]) if saturates[stages] else wrap(acc, widths[stages])
+            if fits != acc and first[0] < 0:
+                first[0], first[1], first[2] = row, channel, -1
+            acc = fits
+            part[:] = 0
+            held[:] = 0
+            for k in range(taps):
+                value = np.int64(x[row, k]) * np.int64(w[channel, k])
+                last = k == taps - 1
+                level = 0
+                while level < stages:
+                    part[level] += value
+                    held[level] += 1
+                    if held[level] < fan_in[level] and not last:
+                        break
+                    bits = widths[level]
+                    total = part[level]
+                    value = saturate(total, bits) if saturates[level] else wrap(total, bits)
+                    part[level] = 0
+                    held[level] = 0
+                    level += 1
+                if level == stages:
+                    bits = widths[stages]
+                    total = acc + value
+                    acc = saturate(total, bits) if saturates[stages] else wrap(total, bits)
+                    if acc != total and first[0] < 0:
+                        first[0], first[1], first[2] = row, channel, k
+            out[row, channel] = acc
+
+
+def _largest(values: NDArray[Any]) -> int:
+    return max(abs(int(values.min())), abs(int(values.max()))) if values.size else 0
+
+
+def sum_bound(x: NDArray[np.int16], w: NDArray[np.int16], bias: NDArray[Any]) -> int:
+    """A bound on |every partial sum| of bias + x @ w.T, whatever the order: |b| + max|x| sum|w|."""
+    taps = np.abs(w.astype(np.int64)).reshape(w.shape[0], -1).sum(axis=1)
+    return int((np.abs(bias.astype(np.int64)) + taps * _largest(x)).max(initial=0))
+
+
 def matmul(
-    x: NDArray[np.int16], w: NDArray[np.int16], bias: NDArray[Any], datapath: Datapath
+    x: NDArray[np.int16],
+    w: NDArray[np.int16],
+    bias: NDArray[Any],
+    datapath: Datapath,
+    reference_bits: int = 32,
+    first_channel: int = 0,
 ) -> NDArray[Any]:
     """bias + x @ w.T for x (rows, taps) and w (channels, taps), in the datapath's accumulator.
 
-    Returns int32 where the accumulator wraps at 32 bits, else int64. Raises IllegalValues where
-    overflow traps, naming the first row, channel and tap.
+    `reference_bits` is the (wrapping) accumulator of the operator's reference, taken where the
+    datapath follows the graph. Returns int32 or int64. Raises IllegalValues where overflow traps,
+    naming the first row, channel (counted from `first_channel`) and tap.
     """
-    if datapath.follows_graph:
+    if not datapath.graph and not _stages_fit(x, w, datapath):
+        return _staged(x, w, bias, datapath, first_channel)
+    bits = reference_bits if datapath.graph else datapath.accumulator_bits
+    exact = datapath.graph or datapath.overflow == "wrap"
+    if not exact:
+        exact = sum_bound(x, w, bias) < 1 << (bits - 1)
+    if not exact:
+        return _ordered(x, w, bias, datapath, first_channel)
+    if bits <= 32:
         out = np.empty((x.shape[0], w.shape[0]), dtype=np.int32)
-        _matmul_wrap32(x, w, bias, out)
-        return out
+        _matmul_int32(x, w, bias, out)
+        return out if bits == 32 else _wrap_array(out, bits)
     wide = np.empty((x.shape[0], w.shape[0]), dtype=np.int64)
+    product = _largest(x) * _largest(w)
+    _matmul_int64(x, w, bias, max((2**31 - 1) // max(product, 1), 1), wide)
+    return wide if bits == 64 else _wrap_array(wide, bits)
+
+
+def _ordered(
+    x: NDArray[np.int16],
+    w: NDArray[np.int16],
+    bias: NDArray[Any],
+    datapath: Datapath,
+    first_channel: int,
+) -> NDArray[Any]:
+    saturates = datapath.overflow == "saturate"
+    bits = datapath.accumulator_bits
+    product = _largest(x) * _largest(w)
+    largest_bias = _largest(bias)
+    if saturates and max((1 << (bits - 1)) + product * datapath.dot_width, largest_bias) < 2**31:
+        narrow = np.empty((x.shape[0], w.shape[0]), dtype=np.int32)
+        columns = np.ascontiguousarray(w.T)
+        start = bias.astype(np.int32)
+        _matmul_saturating32(x, columns, start, datapath.dot_width, bits, narrow)
+        return narrow
+    out = np.empty((x.shape[0], w.shape[0]), dtype=np.int64)
     first = np.full(3, -1, dtype=np.int64)
-    _matmul_ordered(
+    _matmul_ordered(x, w, bias, datapath.dot_width, bits, saturates, out, first)
+    first[1] += first_channel
+    _trap(first, datapath)
+    return out
+
+
+def _stages_fit(x: NDArray[np.int16], w: NDArray[np.int16], datapath: Datapath) -> bool:
+    """True where no stage before the accumulator can leave its width on these operands."""
+    bound = _largest(x) * _largest(w)
+    for stage in datapath.stages:
+        bound *= stage.fan_in
+        if bound >= 1 << (stage.bits - 1):
+            return False
+    return True
+
+
+def _staged(
+    x: NDArray[np.int16],
+    w: NDArray[np.int16],
+    bias: NDArray[Any],
+    datapath: Datapath,
+    first_channel: int,
+) -> NDArray[Any]:
+    out = np.empty((x.shape[0], w.shape[0]), dtype=np.int64)
+    first = np.full(3, -1, dtype=np.int64)
+    overflows = [*(s.overflow for s in datapath.stages), datapath.overflow]
+    widths = [*(s.bits for s in datapath.stages), datapath.accumulator_bits]
+    _matmul_staged(
         x,
         w,
         bias,
-        datapath.dot_width,
-        datapath.accumulator_bits,
-        datapath.overflow == "saturate",
-        wide,
+        np.array([s.fan_in for s in datapath.stages], dtype=np.int64),
+        np.array(widths, dtype=np.int64),
+        np.array([o == "saturate" for o in overflows]),
+        out,
         first,
     )
+    first[1] += first_channel
     _trap(first, datapath)
-    return wide
+    return out
+
+
+def _wrap_array(values: NDArray[Any], bits: int) -> NDArray[Any]:
+    spare = values.dtype.itemsize * 8 - bits
+    return (values << spare) >> spare
 
 
 def _trap(first: NDArray[np.int64], datapath: Datapath) -> None:
@@ -135,57 +326,8 @@ def _trap(first: NDArray[np.int64], datapath: Datapath) -> None:
 
 
 @njit
-def _depthwise(
-    x: Any,
-    w: Any,
-    bias: Any,
-    steps: Any,
-    dot_width: int,
-    bits: int,
-    saturates: bool,
-    out: Any,
-    first: Any,
-) -> None:
+def _depthwise_int32(x: Any, w: Any, bias: Any, steps: Any, out: Any) -> None:
     # x (n, h, w, c), w (ky, kx, c * multiplier); output channel o reads input channel o // mult.
-    sy, sx, dy, dx, py, px = steps
-    n, height, width, channels = x.shape
-    ky, kx, outputs = w.shape
-    multiplier = outputs // channels
-    for b in range(n):
-        for y in range(out.shape[1]):
-            for z in range(out.shape[2]):
-                for o in range(outputs):
-                    acc = np.int64(bias[o])
-                    dot = np.int64(0)
-                    pending = 0
-                    fits = saturate(acc, bits) if saturates else wrap(acc, bits)
-                    if fits != acc and first[0] < 0:
-                        first[0], first[1], first[2] = (b * out.shape[1] + y) * out.shape[2] + z, o, -1
-                    acc = fits
-                    for i in range(ky):
-                        row = y * sy - py + i * dy
-                        for j in range(kx):
-                            column = z * sx - px + j * dx
-                            if 0 <= row < height and 0 <= column < width:
-                                dot += np.int64(x[b, row, column, o // multiplier]) * np.int64(
-                                    w[i, j, o]
-                                )
-                            pending += 1
-                            if pending == dot_width or (i == ky - 1 and j == kx - 1):
-                                fits = (
-                                    saturate(acc + dot, bits) if saturates else wrap(acc + dot, bits)
-                                )
-                                if fits != acc + dot and first[0] < 0:
-                                    first[0] = (b * out.shape[1] + y) * out.shape[2] + z
-                                    first[1], first[2] = o, i * kx + j
-                                acc = fits
-                                dot = np.int64(0)
-                                pending = 0
-                    out[b, y, z, o] = acc
-
-
-@njit
-def _depthwise_wrap32(x: Any, w: Any, bias: Any, steps: Any, out: Any) -> None:
     sy, sx, dy, dx, py, px = steps
     n, height, width, channels = x.shape
     ky, kx, outputs = w.shape
@@ -218,6 +360,15 @@ def _depthwise_wrap32(x: Any, w: Any, bias: Any, steps: Any, out: Any) -> None:
                                 )
 
 
+def wraps_in_int32(datapath: Datapath, reference_bits: int) -> bool:
+    """True where the sum is one modulo 2^32 or less, whose order cannot matter."""
+    if datapath.graph:
+        return reference_bits <= 32
+    if datapath.stages:
+        return False
+    return datapath.overflow == "wrap" and datapath.accumulator_bits <= 32
+
+
 def depthwise(
     x: NDArray[np.int16],
     w: NDArray[np.int16],
@@ -225,19 +376,14 @@ def depthwise(
     window: Window,
     datapath: Datapath,
 ) -> NDArray[Any]:
-    """Depthwise sums of x (n, h, w, c) with w (ky, kx, c * multiplier): (n * oy * ox, outputs)."""
+    """Depthwise sums of x (n, h, w, c) with w (ky, kx, c * multiplier): (n * oy * ox, outputs).
+
+    Only for sums that `wraps_in_int32`.
+    """
     oy, ox = window.output
-    shape = (x.shape[0], oy, ox, w.shape[2])
+    out = np.empty((x.shape[0], oy, ox, w.shape[2]), dtype=np.int32)
     steps = (*window.stride, *window.dilation, *window.padding)
-    if datapath.follows_graph:
-        out = np.empty(shape, dtype=np.int32)
-        _depthwise_wrap32(x, w, bias, steps, out)
-        return out.reshape(-1, w.shape[2])
-    wide = np.empty(shape, dtype=np.int64)
-    first = np.full(3, -1, dtype=np.int64)
-    saturates = datapath.overflow == "saturate"
-    _depthwise(
-        x, w, bias, steps, datapath.dot_width, datapath.accumulator_bits, saturates, wide, first
-    )
-    _trap(first, datapath)
-    return wide.reshape(-1, w.shape[2])
+    _depthwise_int32(x, w, bias, steps, out)
+    sums = out.reshape(-1, w.shape[2])
+    narrow = not datapath.graph and datapath.accumulator_bits < 32
+    return _wrap_array(sums, datapath.accumulator_bits) if narrow else sums

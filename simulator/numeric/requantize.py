@@ -7,6 +7,7 @@ no choice.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -16,8 +17,11 @@ from simulator.jit import njit
 from simulator.numeric.dialect import Rounding
 from simulator.numeric.rounding import (
     multiply_double_round,
+    multiply_double_round_up,
+    multiply_q15_round,
     multiply_single_round,
     round_half_away,
+    round_half_even,
 )
 
 
@@ -37,6 +41,16 @@ class Requantize:
     zero_point: int
     low: int
     high: int
+
+    @cached_property
+    def fixed_point(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """`multiplier` and `shift` as arrays."""
+        return np.array(self.multiplier, dtype=np.int64), np.array(self.shift, dtype=np.int64)
+
+    @cached_property
+    def scale_array(self) -> NDArray[np.float64]:
+        """`scale` as an array."""
+        return np.array(self.scale, dtype=np.float64)
 
 
 def quantize_multiplier(scale: float) -> tuple[int, int]:
@@ -83,10 +97,13 @@ def make_requantize(
 def _double_round(
     acc: Any, multiplier: Any, shift: Any, zero_point: int, low: int, high: int, out: Any
 ) -> None:
+    single = multiplier.size == 1
     for row in range(acc.shape[0]):
         for channel in range(acc.shape[1]):
             value = multiply_double_round(
-                np.int64(acc[row, channel]), multiplier[channel], shift[channel]
+                np.int64(acc[row, channel]),
+                multiplier[0] if single else multiplier[channel],
+                shift[0] if single else shift[channel],
             )
             out[row, channel] = min(max(value + zero_point, low), high)
 
@@ -95,12 +112,61 @@ def _double_round(
 def _single_round(
     acc: Any, multiplier: Any, shift: Any, zero_point: int, low: int, high: int, out: Any
 ) -> None:
+    single = multiplier.size == 1
     for row in range(acc.shape[0]):
         for channel in range(acc.shape[1]):
             value = multiply_single_round(
-                np.int64(acc[row, channel]), multiplier[channel], shift[channel]
+                np.int64(acc[row, channel]),
+                multiplier[0] if single else multiplier[channel],
+                shift[0] if single else shift[channel],
             )
             out[row, channel] = min(max(value + zero_point, low), high)
+
+
+@njit
+def _double_round_up(
+    acc: Any, multiplier: Any, shift: Any, zero_point: int, low: int, high: int, out: Any
+) -> None:
+    single = multiplier.size == 1
+    for row in range(acc.shape[0]):
+        for channel in range(acc.shape[1]):
+            value = multiply_double_round_up(
+                np.int64(acc[row, channel]),
+                multiplier[0] if single else multiplier[channel],
+                shift[0] if single else shift[channel],
+            )
+            out[row, channel] = min(max(value + zero_point, low), high)
+
+
+@njit
+def _q15_round(
+    acc: Any, multiplier: Any, shift: Any, zero_point: int, low: int, high: int, out: Any
+) -> None:
+    single = multiplier.size == 1
+    for row in range(acc.shape[0]):
+        for channel in range(acc.shape[1]):
+            value = multiply_q15_round(
+                np.int64(acc[row, channel]),
+                multiplier[0] if single else multiplier[channel],
+                shift[0] if single else shift[channel],
+            )
+            out[row, channel] = min(max(value + zero_point, low), high)
+
+
+@njit
+def _float32_even(
+    acc: Any, scale: Any, zero_point: int, low: int, high: int, out: Any
+) -> None:
+    # XNNPACK and MLAS: the accumulator itself is rounded to float32, the product once more, then
+    # clipped before the zero point is added.
+    below, above = np.float32(low - zero_point), np.float32(high - zero_point)
+    single = scale.size == 1
+    for row in range(acc.shape[0]):
+        for channel in range(acc.shape[1]):
+            value = np.float32(acc[row, channel]) * (scale[0] if single else scale[channel])
+            out[row, channel] = (
+                round_half_even(np.float64(min(max(value, below), above))) + zero_point
+            )
 
 
 @njit
@@ -108,41 +174,40 @@ def _float64_away(
     acc: Any, scale: Any, zero_point: int, low: int, high: int, out: Any
 ) -> None:
     # LiteRT integer_ops/fully_connected.h:123: the product is a double, rounded half away.
+    single = scale.size == 1
     for row in range(acc.shape[0]):
         for channel in range(acc.shape[1]):
-            value = round_half_away(np.float64(acc[row, channel]) * scale[channel])
+            value = round_half_away(
+                np.float64(acc[row, channel]) * (scale[0] if single else scale[channel])
+            )
             out[row, channel] = min(max(value + zero_point, low), high)
 
 
 def _fixed_point(kernel: Callable[..., None]) -> Callable[..., None]:
     def run(acc: NDArray[Any], requantize: Requantize, out: NDArray[Any]) -> None:
-        channels = acc.shape[1]
-        kernel(
-            acc,
-            _per_channel(requantize.multiplier, channels, np.int64),
-            _per_channel(requantize.shift, channels, np.int64),
-            requantize.zero_point,
-            requantize.low,
-            requantize.high,
-            out,
-        )
+        multiplier, shift = requantize.fixed_point
+        zero_point, low, high = requantize.zero_point, requantize.low, requantize.high
+        kernel(acc, multiplier, shift, zero_point, low, high, out)
 
     return run
 
 
 def _run_float64_away(acc: NDArray[Any], requantize: Requantize, out: NDArray[Any]) -> None:
-    scale = _per_channel(requantize.scale, acc.shape[1], np.float64)
+    scale = requantize.scale_array
     _float64_away(acc, scale, requantize.zero_point, requantize.low, requantize.high, out)
 
 
-def _per_channel(values: tuple[Any, ...], channels: int, dtype: type[Any]) -> NDArray[Any]:
-    array = np.asarray(values, dtype=dtype)
-    return np.ascontiguousarray(np.broadcast_to(array, (channels,)))
+def _run_float32_even(acc: NDArray[Any], requantize: Requantize, out: NDArray[Any]) -> None:
+    scale = requantize.scale_array.astype(np.float32)
+    _float32_even(acc, scale, requantize.zero_point, requantize.low, requantize.high, out)
 
 
 _KERNELS: Final[dict[str, Callable[..., None]]] = {
     "double_round": _fixed_point(_double_round),
+    "double_round_up": _fixed_point(_double_round_up),
     "single_round": _fixed_point(_single_round),
+    "q15_round": _fixed_point(_q15_round),
+    "float32_even": _run_float32_even,
     "float64_away": _run_float64_away,
 }
 
@@ -150,7 +215,9 @@ _KERNELS: Final[dict[str, Callable[..., None]]] = {
 def requantize_array(
     acc: NDArray[Any], requantize: Requantize, dtype: str
 ) -> NDArray[Any]:
-    """Requantize accumulators of shape (rows, channels) to `dtype`, channel by channel."""
-    out = np.empty(acc.shape, dtype=dtype)
-    _KERNELS[requantize.rounding](acc, requantize, out)
-    return out
+    """Requantize accumulators to `dtype`, one scale for all or one per index of the last axis."""
+    channels = len(requantize.scale)
+    rows = acc.reshape(1, -1) if channels == 1 else acc.reshape(-1, channels)
+    out = np.empty(rows.shape, dtype=dtype)
+    _KERNELS[requantize.rounding](rows, requantize, out)
+    return out.reshape(acc.shape)

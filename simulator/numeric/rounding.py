@@ -77,6 +77,42 @@ def multiply_single_round(value: int, multiplier: int, shift: int) -> int:
 
 
 @njit
+def multiply_double_round_up(value: int, multiplier: int, shift: int) -> int:
+    """As `multiply_double_round`, but ties of the second rounding go up (ruy on x86)."""
+    left = shift if shift > 0 else np.int64(0)
+    right = -shift if shift < 0 else np.int64(0)
+    high = saturating_rounding_doubling_high_mul(wrap(value << left, 32), multiplier)
+    if right == 0:
+        return high
+    return (high + (np.int64(1) << (right - 1))) >> right
+
+
+@njit
+def multiply_q15_round(value: int, multiplier: int, shift: int) -> int:
+    """value * multiplier * 2^(shift - 31) of an int64 value, multiplier cut to 16 bits, ties up.
+
+    LiteRT internal/common.cc:93, for int16 activations; |value| must stay below 2^47.
+    """
+    if multiplier < 0x7FFF0000:
+        narrow = (multiplier + (np.int64(1) << 15)) >> 16
+    else:
+        narrow = np.int64(0x7FFF)
+    total = np.int64(15) - shift
+    return wrap((value * narrow + (np.int64(1) << (total - 1))) >> total, 32)
+
+
+@njit
+def round_half_even(value: float) -> int:
+    """The nearest integer, ties to even (IEEE 754 roundTiesToEven)."""
+    below = np.floor(value)
+    whole = np.int64(below)
+    gap = value - below
+    if gap > 0.5 or (gap == 0.5 and whole & 1):
+        whole += np.int64(1)
+    return whole
+
+
+@njit
 def round_half_away(value: float) -> int:
     """The nearest integer, ties away from zero (C's std::round)."""
     whole = np.int64(np.trunc(value))

@@ -44,7 +44,7 @@ class Add(Operator):
         grids = [single_grid(source.inputs[i], source.place, f"input {i}") for i in (0, 1)]
         y_scale, y_zero = single_grid(source.outputs[0], source.place, "the output")
         dtype = source.outputs[0].dtype
-        rounding = source.dialect.rounding(cls.kind)
+        rounding = source.dialect.rule(cls.kind, dtype).rounding
         twice_larger = 2.0 * max(scale for scale, _ in grids)
         low, high = activation_range(
             source.place, source.options["fused_activation_function"], y_scale, y_zero, dtype

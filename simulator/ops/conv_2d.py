@@ -1,6 +1,6 @@
 """2-D convolution, groups included: int8 activations, per-tensor or per-channel int8 weights."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import final
 
 import numpy as np
@@ -9,8 +9,9 @@ from simulator.convolution import Convolution, Shape
 from simulator.decode import bias_or_zeros, present
 from simulator.errors import IllegalGraph
 from simulator.graph import Array
+from simulator.mac import Product, sum_products
 from simulator.numeric.datapath import Datapath
-from simulator.numeric.matmul import matmul, patches
+from simulator.numeric.matmul import patches
 from simulator.registry import register
 
 
@@ -37,21 +38,25 @@ class Conv2D(Convolution):
             )
         return w[0], groups
 
-    def accumulate(self, inputs: Sequence[Array | None], datapath: Datapath) -> Array:
+    def products(self, inputs: Sequence[Array | None], *, folded: bool) -> Iterator[Product]:
         """Patches times filters, group by group."""
         x, w = present(inputs, 0), present(inputs, 1)
         filters, groups = self.layout(x.shape, w.shape)
         bias = bias_or_zeros(inputs, filters)
         sums = self.window(x.shape, w.shape)
-        operand = x.astype(np.int16) - np.int16(self.input_zero_point)
-        rows = w.astype(np.int16).reshape(filters, -1)
-        if groups == 1:
-            return matmul(patches(operand, sums), rows, bias, datapath)
-        blocks = np.split(operand, groups, axis=3)
-        sums_of_groups = [
-            matmul(patches(np.ascontiguousarray(block), sums), part, start, datapath)
-            for block, part, start in zip(
-                blocks, np.split(rows, groups), np.split(bias, groups), strict=True
+        operand, fill = self.weighted.operand(x, folded=folded)
+        rows = self.weighted.weights(w, axis=0).reshape(filters, -1)
+        ic, oc = w.shape[3], filters // groups
+        for g in range(groups):
+            block = operand if groups == 1 else operand[..., g * ic : (g + 1) * ic]
+            product = Product(
+                patches(np.ascontiguousarray(block), sums, fill),
+                rows[g * oc : (g + 1) * oc],
+                bias[g * oc : (g + 1) * oc],
+                g * oc,
             )
-        ]
-        return np.concatenate(sums_of_groups, axis=1)
+            yield product.folded(fill) if folded else product
+
+    def accumulate(self, inputs: Sequence[Array | None], datapath: Datapath) -> Array:
+        """Sum the products."""
+        return sum_products(self, inputs, datapath)

@@ -1,6 +1,6 @@
 """Depthwise 2-D convolution: each input channel has its own filters."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import final
 
 import numpy as np
@@ -9,8 +9,9 @@ from simulator.convolution import Convolution, Shape
 from simulator.decode import bias_or_zeros, present
 from simulator.errors import IllegalGraph
 from simulator.graph import Array
+from simulator.mac import Product, sum_products
 from simulator.numeric.datapath import Datapath
-from simulator.numeric.matmul import depthwise
+from simulator.numeric.matmul import depthwise, patches, wraps_in_int32
 from simulator.registry import register
 
 
@@ -35,13 +36,29 @@ class DepthwiseConv2D(Convolution):
             )
         return w[3], x[3]
 
-    def accumulate(self, inputs: Sequence[Array | None], datapath: Datapath) -> Array:
-        """Window sums, channel by channel, without patches."""
+    def products(self, inputs: Sequence[Array | None], *, folded: bool) -> Iterator[Product]:
+        """One block a filter."""
         x, w = present(inputs, 0), present(inputs, 1)
-        operand = x.astype(np.int16) - np.int16(self.input_zero_point)
+        outputs = w.shape[3]
+        multiplier = outputs // x.shape[3]
+        bias = bias_or_zeros(inputs, outputs)
+        sums = self.window(x.shape, w.shape)
+        operand, fill = self.weighted.operand(x, folded=folded)
+        rows = self.weighted.weights(w, axis=3)[0].reshape(-1, outputs).T
+        for o in range(outputs):
+            channel = np.ascontiguousarray(operand[..., o // multiplier, None])
+            row = np.ascontiguousarray(rows[o : o + 1])
+            product = Product(patches(channel, sums, fill), row, bias[o : o + 1], o)
+            yield product.folded(fill) if folded else product
+
+    def accumulate(self, inputs: Sequence[Array | None], datapath: Datapath) -> Array:
+        """Window sums without patches where the sum wraps at 32 bits; by products elsewhere."""
+        if not wraps_in_int32(datapath, self.weighted.accumulator_bits):
+            return sum_products(self, inputs, datapath)
+        x, w = present(inputs, 0), present(inputs, 1)
         return depthwise(
-            operand,
-            w[0].astype(np.int16),
+            self.weighted.operand(x, folded=False)[0],
+            self.weighted.weights(w, axis=3)[0],
             bias_or_zeros(inputs, w.shape[3]),
             self.window(x.shape, w.shape),
             datapath,

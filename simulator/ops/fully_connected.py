@@ -1,25 +1,23 @@
 """Fully connected layer: a matrix of int8 weights times rows of int8 activations."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Self, final
 
-import numpy as np
-
 from simulator.decode import (
+    Weighted,
     bias_or_zeros,
+    decode_weighted,
     optional,
     present,
     refuse,
-    single_grid,
-    weighted_requantize,
 )
 from simulator.errors import IllegalGraph
-from simulator.graph import Array, Operator, Source, TensorType
+from simulator.graph import Array, Source, TensorType
+from simulator.mac import MacOperator, Product, sum_products
 from simulator.numeric.datapath import Datapath
-from simulator.numeric.matmul import matmul
-from simulator.numeric.requantize import Requantize, requantize_array
+from simulator.numeric.requantize import requantize_array
 from simulator.registry import register
 from simulator.work import Work
 
@@ -27,7 +25,7 @@ from simulator.work import Work
 @register
 @final
 @dataclass(frozen=True)
-class FullyConnected(Operator):
+class FullyConnected(MacOperator):
     """acc[o] = b[o] + sum over i of w[o, i] (x[i] - zx); y = clamp(requantize(acc) + zy).
 
     Inputs x (..., i) of any rank, weights (o, i), bias (o) or none. Output (rows, o), or
@@ -38,10 +36,8 @@ class FullyConnected(Operator):
     formats = ("tflite:FULLY_CONNECTED",)
     reference = "LiteRT 2.3.0 BUILTIN_REF, integer_ops/fully_connected.h:123"
 
-    input_zero_point: int
     keep_dims: bool
-    requantize: Requantize
-    dtype: str
+    weighted: Weighted
 
     @classmethod
     def decode(cls, source: Source) -> Self:
@@ -50,10 +46,8 @@ class FullyConnected(Operator):
         if form != "DEFAULT":
             refuse(source.place, "weights_format must be DEFAULT", form, "Export it unshuffled.")
         return cls(
-            input_zero_point=single_grid(source.inputs[0], source.place, "the input")[1],
             keep_dims=bool(source.options.get("keep_num_dims", False)),
-            requantize=weighted_requantize(source, cls.kind),
-            dtype=source.outputs[0].dtype,
+            weighted=decode_weighted(source, cls.kind),
         )
 
     def check(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> None:
@@ -65,24 +59,33 @@ class FullyConnected(Operator):
             raise IllegalGraph(f"weights {w.shape} need a last dimension of {w.shape[1]}")
         if bias is not None and bias.shape != (w.shape[0],):
             raise IllegalGraph(f"bias must have shape ({w.shape[0]},); found {bias.shape}")
-        if len(self.requantize.scale) not in (1, w.shape[0]):
-            raise IllegalGraph(f"{len(self.requantize.scale)} weight scales, {w.shape[0]} outputs")
+        scales = len(self.weighted.requantize.scale)
+        if scales not in (1, w.shape[0]):
+            raise IllegalGraph(f"{scales} weight scales, {w.shape[0]} outputs")
 
     def infer(self, inputs: Sequence[TensorType | None]) -> tuple[tuple[int, ...], ...]:
         """(rows, o), or (..., o) with `keep_dims`."""
         return (self._output_shape(present(inputs, 0).shape, present(inputs, 1).shape),)
 
-    def accumulate(self, inputs: Sequence[Array | None], datapath: Datapath) -> Array:
-        """The raw accumulators, bias included: (rows, o)."""
+    def products(self, inputs: Sequence[Array | None], *, folded: bool) -> Iterator[Product]:
+        """One block: the input's rows times the weights."""
         x, w = present(inputs, 0), present(inputs, 1)
-        operand = x.astype(np.int16) - np.int16(self.input_zero_point)
+        operand, fill = self.weighted.operand(x, folded=folded)
+        weights = self.weighted.weights(w, axis=0)
         bias = bias_or_zeros(inputs, w.shape[0])
-        return matmul(operand.reshape(-1, w.shape[1]), w.astype(np.int16), bias, datapath)
+        product = Product(operand.reshape(-1, w.shape[1]), weights, bias)
+        yield product.folded(fill) if folded else product
+
+    def accumulate(self, inputs: Sequence[Array | None], datapath: Datapath) -> Array:
+        """Sum the products: (rows, o)."""
+        return sum_products(self, inputs, datapath)
 
     def run(self, inputs: Sequence[Array | None], datapath: Datapath) -> tuple[Array, ...]:
         """Accumulate, then requantize."""
         shape = self._output_shape(present(inputs, 0).shape, present(inputs, 1).shape)
-        out = requantize_array(self.accumulate(inputs, datapath), self.requantize, self.dtype)
+        out = requantize_array(
+            self.accumulate(inputs, datapath), self.weighted.requantize, self.weighted.dtype
+        )
         return (out.reshape(shape),)
 
     def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
