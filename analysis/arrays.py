@@ -65,9 +65,7 @@ def random_inputs(graph: Graph, rng: np.random.Generator) -> dict[str, Array]:
     for name in graph.inputs:
         kind = graph.tensors[name]
         info = np.iinfo(kind.dtype)
-        drawn[name] = rng.integers(
-            info.min, info.max, kind.shape, dtype=kind.dtype, endpoint=True
-        )
+        drawn[name] = rng.integers(info.min, info.max, kind.shape, dtype=kind.dtype, endpoint=True)
     return drawn
 
 

@@ -77,9 +77,7 @@ def exec_(
         datapath = _machine(hw, set_).datapath.datapath()
     elif set_:
         raise BitlaneError("--set changes a machine's field; give the machine with --hw")
-    results = exec_file(
-        graph, inputs, out, every_tensor=tensors == "all", datapath=datapath
-    )
+    results = exec_file(graph, inputs, out, every_tensor=tensors == "all", datapath=datapath)
     for name, value in results.items():
         print(f"{name}: {value.dtype}{list(value.shape)}")
     print(f"written to {out}")

@@ -12,6 +12,7 @@ from analysis.estimate import to_csv
 from analysis.files import write_text
 from analysis.report import report_command
 from analysis.sweeps import Sweep, run, summary
+from analysis.store import open_store
 from analysis.text import si, table
 from simulator.cost import estimate
 from simulator.errors import RunFolderBusy
@@ -42,9 +43,9 @@ def demo(out: Path) -> None:
     write_text(out / "layers.csv", to_csv(found))
     spec = hwconfigs.sweep_path("demo")
     sweep = Sweep(spec)
-    for _, store in run(sweep, out / "sweep", resume=False):
+    for _ in run(sweep, out / "sweep", resume=False):
         pass
-    print(summary(store, sweep.spec) + "\n")
+    print(summary(open_store(out / "sweep"), sweep.spec) + "\n")
     report_command(out / "sweep", out / "report.html")
     print(f"layers of the three machines: {out / 'layers.csv'}")
     print(f"done in {time.perf_counter() - started:.1f} s; open {out / 'report.html'}")

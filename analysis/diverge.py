@@ -1,4 +1,4 @@
-"""Where two arithmetics part: the first differing element, its accumulator, and the rule behind it."""
+"""Where two arithmetics part: the first differing element, its sum, and the rule behind it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from analysis.files import write_text
-from analysis.page import METRICS, Layers, Objective, Point, ReportData, render
 from analysis.front import non_dominated
+from analysis.page import METRICS, Layers, Objective, Point, ReportData, render
 from analysis.store import Store, open_store
 from analysis.text import grouped
 from simulator.cost import Estimate
@@ -126,9 +126,7 @@ def _layered(front: np.ndarray[Any, np.dtype[np.bool_]]) -> np.ndarray[Any, np.d
     return np.sort(chosen)
 
 
-def _layers_by_point(
-    store: Store, ids: Sequence[int], points: "pl.DataFrame"
-) -> dict[int, Layers]:
+def _layers_by_point(store: Store, ids: Sequence[int], points: "pl.DataFrame") -> dict[int, Layers]:
     import polars as pl
 
     table = store.layers().filter(pl.col("point").is_in(ids))

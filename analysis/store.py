@@ -57,8 +57,9 @@ class Store:
 
         found = [c for c in range(self.chunks) if self.has(c)]
         if not found:
-            raise BadFile(f"{self.folder}: holds no finished points yet; run the sweep again "
-                          "with --resume")
+            raise BadFile(
+                f"{self.folder}: holds no finished points yet; run the sweep again with --resume"
+            )
         return pl.concat([pl.read_parquet(self._path(name, c)) for c in found])
 
     def _path(self, name: str, chunk: int) -> Path:

@@ -13,7 +13,7 @@ import numpy as np
 import hwconfigs
 import workloads
 from analysis.spec import Scalar, SweepSpec, beside, load_spec
-from analysis.store import Store, writing
+from analysis.store import Store, open_store, writing
 from simulator.cost import Evaluation, evaluate_designs
 from simulator.document import Document
 from simulator.errors import BadConfig
@@ -82,9 +82,7 @@ class Sweep:
         designs = list(islice(self.spec.designs(), index * size, (index + 1) * size))
         machines = [self.machine(values) for values in designs]
         keep_layers = self.spec.count <= KEEP_LAYERS_UP_TO
-        result = evaluate_designs(
-            self.graph.work, machines, self.spec.batch, per_layer=keep_layers
-        )
+        result = evaluate_designs(self.graph.work, machines, self.spec.batch, per_layer=keep_layers)
         first = index * size
         points = points_table(self.axes, designs, machines, result, self.spec.batch, first)
         layers = layers_table(machines[0], result if keep_layers else None, first)
@@ -153,7 +151,7 @@ def layers_table(machine: Machine, result: Evaluation | None, first: int) -> "pl
     cycles = ("compute", "stall", "overhead", "macs")
     if result is None:
         names = [*cycles, *(f"{k}_bytes" for k in machine.levels), *(f"{c}_fj" for c in components)]
-        return pl.DataFrame(schema={n: pl.Int64 for n in ("point", "layer", *names)})
+        return pl.DataFrame(schema=dict.fromkeys(("point", "layer", *names), pl.Int64))
     kept = np.flatnonzero(result.totals[:, TOTAL_REFUSAL] == 0)
     actions, energy = result.actions[kept], result.energy_fj[kept]
     count = actions.shape[1]
@@ -161,20 +159,18 @@ def layers_table(machine: Machine, result: Evaluation | None, first: int) -> "pl
         "point": np.repeat(kept + first, count),
         "layer": np.tile(np.arange(count), len(kept)),
     }
-    for name, at in zip(
-        cycles, (COMPUTE_CYCLES, STALL_CYCLES, OVERHEAD_CYCLES, MACS), strict=True
-    ):
+    for name, at in zip(cycles, (COMPUTE_CYCLES, STALL_CYCLES, OVERHEAD_CYCLES, MACS), strict=True):
         columns[name] = actions[:, :, at].ravel()
     for k, level in enumerate(machine.levels):
         both = actions[:, :, LEVEL_0 + 2 * k] + actions[:, :, LEVEL_0 + 2 * k + 1]
         columns[f"{level}_bytes"] = both.ravel()
     for c, component in enumerate(components):
         columns[f"{component}_fj"] = energy[:, :, c].ravel()
-    return pl.DataFrame(columns, schema_overrides={n: pl.Int64 for n in columns})
+    return pl.DataFrame(columns, schema_overrides=dict.fromkeys(columns, pl.Int64))
 
 
-def run(sweep: Sweep, folder: Path, *, resume: bool) -> Iterator[tuple[int, Store]]:
-    """Evaluate what `folder` lacks, chunk by chunk; yields (points kept so far, store)."""
+def run(sweep: Sweep, folder: Path, *, resume: bool) -> Iterator[int]:
+    """Evaluate what `folder` lacks, chunk by chunk; yields the number of points kept so far."""
     manifest = json.loads(json.dumps(sweep.manifest()))
     with writing(folder, manifest, resume=resume) as store:
         done = 0
@@ -183,7 +179,7 @@ def run(sweep: Sweep, folder: Path, *, resume: bool) -> Iterator[tuple[int, Stor
             if not store.has(index):
                 store.write(index, *sweep.chunk(index))
             done += size
-            yield done, store
+            yield done
 
 
 def sweep(spec: SweepSpec | str | Path) -> "pl.DataFrame":
@@ -210,12 +206,12 @@ def sweep_command(spec: Path, out: Path, resume: bool) -> None:
     try:
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task(loaded.spec.name, total=total)
-            for kept, store in run(loaded, out, resume=resume):
+            for kept in run(loaded, out, resume=resume):
                 bar.update(task, completed=kept)
     except KeyboardInterrupt:
         print(f"{kept} of {total} points are kept in {out}; go on with --resume")
         raise
-    print(summary(store, loaded.spec))
+    print(summary(open_store(out), loaded.spec))
 
 
 def summary(store: Store, spec: SweepSpec) -> str:
@@ -239,7 +235,11 @@ def summary(store: Store, spec: SweepSpec) -> str:
     for name in spec.objectives:
         best = front.sort(name, "point").row(0, named=True)
         rows.append(
-            (f"lowest {name}", best["point"], *(best[a] for a in axes),
-             *(f"{best[o]:.4g}" for o in spec.objectives))
+            (
+                f"lowest {name}",
+                best["point"],
+                *(best[a] for a in axes),
+                *(f"{best[o]:.4g}" for o in spec.objectives),
+            )
         )
     return "\n".join([*lines, "", table(("", "point", *axes, *spec.objectives), rows)])

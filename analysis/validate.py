@@ -174,9 +174,7 @@ def to_text(outcome: Validation) -> str:
         f"element {list(at.index)}: {at.ours}, reference {at.reference}"
     )
     rows = [
-        (c.node, c.values, c.differing, c.max_abs_difference)
-        for c in outcome.layers
-        if c.differing
+        (c.node, c.values, c.differing, c.max_abs_difference) for c in outcome.layers if c.differing
     ]
     return "\n".join([*lines, "", table(("node", "values", "differing", "max |diff|"), rows)])
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from simulator.decode import Weighted, decode_weighted, optional, present, window
+from simulator.decode import Weighted, decode_weighted, optional, padding_of, present, window
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Source, TensorType
 from simulator.mac import MacOperator
@@ -45,7 +45,7 @@ class Convolution(MacOperator):
         return cls(
             stride=(options["stride_h"], options["stride_w"]),
             dilation=(options["dilation_h_factor"], options["dilation_w_factor"]),
-            padding=options["padding"],
+            padding=padding_of(source),
             weighted=decode_weighted(source, cls.kind),
         )
 

@@ -23,6 +23,14 @@ DTYPE_RANGE: Final = {
     "int32": (-(2**31), 2**31 - 1),
 }
 
+
+def value_range(kind: TensorType) -> tuple[int, int]:
+    """The least and greatest value a tensor may hold: its dtype's sign at its own width."""
+    if kind.dtype.startswith("u"):
+        return 0, (1 << kind.bits) - 1
+    return -(1 << (kind.bits - 1)), (1 << (kind.bits - 1)) - 1
+
+
 _ACTIVATION_REALS: Final[dict[str, tuple[float | None, float | None]]] = {
     "NONE": (None, None),
     "RELU": (0.0, None),
@@ -58,10 +66,10 @@ def single_grid(kind: TensorType | None, place: str, what: str) -> tuple[float, 
 
 
 def require_dtypes(
-    place: str, kinds: Sequence[TensorType | None], allowed: tuple[str, ...]
+    place: str, kinds: Sequence[TensorType | None], allowed: tuple[str, ...], first: int = 0
 ) -> None:
-    """Refuse tensors of a dtype this operator does not compute on."""
-    for i, kind in enumerate(kinds):
+    """Refuse tensors of a dtype this operator does not compute on; `first` is their number."""
+    for i, kind in enumerate(kinds, first):
         if kind is not None and kind.dtype not in allowed:
             refuse(
                 place,
@@ -69,6 +77,21 @@ def require_dtypes(
                 kind.dtype,
                 "Convert the model to full integer quantization.",
             )
+
+
+def require_same_dtype(source: Source) -> None:
+    """Refuse an output of another dtype than the first input's."""
+    x, y = present(source.inputs, 0).dtype, source.outputs[0].dtype
+    if x != y:
+        refuse(source.place, f"the output must be {x} as the input is", y, "Insert a quantize.")
+
+
+def padding_of(source: Source) -> str:
+    """The padding option; raises IllegalGraph for one that is neither SAME nor VALID."""
+    padding = source.options["padding"]
+    if padding not in ("SAME", "VALID"):
+        raise IllegalGraph(f"{source.place}: padding must be SAME or VALID; found {padding}")
+    return str(padding)
 
 
 def constant(source: Source, index: int, what: str) -> Array:
@@ -99,10 +122,16 @@ def activation_range(
         refuse(place, f"fused activation must be one of {known}", name, "Export it as its own op.")
     low, high = DTYPE_RANGE[dtype]
     below, above = _ACTIVATION_REALS[name]
-    if below is not None:
-        low = max(low, zero_point + round_away(float(np.float32(below) / np.float32(scale))))
-    if above is not None:
-        high = min(high, zero_point + round_away(float(np.float32(above) / np.float32(scale))))
+    with np.errstate(over="ignore"):
+        codes = [
+            None if r is None else float(np.float32(r) / np.float32(scale)) for r in (below, above)
+        ]
+    if any(c is not None and math.isinf(c) for c in codes):
+        raise IllegalGraph(f"{place}: output scale {scale} is too small to hold {name}'s bounds")
+    if codes[0] is not None:
+        low = max(low, zero_point + round_away(codes[0]))
+    if codes[1] is not None:
+        high = min(high, zero_point + round_away(codes[1]))
     return low, high
 
 
@@ -149,7 +178,7 @@ class Weighted:
         return x.astype(np.int16) - np.int16(self.input_zero_point), 0
 
     def weights(self, w: Array, axis: int) -> NDArray[np.int16]:
-        """w - zw as int16, a zero point for each index along `axis`."""
+        """W - zw as int16, a zero point for each index along `axis`."""
         operand = w.astype(np.int16)
         if any(self.weight_zero_points):
             shape = [1] * w.ndim
@@ -165,19 +194,29 @@ def decode_weighted(source: Source, kind: str, *, constant_weights: bool = True)
     dtypes that no reference multiplies, and weights that must be constant but are not.
     """
     require_dtypes(source.place, source.inputs[:1], ("int8", "uint8", "int16"))
-    x_dtype = source.outputs[0].dtype
+    x_dtype = present(source.inputs, 0).dtype
     allowed = ("uint8",) if x_dtype == "uint8" else ("int8", "int4")
-    require_dtypes(source.place, source.inputs[1:2], allowed if constant_weights else (x_dtype,))
+    weight_dtypes = allowed if constant_weights else (x_dtype,)
+    require_dtypes(source.place, source.inputs[1:2], weight_dtypes, first=1)
+    require_same_dtype(source)
     if constant_weights:
         constant(source, 1, "weights")
     x_scale, x_zero = single_grid(source.inputs[0], source.place, "the input")
     y_scale, y_zero = single_grid(source.outputs[0], source.place, "the output")
     weights = grid(source.inputs[1], source.place, "the weight tensor")
     if any(weights.zero_point) and x_dtype != "uint8" and constant_weights:
-        raise IllegalGraph(f"{source.place}: {x_dtype} activations need weights of zero point 0")
+        raise IllegalGraph(f"{source.place}: int8 weights must have zero point 0")
     activation = source.options.get("fused_activation_function", "NONE")
     low, high = activation_range(source.place, activation, y_scale, y_zero, x_dtype)
     bias = optional(source.inputs, 2)
+    biases = ("int32", "int64") if x_dtype == "int16" else ("int32",)
+    if bias is not None and bias.dtype not in biases:
+        refuse(
+            source.place,
+            f"bias of {x_dtype} activations must be {' or '.join(biases)}",
+            bias.dtype,
+            "Export the model again.",
+        )
     wide = x_dtype == "int16" and (bias is None or bias.dtype == "int64")
     rule = source.dialect.rule(kind, x_dtype if x_dtype != "int16" or wide else "int16x32")
     scale = tuple(product_scale(rule.scale, x_scale, s, y_scale) for s in weights.scale)

@@ -41,7 +41,15 @@ def run(
             tap(node, operands, results)
         for name in last_use.get(index, ()):
             del values[name]
-    return {name: values[name] for name in graph.outputs}, dict(state or {})
+    given = list(inputs.values())
+    outputs = {name: _own(values[name], given) for name in graph.outputs}
+    return outputs, dict(state or {})
+
+
+def _own(output: Array, given: Sequence[Array]) -> Array:
+    """The output, copied where it is a window on an input or on a constant."""
+    shared = not output.flags.writeable or any(np.may_share_memory(output, g) for g in given)
+    return output.copy() if shared else output
 
 
 def _datapath_of(node: Node, datapath: Datapath | Mapping[str, Datapath] | None) -> Datapath:

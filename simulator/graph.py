@@ -39,6 +39,22 @@ DTYPE_BITS: Final[Mapping[str, int]] = MappingProxyType(
 )
 
 
+STORAGE: Final[Mapping[str, str]] = MappingProxyType(
+    {name: {"int4": "int8"}.get(name, name) for name in DTYPE_BITS}
+)
+"""The NumPy dtype that holds each: one narrower than a byte lies in a byte."""
+
+
+def _may_change(value: Array) -> bool:
+    """True where somebody can still write to the memory of an array."""
+    owner: Any = value
+    while isinstance(owner, np.ndarray):
+        if owner.flags.writeable:
+            return True
+        owner = owner.base
+    return False
+
+
 @dataclass(frozen=True)
 class QuantParams:
     """The grid of a quantized tensor: real = scale * (q - zero_point).
@@ -70,6 +86,18 @@ class TensorType:
     dtype: str
     bits: int
     quant: QuantParams | None = None
+
+    def __post_init__(self) -> None:
+        if self.quant is None or self.dtype not in DTYPE_BITS or self.dtype.startswith("f"):
+            return
+        signed = not self.dtype.startswith("u")
+        low = -(1 << (DTYPE_BITS[self.dtype] - 1)) if signed else 0
+        high = low + (1 << DTYPE_BITS[self.dtype]) - 1
+        for zero_point in self.quant.zero_point:
+            if not low <= zero_point <= high:
+                raise IllegalGraph(
+                    f"quantization: zero point must be a value of {self.dtype}; found {zero_point}"
+                )
 
     @property
     def elements(self) -> int:
@@ -160,7 +188,7 @@ class Graph:
     def __post_init__(self) -> None:
         frozen = {}
         for name, value in self.constants.items():
-            frozen[name] = value if not value.flags.writeable else value.copy()
+            frozen[name] = value.copy() if _may_change(value) else value
             frozen[name].setflags(write=False)
         object.__setattr__(self, "tensors", MappingProxyType(dict(self.tensors)))
         object.__setattr__(self, "constants", MappingProxyType(frozen))
@@ -176,22 +204,22 @@ class Graph:
 
     def output_types(self, node: Node) -> tuple[TensorType, ...]:
         """The types of a node's outputs."""
-        return tuple(self.tensors[n] for n in node.outputs)
+        return tuple(self.tensors[n] for n in node.outputs if n)
 
     @cached_property
     def work(self) -> tuple[Work, ...]:
         """The work of every node, in order."""
         return tuple(n.op.work(self.types(n.inputs), self.output_types(n)) for n in self.nodes)
 
-    def to_networkx(self) -> "nx.DiGraph[str]":
+    def to_networkx(self) -> "nx.MultiDiGraph[str]":
         """Nodes by name, an edge for each tensor that flows, with `tensor` and its bytes."""
         import networkx as nx
 
-        graph: nx.DiGraph[str] = nx.DiGraph(name=self.name)
+        graph: nx.MultiDiGraph[str] = nx.MultiDiGraph(name=self.name)
         producer: dict[str, str] = {}
         for node in self.nodes:
             graph.add_node(node.name, op=node.op.kind)
-            for tensor in node.inputs:
+            for tensor in dict.fromkeys(node.inputs):
                 if tensor in producer:
                     kind = self.tensors[tensor]
                     graph.add_edge(
@@ -219,6 +247,11 @@ class Graph:
                     f"{self.name}: constant '{name}' has shape {value.shape}; "
                     f"its type says {self.tensors[name].shape}"
                 )
+            if value.dtype != np.dtype(STORAGE.get(self.tensors[name].dtype, value.dtype)):
+                raise IllegalGraph(
+                    f"{self.name}: constant '{name}' holds {value.dtype}; "
+                    f"its type says {self.tensors[name].dtype}"
+                )
 
     def _check_order(self) -> None:
         known = set(self.inputs) | set(self.constants)
@@ -230,6 +263,8 @@ class Graph:
                         "neither a graph input, a constant nor the output of an earlier node"
                     )
             for name in node.outputs:
+                if not name:
+                    raise IllegalGraph(f"{self.name}, {node.name}: an output has no name")
                 if name in known:
                     raise IllegalGraph(
                         f"{self.name}, {node.name}: tensor '{name}' is written a second time"
@@ -246,6 +281,11 @@ class Graph:
             shapes = node.op.infer(inputs)
         except IllegalGraph as error:
             raise IllegalGraph(f"{self.name}, {node.name}: {error}") from None
+        if len(shapes) != len(outputs):
+            raise IllegalGraph(
+                f"{self.name}, {node.name}: {len(outputs)} outputs are declared; "
+                f"{node.op.kind} has {len(shapes)}"
+            )
         for name, shape, kind in zip(node.outputs, shapes, outputs, strict=True):
             if shape != kind.shape:
                 raise IllegalGraph(

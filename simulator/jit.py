@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
-from numba.core import config as _numba_config
+from numba.core import config
 from numba.core.caching import _CacheLocator
 
 _FunctionT = TypeVar("_FunctionT", bound=Callable[..., Any])
 _TREE = Path(__file__).resolve().parent
+_numba_config: Any = config  # its settings are made at run time, from the environment
 
 
 @cache
@@ -49,20 +50,29 @@ def cache_folder() -> Path:
     the stamp differs and numba writes the folder's files anew.
     """
     key = hashlib.sha256(str(_TREE).encode()).hexdigest()[:24]
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path("~").expanduser() / ".cache")
+    home = os.environ.get("XDG_CACHE_HOME") or _home_cache()
     user = f"bitlane-{os.getuid()}" if hasattr(os, "getuid") else "bitlane"
-    for root in (_numba_config.CACHE_DIR, f"{home}/bitlane", f"{tempfile.gettempdir()}/{user}"):
+    scratch = Path(tempfile.gettempdir()) / user
+    for root in (_numba_config.CACHE_DIR, home and f"{home}/bitlane", scratch):
         if root and _writable(Path(root) / key):
             return Path(root) / key
     return Path(tempfile.mkdtemp(prefix="bitlane-"))
+
+
+def _home_cache() -> str:
+    """The cache folder in the user's home; empty where the user has no home."""
+    try:
+        return str(Path("~").expanduser() / ".cache")
+    except RuntimeError:
+        return ""
 
 
 class TreeCacheLocator(_CacheLocator):
     """Numba's documented cache locator hook, stamped with the whole tree."""
 
     def __init__(self, function: Any, path: str) -> None:
-        code = function.__code__
-        self._disambiguator = f"{Path(path).stem}-{code.co_firstlineno}"
+        place = Path(path).resolve().relative_to(_TREE).with_suffix("")
+        self._disambiguator = f"{'.'.join(place.parts)}-{function.__code__.co_firstlineno}"
 
     @classmethod
     def from_function(cls, function: Any, path: str) -> "TreeCacheLocator | None":

@@ -139,7 +139,7 @@ def test_importing_compiles_nothing(tree: Path, tmp_path: Path) -> None:
         "import simulator.registry\n"
         "simulator.registry.operators()\n"
         "from simulator.numeric import matmul, requantize\n"
-        "print(matmul._matmul_wrap32.signatures, requantize._double_round.signatures)\n"
+        "print(matmul._matmul_int32.signatures, requantize._double_round.signatures)\n"
     )
     cache = tmp_path / "cache"
     assert answer(tree, script, NUMBA_CACHE_DIR=str(cache)) == "[] []"

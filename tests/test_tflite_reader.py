@@ -112,13 +112,14 @@ REFUSALS: dict[str, tuple[bytes, type[BitlaneError], str]] = {
     ),
     "float graph": (
         conv(as_float(IMAGE), as_float(WEIGHTS), as_float(BIAS), as_float(FEATURES)),
-        IllegalGraph,
-        f"{NODE}: the input {UNQUANTIZED}",
+        Unsupported,
+        f"{NODE}: input 0 must be int8 or uint8 or int16; found float32. "
+        "Convert the model to full integer quantization.",
     ),
     "unsigned input": (
         conv(x=tensor((1, 2, 2, 2), 0.5, 3, dtype="uint8")),
         Unsupported,
-        f"{NODE}: input 0 must be int8; found uint8. "
+        f"{NODE}: input 1 must be uint8; found int8. "
         "Convert the model to full integer quantization.",
     ),
     "computed weights": (
@@ -321,8 +322,11 @@ def test_empty_and_repeated_names_become_indices(tmp_path: Path) -> None:
 
 def test_a_name_that_looks_like_an_index(tmp_path: Path) -> None:
     with pytest.raises(Unsupported) as caught:
-        load(reshapes("a", "t0", "t0", "b"), tmp_path)
-    assert str(caught.value) == "m.tflite: tensor name 't0' is reserved; rename it"
+        load(reshapes("t1", "", "b"), tmp_path)
+    assert str(caught.value) == (
+        "m.tflite: tensor name 't1' is that of a tensor without one; rename it"
+    )
+    assert load(reshapes("t1", "t0", "b"), tmp_path).inputs == ("t1",)
 
 
 def test_the_zoo_loads_and_runs() -> None:

@@ -1,0 +1,1 @@
+"""Exact arithmetic: formats of rounding, requantizing, summing; data, not choices."""

@@ -1,7 +1,7 @@
 """The arithmetic of a machine that multiplies and accumulates: widths, overflow, order."""
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 Overflow = Literal["wrap", "saturate", "trap"]
 ZeroPoint = Literal["subtracted", "folded"]
@@ -39,6 +39,15 @@ class Datapath:
     stages: tuple[Stage, ...] = ()
     narrow: bool = False
     graph: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dot_width < 1 or not 1 <= self.accumulator_bits <= 64:
+            raise ValueError(
+                f"datapath: dot_width must be >= 1 and accumulator_bits 1..64; "
+                f"found {self.dot_width} and {self.accumulator_bits}"
+            )
+        if self.overflow not in get_args(Overflow) or self.zero_point not in get_args(ZeroPoint):
+            raise ValueError(f"datapath: unknown {self.overflow!r} or {self.zero_point!r}")
 
 
 GRAPH_DATAPATH: Final = Datapath(graph=True)

@@ -33,8 +33,8 @@ MINUS_THIRTY_TWO_17THS: Final = -1010580540  # round(-32/17 * 2^29)
 
 
 @njit
-def saturating_shift_left(value: int, exponent: int) -> int:
-    """value * 2^exponent clamped to int32."""
+def saturating_shift_left(value: int, exponent: int) -> Any:
+    """Value * 2^exponent clamped to int32."""
     wide = np.int64(value) << np.int64(exponent)
     if wide > INT32_MAX:
         return np.int64(INT32_MAX)
@@ -44,7 +44,7 @@ def saturating_shift_left(value: int, exponent: int) -> int:
 
 
 @njit
-def _exp_between_minus_quarter_and_0(a: int) -> int:
+def _exp_between_minus_quarter_and_0(a: int) -> Any:
     # Taylor polynomial of degree 4 around -1/8, a and result in Q0.31.
     mul = saturating_rounding_doubling_high_mul
     x = a + (np.int64(1) << 28)
@@ -58,7 +58,7 @@ def _exp_between_minus_quarter_and_0(a: int) -> int:
 
 
 @njit
-def exp_on_negative_values(a: int) -> int:
+def exp_on_negative_values(a: int) -> Any:
     """exp(a) in Q0.31 for a <= 0 in Q5.26 (gemmlowp fixedpoint.h)."""
     if a == 0:
         return np.int64(INT32_MAX)
@@ -73,7 +73,7 @@ def exp_on_negative_values(a: int) -> int:
 
 
 @njit
-def one_over_one_plus_x(a: int) -> int:
+def one_over_one_plus_x(a: int) -> Any:
     """1 / (1 + a) in Q0.31 for a in [0, 1) in Q0.31: three Newton-Raphson steps."""
     mul = saturating_rounding_doubling_high_mul
     # Rounding half sum of two non-negative numbers.
@@ -86,7 +86,7 @@ def one_over_one_plus_x(a: int) -> int:
 
 
 @njit
-def count_leading_zeros_32(value: int) -> int:
+def count_leading_zeros_32(value: int) -> Any:
     """Leading zero bits of a non-negative number below 2^32, seen as 32 bits wide."""
     count = np.int64(32)
     while value > 0:

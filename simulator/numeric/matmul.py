@@ -55,7 +55,7 @@ def _patches(
                     row = y * sy - py + i * dy
                     left = z * sx - px
                     at = i * kx * channels
-                    if 0 <= row < height and dx == 1 and 0 <= left and left + kx <= width:
+                    if 0 <= row < height and dx == 1 and left >= 0 and left + kx <= width:
                         # The taps of one kernel row lie side by side in memory.
                         line = x[b, row]
                         for k in range(kx * channels):
@@ -70,7 +70,7 @@ def _patches(
 
 
 def patches(x: NDArray[np.int16], window: Window, fill: int = 0) -> NDArray[np.int16]:
-    """Every window of `x` (n, h, w, c) as a row: (n * oy * ox, ky * kx * c), `fill` where padded."""
+    """Each window of `x` (n, h, w, c) as a row: (n * oy * ox, ky * kx * c), `fill` where padded."""
     (ky, kx), (oy, ox) = window.kernel, window.output
     n, _, _, channels = x.shape
     if (window.kernel, window.stride, window.padding) == ((1, 1), (1, 1), (0, 0)):
@@ -225,7 +225,7 @@ def matmul(
     reference_bits: int = 32,
     first_channel: int = 0,
 ) -> NDArray[Any]:
-    """bias + x @ w.T for x (rows, taps) and w (channels, taps), in the datapath's accumulator.
+    """Bias + x @ w.T for x (rows, taps) and w (channels, taps), in the datapath's accumulator.
 
     `reference_bits` is the (wrapping) accumulator of the operator's reference, taken where the
     datapath follows the graph. Returns int32 or int64. Raises IllegalValues where overflow traps,
@@ -321,7 +321,8 @@ def _trap(first: NDArray[np.int64], datapath: Datapath) -> None:
         where = "the bias" if tap < 0 else f"tap {tap}"
         raise IllegalValues(
             f"the {datapath.accumulator_bits}-bit accumulator overflows at output position {row}, "
-            f"channel {channel}, {where}; widen datapath.accumulator.bits or let it wrap or saturate"
+            f"channel {channel}, {where}; "
+            "widen datapath.accumulator.bits or let it wrap or saturate"
         )
 
 

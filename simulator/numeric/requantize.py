@@ -154,9 +154,7 @@ def _q15_round(
 
 
 @njit
-def _float32_even(
-    acc: Any, scale: Any, zero_point: int, low: int, high: int, out: Any
-) -> None:
+def _float32_even(acc: Any, scale: Any, zero_point: int, low: int, high: int, out: Any) -> None:
     # XNNPACK and MLAS: the accumulator itself is rounded to float32, the product once more, then
     # clipped before the zero point is added.
     below, above = np.float32(low - zero_point), np.float32(high - zero_point)
@@ -170,9 +168,7 @@ def _float32_even(
 
 
 @njit
-def _float64_away(
-    acc: Any, scale: Any, zero_point: int, low: int, high: int, out: Any
-) -> None:
+def _float64_away(acc: Any, scale: Any, zero_point: int, low: int, high: int, out: Any) -> None:
     # LiteRT integer_ops/fully_connected.h:123: the product is a double, rounded half away.
     single = scale.size == 1
     for row in range(acc.shape[0]):
@@ -212,9 +208,7 @@ _KERNELS: Final[dict[str, Callable[..., None]]] = {
 }
 
 
-def requantize_array(
-    acc: NDArray[Any], requantize: Requantize, dtype: str
-) -> NDArray[Any]:
+def requantize_array(acc: NDArray[Any], requantize: Requantize, dtype: str) -> NDArray[Any]:
     """Requantize accumulators to `dtype`, one scale for all or one per index of the last axis."""
     channels = len(requantize.scale)
     rows = acc.reshape(1, -1) if channels == 1 else acc.reshape(-1, channels)

@@ -4,6 +4,8 @@ Inside Numba ``int32 + int32`` widens; without it, it wraps. So each value here 
 width is applied by name.
 """
 
+from typing import Any
+
 import numpy as np
 
 from simulator.jit import njit
@@ -13,14 +15,14 @@ INT32_MAX = 2**31 - 1
 
 
 @njit
-def wrap(value: int, bits: int) -> int:
+def wrap(value: int, bits: int) -> Any:
     """The two's complement value of the low `bits` bits of `value`, 1 <= bits <= 64."""
     spare = np.int64(64) - np.int64(bits)
     return (np.int64(value) << spare) >> spare
 
 
 @njit
-def saturate(value: int, bits: int) -> int:
+def saturate(value: int, bits: int) -> Any:
     """`value` clamped to the signed range of `bits` bits."""
     high = (np.int64(1) << (bits - 1)) - 1
     low = -high - 1
@@ -32,7 +34,7 @@ def saturate(value: int, bits: int) -> int:
 
 
 @njit
-def saturating_rounding_doubling_high_mul(a: int, b: int) -> int:
+def saturating_rounding_doubling_high_mul(a: int, b: int) -> Any:
     """round(a * b / 2^31) of two int32 values, ties up; -2^31 squared saturates to 2^31 - 1.
 
     In reals: the product of two Q0.31 numbers. gemmlowp fixedpoint.h SRDHM; its signed nudge and
@@ -44,7 +46,7 @@ def saturating_rounding_doubling_high_mul(a: int, b: int) -> int:
 
 
 @njit
-def rounding_divide_by_power_of_two(value: int, exponent: int) -> int:
+def rounding_divide_by_power_of_two(value: int, exponent: int) -> Any:
     """round(value / 2^exponent), ties away from zero; exponent >= 0 (gemmlowp RDBPOT)."""
     mask = (np.int64(1) << exponent) - 1
     remainder = value & mask
@@ -58,8 +60,8 @@ def rounding_divide_by_power_of_two(value: int, exponent: int) -> int:
 
 
 @njit
-def multiply_double_round(value: int, multiplier: int, shift: int) -> int:
-    """value * multiplier * 2^(shift - 31), rounded twice: at bit 31 (up), then at `-shift` (away).
+def multiply_double_round(value: int, multiplier: int, shift: int) -> Any:
+    """Value * multiplier * 2^(shift - 31), rounded twice: at bit 31 (up), then at `-shift` (away).
 
     As LiteRT's default build (internal/common.cc:81). TOSA and TFLITE_SINGLE_ROUNDING round once.
     """
@@ -70,14 +72,16 @@ def multiply_double_round(value: int, multiplier: int, shift: int) -> int:
 
 
 @njit
-def multiply_single_round(value: int, multiplier: int, shift: int) -> int:
-    """value * multiplier * 2^(shift - 31), rounded once, ties up (TFLITE_SINGLE_ROUNDING)."""
+def multiply_single_round(value: int, multiplier: int, shift: int) -> Any:
+    """Value * multiplier * 2^(shift - 31), rounded once, ties up (TFLITE_SINGLE_ROUNDING)."""
     total = np.int64(31) - shift
+    if total <= 0:
+        return (value * multiplier) << -total
     return (value * multiplier + (np.int64(1) << (total - 1))) >> total
 
 
 @njit
-def multiply_double_round_up(value: int, multiplier: int, shift: int) -> int:
+def multiply_double_round_up(value: int, multiplier: int, shift: int) -> Any:
     """As `multiply_double_round`, but ties of the second rounding go up (ruy on x86)."""
     left = shift if shift > 0 else np.int64(0)
     right = -shift if shift < 0 else np.int64(0)
@@ -88,8 +92,8 @@ def multiply_double_round_up(value: int, multiplier: int, shift: int) -> int:
 
 
 @njit
-def multiply_q15_round(value: int, multiplier: int, shift: int) -> int:
-    """value * multiplier * 2^(shift - 31) of an int64 value, multiplier cut to 16 bits, ties up.
+def multiply_q15_round(value: int, multiplier: int, shift: int) -> Any:
+    """Value * multiplier * 2^(shift - 31) of an int64 value, multiplier cut to 16 bits, ties up.
 
     LiteRT internal/common.cc:93, for int16 activations; |value| must stay below 2^47.
     """
@@ -102,7 +106,7 @@ def multiply_q15_round(value: int, multiplier: int, shift: int) -> int:
 
 
 @njit
-def round_half_even(value: float) -> int:
+def round_half_even(value: float) -> Any:
     """The nearest integer, ties to even (IEEE 754 roundTiesToEven)."""
     below = np.floor(value)
     whole = np.int64(below)
@@ -113,7 +117,7 @@ def round_half_even(value: float) -> int:
 
 
 @njit
-def round_half_away(value: float) -> int:
+def round_half_away(value: float) -> Any:
     """The nearest integer, ties away from zero (C's std::round)."""
     whole = np.int64(np.trunc(value))
     if abs(value - whole) >= 0.5:

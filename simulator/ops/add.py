@@ -6,7 +6,14 @@ from typing import Final, Self, final
 
 import numpy as np
 
-from simulator.decode import DTYPE_RANGE, activation_range, present, require_dtypes, single_grid
+from simulator.decode import (
+    DTYPE_RANGE,
+    activation_range,
+    present,
+    require_dtypes,
+    require_same_dtype,
+    single_grid,
+)
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Operator, Source, TensorType
 from simulator.numeric.datapath import Datapath
@@ -41,6 +48,7 @@ class Add(Operator):
     def decode(cls, source: Source) -> Self:
         """Scales divide in double: s / T with T = 2 max(s1, s2), and T / (2^20 s_out)."""
         require_dtypes(source.place, source.inputs[:2], ("int8",))
+        require_same_dtype(source)
         grids = [single_grid(source.inputs[i], source.place, f"input {i}") for i in (0, 1)]
         y_scale, y_zero = single_grid(source.outputs[0], source.place, "the output")
         dtype = source.outputs[0].dtype

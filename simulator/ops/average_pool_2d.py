@@ -8,9 +8,11 @@ import numpy as np
 
 from simulator.decode import (
     activation_range,
+    padding_of,
     present,
     refuse,
     require_dtypes,
+    require_same_dtype,
     single_grid,
     window,
 )
@@ -67,6 +69,7 @@ class AveragePool2D(Operator):
     def decode(cls, source: Source) -> Self:
         """From the options filter, stride, padding and fused_activation_function."""
         require_dtypes(source.place, source.inputs[:1], ("int8",))
+        require_same_dtype(source)
         x_grid = single_grid(source.inputs[0], source.place, "the input")
         y_grid = single_grid(source.outputs[0], source.place, "the output")
         if x_grid != y_grid:
@@ -83,7 +86,7 @@ class AveragePool2D(Operator):
         return cls(
             kernel=(options["filter_height"], options["filter_width"]),
             stride=(options["stride_h"], options["stride_w"]),
-            padding=options["padding"],
+            padding=padding_of(source),
             low=low,
             high=high,
         )
@@ -111,7 +114,7 @@ class AveragePool2D(Operator):
         return (out,)
 
     def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
-        """ky kx additions and one division an output."""
+        """Ky kx additions and one division an output."""
         x, y = present(inputs, 0), outputs[0]
         return Work(
             activation_bits=x.bits,

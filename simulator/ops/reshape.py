@@ -31,11 +31,12 @@ class Reshape(Operator):
         return cls(source.outputs[0].shape)
 
     def check(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> None:
-        """Refuse another number of elements, dtype or grid."""
+        """Refuse another number of elements or another dtype."""
         x, y = present(inputs, 0), outputs[0]
         if x.elements != prod(self.shape):
-            raise IllegalGraph(f"{x.shape} has {x.elements} elements; {self.shape} needs "
-                               f"{prod(self.shape)}")
+            raise IllegalGraph(
+                f"{x.shape} has {x.elements} elements; {self.shape} needs {prod(self.shape)}"
+            )
         if x.dtype != y.dtype:
             raise IllegalGraph(f"reshape keeps its dtype; found {x.dtype} and {y.dtype}")
 

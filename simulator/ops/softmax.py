@@ -2,12 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import floor
+from math import floor, isfinite
 from typing import Final, Self, final
 
 import numpy as np
 
-from simulator.decode import DTYPE_RANGE, present, refuse, require_dtypes, single_grid
+from simulator.decode import (
+    DTYPE_RANGE,
+    present,
+    refuse,
+    require_dtypes,
+    require_same_dtype,
+    single_grid,
+)
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Operator, Source, TensorType
 from simulator.numeric.datapath import Datapath
@@ -29,7 +36,7 @@ the maximum and the sum (2), and the product with the reciprocal (4)."""
 @final
 @dataclass(frozen=True)
 class Softmax(Operator):
-    """y = exp(beta s (x - max)) / sum, on the grid of scale 1/256 that starts at the dtype's low."""
+    """y = exp(beta s (x - max)) / sum, on a grid of scale 1/256 from the dtype's low end."""
 
     kind = "softmax"
     formats = ("tflite:SOFTMAX",)
@@ -43,8 +50,9 @@ class Softmax(Operator):
 
     @classmethod
     def decode(cls, source: Source) -> Self:
-        """beta s 2^26 as a multiplier; differences below -31 in reals count as exp = 0."""
+        """Beta s 2^26 as a multiplier; differences below -31 in reals count as exp = 0."""
         require_dtypes(source.place, source.inputs[:1], ("int8",))
+        require_same_dtype(source)
         scale, _ = single_grid(source.inputs[0], source.place, "the input")
         y_grid = single_grid(source.outputs[0], source.place, "the output")
         low, high = DTYPE_RANGE[source.outputs[0].dtype]
@@ -56,6 +64,8 @@ class Softmax(Operator):
                 "Requantize the output.",
             )
         beta = float(source.options.get("beta", 1.0))
+        if not (isfinite(beta) and beta > 0):
+            refuse(source.place, "beta must be positive and finite", beta, "Export it again.")
         real = min(beta * scale * (1 << (31 - INTEGER_BITS)), float(2**31 - 1))
         multiplier, shift = quantize_multiplier(real)
         if shift < 0:
@@ -75,6 +85,8 @@ class Softmax(Operator):
     def run(self, inputs: Sequence[Array | None], datapath: Datapath) -> tuple[Array, ...]:
         """Row by row over the last axis."""
         x = present(inputs, 0)
+        if x.size == 0:
+            return (x.copy(),)
         rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
         out = np.empty_like(rows)
         softmax_rows(rows, self.multiplier, self.shift, self.smallest, self.low, self.high, out)

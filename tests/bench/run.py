@@ -62,8 +62,9 @@ def main() -> None:
         started = time.perf_counter()
         for run in range(3):
             out = str(Path(scratch) / f"out{run}")
-            subprocess.run([*bitlane, "sweep", str(spec), "--out", out], check=True,
-                           capture_output=True)
+            subprocess.run(
+                [*bitlane, "sweep", str(spec), "--out", out], check=True, capture_output=True
+            )
         taken = (time.perf_counter() - started) / 3
         print(f"{'bitlane sweep, 1 000 points of ' + label:44} {taken:7.3f} s")
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from simulator.graph import DTYPE_BITS, Array, Operator, QuantParams, Source, TensorType
-from simulator.numeric.dialect import DIALECTS, Dialect
+from simulator.numeric.dialect import DIALECTS, Dialect, Rule
 from simulator.registry import find
 from workloads.tflite.writer import OperatorSpec, TensorSpec, write_model
 
@@ -20,7 +20,7 @@ REFERENCE: Final = DIALECTS["litert-ref"]
 _TURNS: Final = (
     REFERENCE,
     DIALECTS["tflm"],
-    replace(REFERENCE, name="one rounding", requantize={}, default="single_round"),
+    replace(REFERENCE, name="one rounding", rules={}, default=Rule("single_round")),
 )
 ACTIVATIONS: Final = ("NONE", "NONE", "RELU", "RELU6", "RELU_N1_TO_1")
 

@@ -82,10 +82,10 @@ def test_weighted_scales_multiply_and_divide_in_double(kind: str, dialect: str) 
             double(Fraction(double(Fraction(x) * Fraction(w))) / Fraction(y)) for w in weights
         )
         operator: Any = one.operator(DIALECTS[dialect])
-        assert operator.requantize.scale == expected
+        assert operator.weighted.requantize.scale == expected
         pairs = [multiplier_of(s) for s in expected]
-        assert operator.requantize.multiplier == tuple(m for m, _ in pairs)
-        assert operator.requantize.shift == tuple(s for _, s in pairs)
+        assert operator.weighted.requantize.multiplier == tuple(m for m, _ in pairs)
+        assert operator.weighted.requantize.shift == tuple(s for _, s in pairs)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_weighted_scales_multiply_and_divide_in_double(kind: str, dialect: str) 
 )
 def test_dialects_choose_the_rounding(kind: str, dialect: str, rounding: str) -> None:
     operator: Any = next(oracle_of(kind).one_ops(Random(1))).operator(DIALECTS[dialect])
-    assert operator.requantize.rounding == rounding
+    assert operator.weighted.requantize.rounding == rounding
 
 
 def test_addition_scales_divide_in_double() -> None:

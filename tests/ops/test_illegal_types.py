@@ -55,7 +55,12 @@ NONSENSE: dict[str, bytes] = {
     "pooling with padding 7": one(
         "AVERAGE_POOL_2D", {**POOL, "padding": 7}, IMAGE, tensor((1, 1, 1, 2), 0.5, 3)
     ),
-    "input zero point of 2^40": conv(x=tensor((1, 2, 2, 2), 0.5, 2**40)),
+    "input zero point of 2^40": write_model(
+        [TensorSpec("x", (4,), "int8", (0.5,), (2**40,)), TensorSpec("y", (2, 2), "int8")],
+        [OperatorSpec("RESHAPE", (0,), (1,))],
+        [0],
+        [1],
+    ),
     "softmax with beta below 0": one("SOFTMAX", {"beta": -1.0}, ROW, PROBABILITIES),
     "softmax with beta no number": one("SOFTMAX", {"beta": float("nan")}, ROW, PROBABILITIES),
     "RELU6 where 6 has no code": conv(

@@ -152,9 +152,10 @@ def test_one_scale_or_one_for_every_filter() -> None:
         "FULLY_CONNECTED": (ACTIVATION, (2, 8), "3 weight scales, 2 outputs"),
     }
     for op, (options, shape, message) in scales.items():
-        decoded = operator(op, options)
-        by = replace(decoded.requantize, scale=(0.5,) * 3)  # type: ignore[attr-defined]
+        decoded: Any = operator(op, options)
+        by = replace(decoded.weighted.requantize, scale=(0.5,) * 3)
+        changed = replace(decoded, weighted=replace(decoded.weighted, requantize=by))
         kinds = (IMAGE, tensor(shape, 0.5))
         with pytest.raises(IllegalGraph) as caught:
-            replace(decoded, requantize=by).check(kinds, (IMAGE,))  # type: ignore[type-var]
+            changed.check(kinds, (IMAGE,))
         assert str(caught.value) == message

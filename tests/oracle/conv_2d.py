@@ -118,7 +118,11 @@ def sums(
                             inside = 0 <= r < rows and 0 <= c < columns
                             for k in range(each):
                                 value = image[r][c][o // block * each + k] if inside else None
-                                real = 0 if value is None else value - operator.input_zero_point
+                                real = (
+                                    0
+                                    if value is None
+                                    else value - operator.weighted.input_zero_point
+                                )
                                 products.append(real * taps[i][j][k])
                     found[-1].append(accumulator.sum(bias[o], products))
     return found
@@ -137,5 +141,7 @@ def oracle(
         len(w),
     )
     rows = sums(operator, inputs, accumulator)
-    flat = [requantize(v, operator.requantize, o) for row in rows for o, v in enumerate(row)]
+    flat = [
+        requantize(v, operator.weighted.requantize, o) for row in rows for o, v in enumerate(row)
+    ]
     return flat, shape

@@ -79,7 +79,10 @@ def sums(
                             # Padding has the value of the zero point: a product of nothing.
                             real = 0
                             if r in range(rows) and c in range(columns):
-                                real = image[r][c][o // multiplier] - operator.input_zero_point
+                                real = (
+                                    image[r][c][o // multiplier]
+                                    - operator.weighted.input_zero_point
+                                )
                             products.append(real * w[i][j][o])
                     found[-1].append(accumulator.sum(bias[o], products))
     return found
@@ -98,5 +101,7 @@ def oracle(
         len(w[0][0]),
     )
     rows = sums(operator, inputs, accumulator)
-    flat = [requantize(v, operator.requantize, o) for row in rows for o, v in enumerate(row)]
+    flat = [
+        requantize(v, operator.weighted.requantize, o) for row in rows for o, v in enumerate(row)
+    ]
     return flat, shape

@@ -77,7 +77,7 @@ def sums(
     taps = len(w[0])
     found = []
     for start in range(0, len(flat), taps):
-        row = [value - operator.input_zero_point for value in flat[start : start + taps]]
+        row = [value - operator.weighted.input_zero_point for value in flat[start : start + taps]]
         found.append(
             [
                 accumulator.sum(b, [a * v for a, v in zip(row, weights, strict=True)])
@@ -93,5 +93,7 @@ def oracle(
     """The outputs in order, and their shape."""
     rows = sums(operator, inputs, accumulator)
     lead = shape_of(inputs[0])[:-1] if operator.keep_dims else (len(rows),)
-    flat = [requantize(v, operator.requantize, o) for row in rows for o, v in enumerate(row)]
+    flat = [
+        requantize(v, operator.weighted.requantize, o) for row in rows for o, v in enumerate(row)
+    ]
     return flat, (*lead, len(inputs[1]))

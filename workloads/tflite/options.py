@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any, Final
 
 import tflite
+from flatbuffers.number_types import Int32Flags
 
 from simulator.errors import BadFile, IllegalGraph
 
@@ -35,8 +36,11 @@ def builtin_name(model: Any, index: int, name: str) -> str:
     if not 0 <= index < model.OperatorCodesLength():
         raise BadFile(f"{name}: operator code {index} does not exist; the file is damaged")
     code = model.OperatorCodes(index)
-    # Codes above 127 live in the newer field; older files fill only the deprecated byte.
-    number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+    # Codes above 127 live in the newer field, which older files leave out; TFLite takes the larger
+    # of the two (schema_utils.cc GetBuiltinCode). The package's own accessor hides a small one.
+    slot = code._tab.Offset(10)
+    newer = code._tab.Get(Int32Flags, slot + code._tab.Pos) if slot else 0
+    number = max(newer, code.DeprecatedBuiltinCode())
     builtin = _enum_names(tflite.BuiltinOperator).get(number, f"code {number}")
     if builtin == "CUSTOM":
         return f"CUSTOM:{(code.CustomCode() or b'').decode()}"

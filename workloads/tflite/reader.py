@@ -97,7 +97,7 @@ class _Reader:
         operator_name = builtin_name(self.model, operator.OpcodeIndex(), self.name)
         place = f"{self.name}, node {index} ({operator_name})"
         kind = find(f"tflite:{operator_name}", place)
-        inputs = self._indices(operator.InputsAsNumpy(), operator.InputsLength())
+        inputs = self._indices(operator.InputsAsNumpy(), operator.InputsLength(), optional=True)
         outputs = self._indices(operator.OutputsAsNumpy(), operator.OutputsLength())
         source = Source(
             place=place,
@@ -109,9 +109,16 @@ class _Reader:
         )
         if not source.inputs or not source.outputs:
             raise IllegalGraph(f"{place}: an operator needs at least one input and one output")
+        try:
+            decoded = kind.decode(source)
+        except IndexError:
+            raise IllegalGraph(
+                f"{place}: has {len(inputs)} inputs and {len(outputs)} outputs; "
+                "the operator needs more"
+            ) from None
         return Node(
             name=f"{kind.kind}_{index}",
-            op=kind.decode(source),
+            op=decoded,
             inputs=tuple(self.names[i] if i >= 0 else "" for i in inputs),
             outputs=tuple(self.names[i] for i in outputs),
         )
@@ -151,16 +158,20 @@ class _Reader:
         count = self._count(self.subgraph.TensorsLength(), "tensors")
         names = [(self.subgraph.Tensors(i).Name() or b"").decode() for i in range(count)]
         seen = Counter(names)
-        taken = {f"t{i}" for i in range(count)} & set(names)
-        if taken:
-            raise Unsupported(f"{self.name}: tensor name '{min(taken)}' is reserved; rename it")
-        return {i: n if n and seen[n] == 1 else f"t{i}" for i, n in enumerate(names)}
+        given = {i: n if n and seen[n] == 1 else f"t{i}" for i, n in enumerate(names)}
+        if len(set(given.values())) < count:
+            clash = next(n for n, times in Counter(given.values()).items() if times > 1)
+            raise Unsupported(
+                f"{self.name}: tensor name '{clash}' is that of a tensor without one; rename it"
+            )
+        return given
 
-    def _indices(self, values: Any, length: int) -> tuple[int, ...]:
+    def _indices(self, values: Any, length: int, *, optional: bool = False) -> tuple[int, ...]:
+        """Tensor indices; -1, an optional input left out, only where `optional`."""
         if self._count(length, "tensor indices") == 0:
             return ()
         for value in values:
-            if not -1 <= value < len(self.names):
+            if not (-1 if optional else 0) <= value < len(self.names):
                 raise BadFile(
                     f"{self.name}: tensor {value} of {len(self.names)} does not exist; "
                     "the file is damaged, export it again"
@@ -182,10 +193,16 @@ def _tensor_type(tensor: Any, place: str) -> TensorType:
         found = _DTYPE_NAMES.get(tensor.Type(), tensor.Type())
         raise Unsupported(f"{place}: tensors of type {found} are not supported")
     dtype = _DTYPES[tensor.Type()]
+    if dtype == "int4":
+        raise Unsupported(f"{place}: int4 tensors are not supported; quantize to int8")
     shape = tuple(int(d) for d in tensor.ShapeAsNumpy()) if tensor.ShapeLength() else ()
     if any(d < 0 for d in shape):
         raise Unsupported(f"{place}: shape {shape} is not fixed; export it with fixed shapes")
-    return TensorType(shape, dtype, DTYPE_BITS[dtype], _quantization(tensor, place, shape))
+    quant = _quantization(tensor, place, shape)
+    try:
+        return TensorType(shape, dtype, DTYPE_BITS[dtype], quant)
+    except IllegalGraph as error:
+        raise IllegalGraph(f"{place}: {error}") from None
 
 
 def _quantization(tensor: Any, place: str, shape: tuple[int, ...]) -> QuantParams | None:
