@@ -11,8 +11,8 @@ import workloads
 from analysis.estimate import to_csv
 from analysis.files import write_text
 from analysis.report import report_command
-from analysis.sweeps import Sweep, run, summary
 from analysis.store import open_store
+from analysis.sweeps import Sweep, run, summary
 from analysis.text import si, table
 from simulator.cost import estimate
 from simulator.errors import RunFolderBusy

@@ -68,8 +68,10 @@ class SweepSpec(Schema):
     base: Text
     workload: Text
     axes: Annotated[dict[str, Axis], Field(min_length=1)]
-    objectives: list[Metric] = Field(
-        default_factory=lambda: ["latency_s", "energy_j", "area_mm2"], min_length=2
+    objectives: Annotated[tuple[Metric, ...], Field(min_length=2)] = (
+        "latency_s",
+        "energy_j",
+        "area_mm2",
     )
     batch: Positive = 1
     chunk_points: Positive = 4096
