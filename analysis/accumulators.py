@@ -2,13 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.arrays import load_npz, match_inputs, samples
+from analysis.files import write_json
 from analysis.text import table
 from simulator.decode import value_range
+from simulator.errors import BadConfig
 from simulator.execute import run
 from simulator.graph import Array, Graph, Node
 from simulator.mac import MacOperator, Product
@@ -85,6 +89,29 @@ def audit(
         _layer(graph, node, dot_width, folded, observed.get(node.name), overflows.get(node.name))
         for node in layers
     )
+
+
+def audit_command(
+    graph: Graph, inputs: Path | None, bits: int | None, dot_width: int, json: Path | None
+) -> None:
+    """Audit, print, and write the document of schema `bitlane.accumulators/1` if asked."""
+    observed: Iterable[Mapping[str, Array]] = ()
+    if inputs is not None:
+        arrays = match_inputs(graph, load_npz(inputs), str(inputs))
+        observed = samples(graph, arrays, str(inputs))
+    elif bits is not None:
+        raise BadConfig("--bits counts what is lost on data; give the data by --inputs")
+    layers = audit(graph, observed, dot_width=dot_width, bits=bits)
+    print(to_text(layers, bits))
+    if json:
+        document = {
+            "schema": "bitlane.accumulators/1",
+            "model": graph.name,
+            "dot_width": dot_width,
+            "bits": bits,
+            "layers": [layer.to_json_dict() for layer in layers],
+        }
+        write_json(json, document)
 
 
 def to_text(layers: Sequence[LayerAudit], bits: int | None) -> str:

@@ -44,13 +44,34 @@ def demo(
 
 
 @app.command()
-def inspect(model: Model, json: Json = None, dialect: Dialect = "litert-ref") -> None:
-    """Show what a model holds: operators, shapes, grids, MACs."""
+def inspect(
+    model: Model,
+    accumulators: Annotated[
+        bool, typer.Option("--accumulators", help="Audit how wide each accumulator must be.")
+    ] = False,
+    inputs: Annotated[
+        Path | None, typer.Option(help="With --accumulators: observe these inputs too, .npz.")
+    ] = None,
+    bits: Annotated[
+        int | None,
+        typer.Option(min=2, max=64, help="With --inputs: count what this width would lose."),
+    ] = None,
+    dot_width: Annotated[int, typer.Option(min=1, help="Products summed before each add.")] = 1,
+    json: Json = None,
+    dialect: Dialect = "litert-ref",
+) -> None:
+    """Show what a model holds: operators, shapes, grids, MACs; or audit its accumulators."""
     import workloads
+    from analysis.accumulators import audit_command
     from analysis.files import write_json
     from analysis.inspect import describe, to_text
 
     graph = workloads.load(model, dialect)
+    if accumulators:
+        audit_command(graph, inputs, bits, dot_width, json)
+        return
+    if inputs or bits:
+        raise BitlaneError("--inputs and --bits belong to --accumulators; add it")
     print(to_text(graph))
     if json:
         write_json(json, describe(graph))
@@ -111,6 +132,35 @@ def validate(
         write_json(json, outcome.to_json_dict())
     if outcome.differing:
         raise typer.Exit(1)
+
+
+@app.command()
+def golden(
+    model: Model,
+    inputs: Annotated[Path, typer.Option(help="Input arrays of one inference, .npz.")],
+    out: Annotated[Path, typer.Option(help="Folder for the vectors; made, or empty.")],
+    layer: Annotated[str | None, typer.Option(help="This layer only.")] = None,
+    hw: Annotated[str | None, typer.Option(help="Compute as this machine's datapath.")] = None,
+    set_: Sets = None,
+    fold_taps: Annotated[
+        int | None, typer.Option(min=1, help="Partial sums after every so many taps.")
+    ] = None,
+    lanes: Annotated[int, typer.Option(min=1, help="Elements in a hex word.")] = 1,
+    corners: Annotated[bool, typer.Option(help="Vectors at extremes, ties and clamps.")] = True,
+    dialect: Dialect = "litert-ref",
+) -> None:
+    """Write golden vectors for RTL: each layer's inputs, sums, requantizer and outputs."""
+    import workloads
+    from analysis.arrays import load_npz, match_inputs
+    from analysis.golden import Options
+    from analysis.golden import golden as write_pack
+
+    graph = workloads.load(model, dialect)
+    arrays = match_inputs(graph, load_npz(inputs), str(inputs))
+    datapath = _machine(hw, set_).datapath.datapath() if hw else None
+    options = Options(layer, fold_taps, lanes, corners)
+    manifest = write_pack(graph, arrays, out, options, datapath)
+    print(f"{len(manifest['files'])} arrays of {len(manifest['layers'])} layers written to {out}")
 
 
 @app.command()
