@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from simulator.numeric.datapath import Datapath, Overflow, ZeroPoint
+from simulator.numeric.datapath import Datapath, Overflow, Stage, ZeroPoint
 from simulator.schema import NonNegative, Positive, PositiveReal, Schema, Sources, Text
 from simulator.technology.model import Technology
 
@@ -40,11 +40,20 @@ def choice(*names: str) -> Callable[[Any], int]:
     return names.index
 
 
+class AccumulatorStage(Schema):
+    """A narrow sum before the accumulator: `fan_in` inputs added exactly, then fitted to `bits`."""
+
+    fan_in: Annotated[int, Field(ge=1, le=1024)]
+    bits: Annotated[int, Field(ge=4, le=63)]
+    overflow: Literal["wrap", "saturate"]
+
+
 class Accumulator(Schema):
-    """The register that products are added into."""
+    """The register that products are added into, after the narrower sums of `stages` if any."""
 
     bits: Annotated[int, Field(ge=8, le=64)] = 32
     overflow: Overflow = "wrap"
+    stages: tuple[AccumulatorStage, ...] = ()
 
 
 class DatapathConfig(Schema):
@@ -68,6 +77,9 @@ class DatapathConfig(Schema):
             accumulator_bits=self.accumulator.bits,
             overflow=self.accumulator.overflow,
             zero_point=self.zero_point,
+            stages=tuple(
+                Stage(s.fan_in, s.bits, s.overflow) for s in self.accumulator.stages
+            ),
             narrow=self.narrow,
         )
 
