@@ -107,7 +107,11 @@ def exec_(
 @app.command()
 def validate(
     model: Model,
-    against: Annotated[str, typer.Option(help="The reference runtime: litert-ref.")],
+    against: Annotated[str | None, typer.Option(help="The reference runtime: litert-ref.")] = None,
+    hw: Annotated[
+        str | None, typer.Option(help="Compare this machine's arithmetic with the graph's own.")
+    ] = None,
+    set_: Sets = None,
     samples: Annotated[int, typer.Option(min=1, help="Random inputs to compare on.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random inputs.")] = 0,
     inputs: Annotated[Path | None, typer.Option(help="Compare on these instead, .npz.")] = None,
@@ -115,16 +119,30 @@ def validate(
         Path | None,
         typer.Option(help="The file that the reference runs, where it is not MODEL."),
     ] = None,
+    dialect: Dialect = "litert-ref",
     json: Json = None,
 ) -> None:
-    """Compare every tensor with a reference runtime; exit 1 where a bit differs."""
+    """Compare every tensor with a reference runtime; exit 1 where a bit differs.
+
+    With --hw instead: report what a machine's arithmetic changes, and exit 0.
+    """
     import workloads
     from analysis.files import write_json
-    from analysis.validate import to_text
+    from analysis.validate import sample_inputs, to_text
     from analysis.validate import validate as compare
     from workloads.source import resolve
 
-    graph = workloads.load(model)
+    if (against is None) == (hw is None):
+        raise BitlaneError("validate takes --against RUNTIME or --hw MACHINE, one of the two")
+    graph = workloads.load(model, dialect)
+    if hw is not None:
+        from analysis.damage import damage_command
+
+        machine = _machine(hw, set_)
+        given = list(sample_inputs(graph, samples, seed, inputs))
+        damage_command(graph, machine.name, machine.datapath.datapath(), given, json)
+        return
+    assert against is not None
     reference_file = resolve(reference_model or model)
     outcome = compare(graph, reference_file, against, count=samples, seed=seed, inputs=inputs)
     print(to_text(outcome))

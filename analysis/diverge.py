@@ -39,19 +39,25 @@ class Divergence:
     real: float | None = None
     explained_by: tuple[str, ...] = ()
 
+    @property
+    def reason(self) -> str | None:
+        """The sum, its requantizer and the rules that explain the other value; None for no sum."""
+        if self.accumulator is None:
+            return None
+        rules = ", ".join(self.explained_by)
+        why = f"follows from {rules}" if rules else "follows from no rounding rule known here"
+        return (
+            f"accumulator {self.accumulator}, multiplier {self.multiplier}, shift {self.shift}, "
+            f"real {self.real!r}; the other value {why}"
+        )
+
     def to_text(self) -> str:
-        """Two lines for a terminal."""
+        """One or two lines for a terminal."""
         text = (
             f"first difference: {self.node}, tensor '{self.tensor}', element {list(self.index)}: "
             f"{self.ours}, other {self.other}"
         )
-        if self.accumulator is None:
-            return text
-        rule = ", ".join(self.explained_by) or "no rounding rule known here"
-        return (
-            f"{text}\naccumulator {self.accumulator}, multiplier {self.multiplier}, "
-            f"shift {self.shift}, real {self.real!r}; the other value follows from: {rule}"
-        )
+        return text if self.reason is None else f"{text}\n{self.reason}"
 
 
 def diverge(ours: Graph, other: Graph, inputs: Mapping[str, Array]) -> Divergence | None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from analysis.arrays import load_npz, match_inputs, random_inputs, samples
+from analysis.diverge import first_difference
 from analysis.reference import Reference
 from analysis.text import grouped, table
 from simulator.errors import Unsupported
@@ -68,6 +69,8 @@ class Validation:
     seed: int | None
     layers: tuple[LayerComparison, ...]
     unseen: tuple[str, ...] = field(default=())
+    explanation: str | None = None
+    """Accumulator, multiplier, shift and the rules behind the first difference, where known."""
 
     @property
     def differing(self) -> int:
@@ -116,16 +119,23 @@ def validate(
         for name in node.outputs
     }
     seen: set[str] = set()
+    explanation: str | None = None
     ran = 0
     with Reference(against, model) as reference:
-        for sample, values in enumerate(_inputs(graph, count, seed, inputs)):
+        for sample, values in enumerate(sample_inputs(graph, count, seed, inputs)):
             reference.start([values[name] for name in graph.inputs])
             ours = _all_tensors(graph, values)
             theirs = reference.collect()
-            for name, value in ours.items():
-                if graph.source_index[name] in theirs:
-                    seen.add(name)
-                    layers[name].add(sample, value, theirs[graph.source_index[name]])
+            named = {
+                name: theirs[graph.source_index[name]]
+                for name in ours
+                if graph.source_index[name] in theirs
+            }
+            for name, value in named.items():
+                seen.add(name)
+                layers[name].add(sample, ours[name], value)
+            if explanation is None and any(layers[name].differing for name in named):
+                explanation = _explain(graph, values, named)
             ran = sample + 1
         runtime = reference.version
     return Validation(
@@ -136,12 +146,19 @@ def validate(
         seed=None if inputs else seed,
         layers=tuple(layers.values()),
         unseen=tuple(sorted(set(layers) - seen)),
+        explanation=explanation,
     )
 
 
-def _inputs(
+def _explain(graph: Graph, values: Mapping[str, Array], theirs: Mapping[str, Array]) -> str | None:
+    found = first_difference(graph, values, theirs)
+    return found.reason if found else None
+
+
+def sample_inputs(
     graph: Graph, count: int, seed: int, path: Path | None
 ) -> Iterator[Mapping[str, Array]]:
+    """The samples of an `.npz`, or `count` uniform random ones from `seed`."""
     if path is not None:
         yield from samples(graph, match_inputs(graph, load_npz(path), str(path)), str(path))
         return
@@ -173,6 +190,8 @@ def to_text(outcome: Validation) -> str:
         f"first difference: {layer.node}, tensor '{layer.tensor}', sample {at.sample}, "
         f"element {list(at.index)}: {at.ours}, reference {at.reference}"
     )
+    if outcome.explanation:
+        lines.append(outcome.explanation)
     rows = [
         (c.node, c.values, c.differing, c.max_abs_difference) for c in outcome.layers if c.differing
     ]
