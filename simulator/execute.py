@@ -5,8 +5,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from simulator.errors import IllegalValues
+from simulator.errors import IllegalValues, Unsupported
 from simulator.graph import Array, Graph, Node
+from simulator.mac import MacOperator
 from simulator.numeric.datapath import GRAPH_DATAPATH, Datapath
 
 Tap: TypeAlias = Callable[[Node, Sequence[Array | None], Sequence[Array]], None]
@@ -30,6 +31,8 @@ def run(
     _check_inputs(graph, inputs)
     values: dict[str, Array] = {**graph.constants, **inputs}
     last_use = _last_uses(graph)
+    for node in graph.nodes:
+        _check_operands(graph, node, _datapath_of(node, datapath))
     for index, node in enumerate(graph.nodes):
         operands = [values[name] if name else None for name in node.inputs]
         try:
@@ -50,6 +53,20 @@ def _own(output: Array, given: Sequence[Array]) -> Array:
     """The output, copied where it is a window on an input or on a constant."""
     shared = not output.flags.writeable or any(np.may_share_memory(output, g) for g in given)
     return output.copy() if shared else output
+
+
+def _check_operands(graph: Graph, node: Node, datapath: Datapath) -> None:
+    """Refuse products whose operands are wider than the datapath multiplies."""
+    if datapath.graph or not isinstance(node.op, MacOperator):
+        return
+    pairs = (("activations", datapath.activation_bits), ("weights", datapath.weight_bits))
+    for name, (what, bits) in zip(node.inputs, pairs, strict=False):
+        if graph.tensors[name].bits > bits:
+            raise Unsupported(
+                f"{graph.name}, {node.name}: its {what} have {graph.tensors[name].bits} bits, the "
+                f"datapath {bits}; execution does not narrow operands: quantize the model to "
+                f"{bits} bits or widen the datapath"
+            )
 
 
 def _datapath_of(node: Node, datapath: Datapath | Mapping[str, Datapath] | None) -> Datapath:

@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from simulator.errors import IllegalValues
+import workloads
+from simulator.errors import IllegalValues, Unsupported
 from simulator.execute import run
 from simulator.graph import Array, Graph, Node, TensorType
 from simulator.numeric.datapath import Datapath
@@ -162,7 +164,8 @@ import hashlib
 from itertools import islice
 from random import Random
 import numpy as np
-from simulator.errors import IllegalValues
+import workloads
+from simulator.errors import IllegalValues, Unsupported
 from simulator.jit import njit
 from simulator.numeric.datapath import Datapath
 from simulator.registry import operators
@@ -205,3 +208,18 @@ def test_interpreted_kernels_give_the_same_bits() -> None:
     jitted = bits(jit=True)
     assert len(jitted.split()) >= 14
     assert bits(jit=False) == jitted
+
+
+@pytest.mark.parametrize(
+    ("field", "what"), [("weight_bits", "weights"), ("activation_bits", "activations")]
+)
+def test_operands_wider_than_the_datapath_are_refused(field: str, what: str) -> None:
+    graph = workloads.load("zoo:digits")
+    values = {n: np.zeros(graph.tensors[n].shape, np.int8) for n in graph.inputs}
+    datapath = replace(Datapath(narrow=True), **{field: 7})  # type: ignore[arg-type]
+    with pytest.raises(Unsupported) as caught:
+        run(graph, values, datapath)
+    assert str(caught.value) == (
+        f"digits_cnn.tflite, conv_2d_0: its {what} have 8 bits, the datapath 7; execution does "
+        "not narrow operands: quantize the model to 7 bits or widen the datapath"
+    )

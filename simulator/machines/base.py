@@ -77,9 +77,7 @@ class DatapathConfig(Schema):
             accumulator_bits=self.accumulator.bits,
             overflow=self.accumulator.overflow,
             zero_point=self.zero_point,
-            stages=tuple(
-                Stage(s.fan_in, s.bits, s.overflow) for s in self.accumulator.stages
-            ),
+            stages=tuple(Stage(s.fan_in, s.bits, s.overflow) for s in self.accumulator.stages),
             narrow=self.narrow,
         )
 
