@@ -17,6 +17,7 @@ Rounding = Literal[
     "double_round",
     "double_round_up",
     "single_round",
+    "tosa_double_round",
     "q15_round",
     "float64_away",
     "float32_even",

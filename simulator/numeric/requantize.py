@@ -20,6 +20,7 @@ from simulator.numeric.rounding import (
     multiply_double_round_up,
     multiply_q15_round,
     multiply_single_round,
+    multiply_tosa_double_round,
     round_half_away,
     round_half_even,
 )
@@ -139,6 +140,21 @@ def _double_round_up(
 
 
 @njit
+def _tosa_double_round(
+    acc: Any, multiplier: Any, shift: Any, zero_point: int, low: int, high: int, out: Any
+) -> None:
+    single = multiplier.size == 1
+    for row in range(acc.shape[0]):
+        for channel in range(acc.shape[1]):
+            value = multiply_tosa_double_round(
+                np.int64(acc[row, channel]),
+                multiplier[0] if single else multiplier[channel],
+                shift[0] if single else shift[channel],
+            )
+            out[row, channel] = min(max(value + zero_point, low), high)
+
+
+@njit
 def _q15_round(
     acc: Any, multiplier: Any, shift: Any, zero_point: int, low: int, high: int, out: Any
 ) -> None:
@@ -202,6 +218,7 @@ _KERNELS: Final[dict[str, Callable[..., None]]] = {
     "double_round": _fixed_point(_double_round),
     "double_round_up": _fixed_point(_double_round_up),
     "single_round": _fixed_point(_single_round),
+    "tosa_double_round": _fixed_point(_tosa_double_round),
     "q15_round": _fixed_point(_q15_round),
     "float32_even": _run_float32_even,
     "float64_away": _run_float64_away,

@@ -92,6 +92,20 @@ def multiply_double_round_up(value: int, multiplier: int, shift: int) -> Any:
 
 
 @njit
+def multiply_tosa_double_round(value: int, multiplier: int, shift: int) -> Any:
+    """TOSA's double rounding: half a unit at the end, and at bit 31 half away where 31 bits go.
+
+    As `multiply_double_round` for most values, in one shift: RESCALE with DOUBLE_ROUND (TOSA 1.0
+    section 2.2.1, apply_scale_32), where the product keeps its bits below the first rounding.
+    """
+    total = np.int64(31) - shift
+    half = np.int64(1) << (total - 1)
+    if total > 31:
+        half += (np.int64(1) << 30) if value >= 0 else -(np.int64(1) << 30)
+    return (value * multiplier + half) >> total
+
+
+@njit
 def multiply_q15_round(value: int, multiplier: int, shift: int) -> Any:
     """Value * multiplier * 2^(shift - 31) of an int64 value, multiplier cut to 16 bits, ties up.
 
