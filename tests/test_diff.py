@@ -1,6 +1,7 @@
 """`bitlane diff`: two estimates, layer by layer."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from simulator.errors import BadFile
 GRAPH = workloads.load("zoo:digits")
 
 
-def estimated(*overrides: tuple[str, str]) -> dict[str, object]:
+def estimated(*overrides: tuple[str, str]) -> dict[str, Any]:
     machine = hwconfigs.load("systolic_16x16", overrides)
     return document(GRAPH, [estimate(GRAPH, machine)], 1)
 
@@ -28,7 +29,7 @@ def test_equal_estimates_say_so() -> None:
 def test_changed_layers_are_named_with_both_sides() -> None:
     before, after = estimated(), estimated(("memory.dram.bytes_per_cycle", "1"))
     text = diff(before, after)
-    (a,), (b,) = before["machines"], after["machines"]  # type: ignore[misc]
+    a, b = before["machines"][0], after["machines"][0]
     for x, y in zip(a["layers"], b["layers"], strict=True):
         changed = x["cycles"] != y["cycles"] or x["energy_fj"] != y["energy_fj"]
         row = next((line for line in text.splitlines() if line.startswith(x["name"] + " ")), None)
