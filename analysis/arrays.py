@@ -1,13 +1,21 @@
 """Arrays in `.npz` files, keyed by tensor name, and the inputs a graph is run on."""
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
-from simulator.errors import BadFile, IllegalValues
+from simulator.errors import BadFile, IllegalValues, Unsupported
 from simulator.graph import Array, Graph, TensorType
+
+_NOT_ARRAYS: Final = (
+    *(OSError, ValueError, EOFError, KeyError, MemoryError, NotImplementedError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What reading an archive raises where it is damaged, encrypted, or holds objects."""
 
 
 def load_npz(path: Path) -> dict[str, Array]:
@@ -15,18 +23,24 @@ def load_npz(path: Path) -> dict[str, Array]:
     if not path.exists():
         raise BadFile(f"{path}: no such file; give an .npz keyed by tensor name or input_0, ...")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
+        with path.open("rb") as stream:
+            loaded = np.load(stream, allow_pickle=False)
+            if not isinstance(loaded, np.lib.npyio.NpzFile):
                 raise BadFile(f"{path}: this is a single array; save it with numpy.savez")
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError):
+            with loaded as archive:
+                found = {name: archive[name] for name in archive.files}
+    except _NOT_ARRAYS:
         raise BadFile(f"{path}: not an .npz of plain arrays; save it with numpy.savez") from None
+    for name, value in found.items():
+        if not isinstance(value, np.ndarray):
+            raise BadFile(f"{path}: '{name}' is no array; save the file with numpy.savez")
+    return found
 
 
 def match_inputs(graph: Graph, arrays: Mapping[str, Array], place: str) -> dict[str, Array]:
     """Arrays under the graph's input names; `input_<i>` and `t<file index>` are accepted too.
 
-    Raises IllegalValues where an input is missing or a key means nothing.
+    Raises IllegalValues where an input is missing or given twice, or a key means nothing.
     """
     aliases: dict[str, str] = {}
     for i, name in enumerate(graph.inputs):
@@ -38,6 +52,10 @@ def match_inputs(graph: Graph, arrays: Mapping[str, Array], place: str) -> dict[
     for key, value in arrays.items():
         if key not in aliases:
             raise IllegalValues(f"{place}: no input is named '{key}'; the inputs are {known}")
+        if aliases[key] in matched:
+            raise IllegalValues(
+                f"{place}: '{key}' gives input '{aliases[key]}' a second time; give each input once"
+            )
         matched[aliases[key]] = value
     for name in graph.inputs:
         if name not in matched:
@@ -48,9 +66,9 @@ def match_inputs(graph: Graph, arrays: Mapping[str, Array], place: str) -> dict[
 def samples(graph: Graph, arrays: Mapping[str, Array], place: str) -> Iterator[dict[str, Array]]:
     """One dict of inputs a sample: arrays may hold many samples along a leading batch of 1."""
     counts = {_count(graph.tensors[n], arrays[n], n, place) for n in graph.inputs}
-    if len(counts) != 1:
+    if len(counts) > 1:
         raise IllegalValues(f"{place}: inputs hold different numbers of samples: {sorted(counts)}")
-    for s in range(counts.pop()):
+    for s in range(counts.pop() if counts else 1):
         yield {
             name: arrays[name][s : s + 1]
             if arrays[name].shape != graph.tensors[name].shape
@@ -59,11 +77,24 @@ def samples(graph: Graph, arrays: Mapping[str, Array], place: str) -> Iterator[d
         }
 
 
+def one_sample(graph: Graph, path: Path) -> dict[str, Array]:
+    """The inputs of one inference from an `.npz`; raises IllegalValues where it holds several."""
+    found = list(samples(graph, match_inputs(graph, load_npz(path), str(path)), str(path)))
+    if len(found) != 1:
+        raise IllegalValues(f"{path}: holds {len(found)} samples; give the inputs of one inference")
+    return found[0]
+
+
 def random_inputs(graph: Graph, rng: np.random.Generator) -> dict[str, Array]:
-    """Uniform values over each integer input's whole range."""
+    """Uniform values over each integer input's whole range; raises Unsupported for any other."""
     drawn = {}
     for name in graph.inputs:
         kind = graph.tensors[name]
+        if not np.issubdtype(np.dtype(kind.dtype), np.integer):
+            raise Unsupported(
+                f"{graph.name}: input '{name}' is {kind.dtype}; random values are drawn for "
+                "integers only: give values by --inputs"
+            )
         info = np.iinfo(kind.dtype)
         drawn[name] = rng.integers(info.min, info.max, kind.shape, dtype=kind.dtype, endpoint=True)
     return drawn

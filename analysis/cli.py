@@ -1,13 +1,13 @@
 """The command line. Each command imports what it needs when it runs, so that --help is instant."""
 
-import contextlib
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from analysis.limits import MAX_BATCH
+from analysis.terminal import integer, run
 from simulator.errors import BitlaneError
 
 if TYPE_CHECKING:
@@ -23,6 +23,12 @@ app = typer.Typer(
 )
 hw_app = typer.Typer(help="Machines: list, show, check.", no_args_is_help=True)
 app.add_typer(hw_app, name="hw")
+
+
+def _number(option: str, text: str, low: int, high: int | None = None) -> Any:
+    """An integer option with bounds, refused in our own words."""
+    return typer.Option(parser=integer(option, low, high), metavar="N", help=text)
+
 
 Model = Annotated[str, typer.Argument(help="A .tflite file, or zoo:NAME.", metavar="MODEL")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write a JSON document here.")]
@@ -54,9 +60,11 @@ def inspect(
     ] = None,
     bits: Annotated[
         int | None,
-        typer.Option(min=2, max=64, help="With --inputs: count what this width would lose."),
+        _number("--bits", "With --inputs: count what this width would lose.", 2, 64),
     ] = None,
-    dot_width: Annotated[int, typer.Option(min=1, help="Products summed before each add.")] = 1,
+    dot_width: Annotated[
+        int, _number("--dot-width", "Products summed before each add.", 1, 1024)
+    ] = 1,
     json: Json = None,
     dialect: Dialect = "litert-ref",
 ) -> None:
@@ -92,12 +100,9 @@ def exec_(
     from analysis.exec import exec_file
 
     _choose("--tensors", tensors, ("outputs", "all"))
+    machine = _optional_machine(hw, set_)
+    datapath = machine.datapath.datapath() if machine else None
     graph = workloads.load(model, dialect)
-    datapath = None
-    if hw:
-        datapath = _machine(hw, set_).datapath.datapath()
-    elif set_:
-        raise BitlaneError("--set changes a machine's field; give the machine with --hw")
     results = exec_file(graph, inputs, out, every_tensor=tensors == "all", datapath=datapath)
     for name, value in results.items():
         print(f"{name}: {value.dtype}{list(value.shape)}")
@@ -112,8 +117,8 @@ def validate(
         str | None, typer.Option(help="Compare this machine's arithmetic with the graph's own.")
     ] = None,
     set_: Sets = None,
-    samples: Annotated[int, typer.Option(min=1, help="Random inputs to compare on.")] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the random inputs.")] = 0,
+    samples: Annotated[int, _number("--samples", "Random inputs to compare on.", 1)] = 10,
+    seed: Annotated[int, _number("--seed", "Seed of the random inputs.", 0)] = 0,
     inputs: Annotated[Path | None, typer.Option(help="Compare on these instead, .npz.")] = None,
     reference_model: Annotated[
         Path | None,
@@ -134,11 +139,11 @@ def validate(
 
     if (against is None) == (hw is None):
         raise BitlaneError("validate takes --against RUNTIME or --hw MACHINE, one of the two")
+    machine = _optional_machine(hw, set_)
     graph = workloads.load(model, dialect)
-    if hw is not None:
+    if machine is not None:
         from analysis.damage import damage_command
 
-        machine = _machine(hw, set_)
         given = list(sample_inputs(graph, samples, seed, inputs))
         damage_command(graph, machine.name, machine.datapath.datapath(), given, json)
         return
@@ -161,23 +166,23 @@ def golden(
     hw: Annotated[str | None, typer.Option(help="Compute as this machine's datapath.")] = None,
     set_: Sets = None,
     fold_taps: Annotated[
-        int | None, typer.Option(min=1, help="Partial sums after every so many taps.")
+        int | None, _number("--fold-taps", "Partial sums after every so many taps.", 1)
     ] = None,
-    lanes: Annotated[int, typer.Option(min=1, help="Elements in a hex word.")] = 1,
+    lanes: Annotated[int, _number("--lanes", "Elements in a hex word.", 1, 4096)] = 1,
     corners: Annotated[bool, typer.Option(help="Vectors at extremes, ties and clamps.")] = True,
     dialect: Dialect = "litert-ref",
 ) -> None:
     """Write golden vectors for RTL: each layer's inputs, sums, requantizer and outputs."""
     import workloads
-    from analysis.arrays import load_npz, match_inputs
+    from analysis.arrays import one_sample
     from analysis.golden import Options
     from analysis.golden import golden as write_pack
 
+    machine = _optional_machine(hw, set_)
+    datapath = machine.datapath.datapath() if machine else None
     graph = workloads.load(model, dialect)
-    arrays = match_inputs(graph, load_npz(inputs), str(inputs))
-    datapath = _machine(hw, set_).datapath.datapath() if hw else None
     options = Options(layer, fold_taps, lanes, corners)
-    manifest = write_pack(graph, arrays, out, options, datapath)
+    manifest = write_pack(graph, one_sample(graph, inputs), out, options, datapath)
     print(f"{len(manifest['files'])} arrays of {len(manifest['layers'])} layers written to {out}")
 
 
@@ -186,7 +191,7 @@ def estimate(
     model: Model,
     hw: Annotated[list[str], typer.Option(help="A machine file or shipped name (repeatable).")],
     set_: Sets = None,
-    batch: Annotated[int, typer.Option(min=1, help="Inferences run together.")] = 1,
+    batch: Annotated[int, _number("--batch", "Inferences run together.", 1, MAX_BATCH)] = 1,
     json: Json = None,
     csv: Annotated[Path | None, typer.Option(help="Write a row per layer here.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page here.")] = None,
@@ -218,6 +223,18 @@ def report(
     from analysis.report import report_command
 
     report_command(folder, out or folder / "report.html")
+
+
+@app.command()
+def diff(
+    first: Annotated[Path, typer.Argument(help="What estimate --json wrote.", metavar="A.json")],
+    second: Annotated[Path, typer.Argument(help="Another such document.", metavar="B.json")],
+) -> None:
+    """Compare two estimates, layer by layer."""
+    from analysis.diff import diff as compare
+    from analysis.diff import load_estimate
+
+    print(compare(load_estimate(first), load_estimate(second)))
 
 
 @hw_app.command("list")
@@ -256,45 +273,24 @@ def _machine(name: str, pairs: list[str] | None) -> "Machine":
     return hwconfigs.load(name, overrides)
 
 
+def _optional_machine(name: str | None, pairs: list[str] | None) -> "Machine | None":
+    if name is not None:
+        return _machine(name, pairs)
+    if pairs:
+        raise BitlaneError(
+            f"--set {pairs[0]}: changes a machine's field; give the machine with --hw"
+        )
+    return None
+
+
 def _choose(option: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise BitlaneError(f"{option} {value}: must be one of {', '.join(allowed)}")
 
 
 def main() -> None:
-    """Run the command line: 0 done, 1 mismatch, 2 bad input (one line), 130 interrupted."""
-    sys.exit(_guarded(app))
-
-
-def _guarded(command: Callable[..., Any]) -> int:
-    try:
-        return int(command(standalone_mode=False) or 0)
-    except BitlaneError as error:
-        return _fail(str(error), 2)
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
-    except BrokenPipeError:
-        with contextlib.suppress(OSError):
-            sys.stdout.close()
-        return 0
-    except OSError as error:
-        return _fail(f"{error.filename or 'file'}: {error.strerror or error}", 2)
-    except Exception as error:
-        text = _usage_error(error)
-        if text is None:
-            raise
-        return _fail(text, 2)
-
-
-def _usage_error(error: Exception) -> str | None:
-    """The command-line library's own complaint as one line; None for anything else."""
-    show = getattr(error, "format_message", None)
-    return None if show is None else f"{show()} (see bitlane --help)".replace("\n", " ")
-
-
-def _fail(text: str, code: int) -> int:
-    print(f"bitlane: {text}", file=sys.stderr)
-    return code
+    """Run the command line; `analysis.terminal.run` says what the exit codes mean."""
+    sys.exit(run(app))
 
 
 if __name__ == "__main__":

@@ -59,8 +59,9 @@ class LayerDamage:
         return self.agreeing_rows / self.rows if self.rows else 1.0
 
     def to_json_dict(self) -> dict[str, Any]:
-        """One entry of the document of schema `bitlane.damage/1`."""
-        return {**asdict(self), "sqnr_db": self.sqnr_db, "top_1_agreement": self.top_1}
+        """One entry of the document of schema `bitlane.damage/1`; no SQNR without a signal."""
+        ratio = self.sqnr_db if self.signal else None
+        return {**asdict(self), "sqnr_db": ratio, "top_1_agreement": self.top_1}
 
 
 def damage(

@@ -9,13 +9,13 @@ import numpy as np
 import hwconfigs
 import workloads
 from analysis.estimate import to_csv
-from analysis.files import write_text
+from analysis.files import make_folder, write_text
 from analysis.report import report_command
-from analysis.store import open_store
+from analysis.store import LOCK, MANIFEST, locked, open_store
 from analysis.sweeps import Sweep, run, summary
 from analysis.text import si, table
 from simulator.cost import estimate
-from simulator.errors import RunFolderBusy
+from simulator.errors import BadFile, RunFolderBusy
 from simulator.execute import run as run_graph
 from simulator.graph import Graph
 from workloads.zoo import digits
@@ -27,7 +27,8 @@ def demo(out: Path) -> None:
     `out` is made; a former demo in it is replaced, any other content is refused.
     """
     started = time.perf_counter()
-    _prepare(out)
+    sweep = Sweep(hwconfigs.sweep_path("demo"))
+    _prepare(out, sweep.spec.name)
     graph = workloads.load("zoo:digits")
     right, total = accuracy(graph)
     print(
@@ -40,12 +41,10 @@ def demo(out: Path) -> None:
         for e in found
     ]
     print("\n" + table(("machine", "cycles", "latency", "energy"), rows) + "\n")
-    write_text(out / "layers.csv", to_csv(found))
-    spec = hwconfigs.sweep_path("demo")
-    sweep = Sweep(spec)
     for _ in run(sweep, out / "sweep", resume=False):
         pass
     print(summary(open_store(out / "sweep"), sweep.spec) + "\n")
+    write_text(out / "layers.csv", to_csv(found))
     report_command(out / "sweep", out / "report.html")
     print(f"layers of the three machines: {out / 'layers.csv'}")
     print(f"done in {time.perf_counter() - started:.1f} s; open {out / 'report.html'}")
@@ -65,14 +64,31 @@ def accuracy(graph: Graph) -> tuple[int, int]:
     return right, len(labels)
 
 
-def _prepare(out: Path) -> None:
-    """Make the folder; remove the files of a former demo, refuse to touch any other."""
-    ours = {"sweep", "report.html", "layers.csv"}
-    out.mkdir(parents=True, exist_ok=True)
-    foreign = sorted(p.name for p in out.iterdir() if p.name not in ours)
+def _prepare(out: Path, name: str) -> None:
+    """Make the folder; remove the sweep called `name` of a former demo, refuse all else."""
+    make_folder(out)
+    run = out / "sweep"
+    found = sorted(out.iterdir())
+    ours = ("sweep", "report.html", "layers.csv")
+    foreign = [p for p in found if p.name not in ours and not p.match(".*.tmp")]
+    if not foreign and found and not _is_run_of(name, run):
+        foreign = found
     if foreign:
         raise RunFolderBusy(
-            f"{out}: holds '{foreign[0]}', which is not of a demo; choose another --out"
+            f"{out}: holds '{foreign[0].name}', which is not of a demo; choose another --out"
         )
-    if (out / "sweep").exists():
-        shutil.rmtree(out / "sweep")
+    if run.exists():
+        with locked(run):
+            shutil.rmtree(run)
+
+
+def _is_run_of(name: str, run: Path) -> bool:
+    """True where a folder holds a run of the sweep `name`, or one that had not begun."""
+    if not run.is_dir():
+        return False
+    if not (run / MANIFEST).exists():
+        return not any(p.is_file() and p.name != LOCK for p in run.rglob("*"))
+    try:
+        return bool(open_store(run).manifest["spec"].get("name") == name)
+    except BadFile:
+        return False

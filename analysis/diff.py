@@ -23,6 +23,12 @@ def load_estimate(path: Path) -> dict[str, Any]:
     found = document.get("schema") if isinstance(document, dict) else None
     if found != SCHEMA:
         raise BadFile(f"{path}: schema must be {SCHEMA}; found {found}; estimate the model again")
+    try:
+        diff(document, document)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise BadFile(
+            f"{path}: damaged, lacks what estimate --json writes; estimate the model again"
+        ) from None
     return dict(document)
 
 

@@ -1,5 +1,6 @@
 """Run a model on the arrays of an `.npz` and write what it computes."""
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,20 +14,30 @@ from simulator.numeric.datapath import Datapath
 
 
 def execute(
-    graph: Graph, arrays: Mapping[str, Array], *, every_tensor: bool, datapath: Datapath | None
+    graph: Graph,
+    arrays: Mapping[str, Array],
+    place: str,
+    *,
+    every_tensor: bool,
+    datapath: Datapath | None,
 ) -> dict[str, Array]:
-    """Outputs (or every computed tensor) by name, samples stacked along the first dimension."""
+    """Outputs (or every computed tensor) by name, samples stacked along the first dimension.
+
+    `place` names the arrays' file in messages.
+    """
     found: dict[str, list[Array]] = {}
 
     def keep(node: Node, _: Sequence[Array | None], results: Sequence[Array]) -> None:
         for name, value in zip(node.outputs, results, strict=True):
-            if every_tensor or name in graph.outputs:
+            if every_tensor and name not in graph.outputs:
                 found.setdefault(name, []).append(value)
 
-    for values in samples(graph, arrays, graph.name):
-        run(graph, values, datapath=datapath, tap=keep)
+    for values in samples(graph, arrays, place):
+        outputs, _ = run(graph, values, datapath=datapath, tap=keep)
+        for name, value in outputs.items():
+            found.setdefault(name, []).append(value)
     return {
-        name: parts[0] if len(parts) == 1 else np.concatenate(parts)
+        name: parts[0] if len(parts) == 1 else np.concatenate(np.atleast_1d(*parts))
         for name, parts in found.items()
     }
 
@@ -41,7 +52,10 @@ def exec_file(
 ) -> dict[str, Array]:
     """`execute` from one `.npz` to another; returns what was written."""
     arrays = match_inputs(graph, load_npz(inputs), str(inputs))
-    results = execute(graph, arrays, every_tensor=every_tensor, datapath=datapath)
-    with replacing(out) as scratch, scratch.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **results)
+    results = execute(graph, arrays, str(inputs), every_tensor=every_tensor, datapath=datapath)
+    with replacing(out) as scratch, zipfile.ZipFile(scratch, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, value in results.items():
+            # Not numpy.savez: there a tensor named 'file' would be taken for an argument.
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, value, allow_pickle=False)
     return results

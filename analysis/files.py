@@ -16,6 +16,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Raises BadFile where the folder does not exist or cannot be written.
     """
+    if not path.name:
+        raise BadFile(f"'{path}': names no file; give a file to write")
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield scratch
@@ -28,6 +30,16 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             scratch.unlink()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; raises BadFile where a file is in the way."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadFile(
+            f"{folder}: the folder cannot be made ({error.strerror}); choose another --out"
+        ) from None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,6 +6,7 @@ manifest names shape, bits and sha256 of every file. The same inputs give the sa
 """
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.files import replacing, write_json, write_text
+from analysis.files import make_folder, replacing, write_json, write_text
 from simulator.errors import BadFile, Unsupported
 from simulator.execute import run
 from simulator.graph import Array, Graph, Node
@@ -49,7 +50,7 @@ class Pack:
         """Write one array as `name.npy` and `name.hex`."""
         values = np.ascontiguousarray(values)
         npy, text = self.folder / f"{name}.npy", self.folder / f"{name}.hex"
-        npy.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(npy.parent)
         with replacing(npy) as scratch, scratch.open("wb") as stream:
             np.save(stream, values, allow_pickle=False)
         write_text(text, to_hex(values, bits, self.lanes))
@@ -93,14 +94,20 @@ def golden(
 ) -> dict[str, Any]:
     """Write the pack of one inference into `folder` (made, and empty before); returns the manifest.
 
-    Raises Unsupported where `options.layer` names no layer, BadFile where the folder holds files.
+    Raises Unsupported where `options` do not fit the graph or the datapath, BadFile where the
+    folder holds files.
     """
     names = [node.name for node in graph.nodes]
     if options.layer is not None and options.layer not in names:
         raise Unsupported(f"--layer {options.layer}: no such layer; there are {', '.join(names)}")
-    if folder.exists() and any(folder.iterdir()):
+    if folder.is_dir() and any(folder.iterdir()):
         raise BadFile(f"{folder}: is not empty; choose another --out")
-    folder.mkdir(parents=True, exist_ok=True)
+    group = _taps_at_once(datapath or GRAPH_DATAPATH)
+    if options.fold_taps is not None and options.fold_taps % group:
+        raise Unsupported(
+            f"--fold-taps {options.fold_taps}: must be a multiple of {group}, the products that "
+            "the datapath sums at once"
+        )
     pack = Pack(folder, options.lanes)
     layers: list[dict[str, Any]] = []
 
@@ -118,8 +125,18 @@ def golden(
         "layers": layers,
         "files": dict(sorted(pack.files.items())),
     }
+    make_folder(folder)
     write_json(folder / "manifest.json", manifest)
     return manifest
+
+
+def _taps_at_once(datapath: Datapath) -> int:
+    """Products that enter the accumulator together."""
+    if datapath.graph:
+        return 1
+    return math.prod(stage.fan_in for stage in datapath.stages) * (
+        1 if datapath.stages else datapath.dot_width
+    )
 
 
 def _write_layer(

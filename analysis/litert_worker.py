@@ -1,8 +1,9 @@
 """LiteRT in a process of its own: `python -m analysis.litert_worker MODEL`.
 
-Reads pickled lists of input arrays from standard input, writes a pickled {tensor index: array} for
-each, every tensor the interpreter will show. The first message written is (True, runtime version)
-or (False, why the model was refused). A crash of the runtime ends this process only.
+Reads pickled lists of input arrays from standard input and answers each with (True, {tensor index:
+array}), every tensor the interpreter will show, or (False, why it was refused). The first message
+written is (True, runtime version) or (False, why the model was refused). A crash of the runtime
+ends this process only.
 """
 
 import pickle
@@ -35,6 +36,19 @@ def _tensors(interpreter: Any) -> dict[int, np.ndarray]:
     return found
 
 
+def _answer(interpreter: Any, inputs: list[np.ndarray]) -> tuple[bool, Any]:
+    details = interpreter.get_input_details()
+    if len(details) != len(inputs):
+        return False, f"it has {len(details)} inputs; {len(inputs)} are given"
+    try:
+        for detail, value in zip(details, inputs, strict=True):
+            interpreter.set_tensor(detail["index"], value)
+        interpreter.invoke()
+        return True, _tensors(interpreter)
+    except (ValueError, RuntimeError) as error:
+        return False, _first_sentence(str(error))
+
+
 def _first_sentence(text: str) -> str:
     return text.split("\n")[0].split(". ")[0][:200]
 
@@ -50,16 +64,12 @@ def serve(model_path: str, requests: BinaryIO, answers: BinaryIO) -> None:
         return
     pickle.dump((True, f"ai-edge-litert {version('ai-edge-litert')} BUILTIN_REF"), answers)
     answers.flush()
-    details = interpreter.get_input_details()
     while True:
         try:
             inputs = pickle.load(requests)
         except EOFError:
             return
-        for detail, value in zip(details, inputs, strict=True):
-            interpreter.set_tensor(detail["index"], value)
-        interpreter.invoke()
-        pickle.dump(_tensors(interpreter), answers, protocol=pickle.HIGHEST_PROTOCOL)
+        pickle.dump(_answer(interpreter, inputs), answers, protocol=pickle.HIGHEST_PROTOCOL)
         answers.flush()
 
 

@@ -64,9 +64,15 @@ class Reference:
             self._died()
 
     def collect(self) -> dict[int, Array]:
-        """The tensors of the inputs sent before."""
-        found: dict[int, Array] = self._receive()
-        return found
+        """The tensors of the inputs sent before; raises Unsupported where they are refused."""
+        accepted, found = self._receive()
+        if not accepted:
+            raise Unsupported(
+                f"{self.model.name}: {self.name} refuses the inputs: {found.rstrip('.')}. "
+                "Is this the same network?"
+            )
+        tensors: dict[int, Array] = found
+        return tensors
 
     def close(self) -> None:
         """End the process."""

@@ -1,17 +1,21 @@
 """From kept results to the data of the page: which points, which layers, which notes."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from pydantic import ValidationError
 
 from analysis.files import write_text
 from analysis.front import non_dominated
 from analysis.page import METRICS, Layers, Objective, Point, ReportData, render
+from analysis.spec import SweepSpec
 from analysis.store import Store, open_store
 from analysis.text import grouped
 from simulator.cost import Estimate
+from simulator.errors import BadFile
 from simulator.graph import Graph
 from simulator.machines.base import Machine
 
@@ -24,30 +28,33 @@ LAYERED_POINTS: Final = 2000
 
 def report_command(folder: Path, out: Path) -> None:
     """Write the page of a sweep's folder."""
-    data = sweep_data(open_store(folder))
+    store = open_store(folder)
+    data = sweep_data(store)
     write_text(out, render(data))
     front = sum(p.on_front for p in data.points)
     print(f"{grouped(len(data.points))} points, {front} on the front: written to {out}")
+    if (rest := _unfinished(store)) is not None:
+        print(rest)
 
 
 def sweep_data(store: Store) -> ReportData:
     """Every point of a run that was not refused, with the layers of the front and of a sample."""
     import polars as pl
 
-    spec = store.manifest["spec"]
+    spec = _spec(store)
     every = store.points()
     points = every.filter(pl.col("refused").is_null())
-    objectives: list[str] = spec["objectives"]
+    objectives = spec.objectives
     costs = points.select(objectives).to_numpy().astype(np.float64)
     front = non_dominated(costs)
     layered = _layered(front)
     layers = _layers_by_point(store, points["point"].to_numpy()[layered].tolist(), points)
     base = _dotted(store.manifest["machine"])
-    axes = tuple(spec["axes"])
+    axes = tuple(spec.axes)
     metrics = [name for name in METRICS if name in points.columns]
     rows = points.iter_rows(named=True)
     return ReportData(
-        title=spec["name"],
+        title=spec.name,
         subtitle=f"{store.manifest['model']} on {base['name']}, {grouped(len(points))} designs",
         objectives=tuple(Objective(name, *METRICS[name]) for name in objectives),
         axes=axes,
@@ -66,6 +73,16 @@ def sweep_data(store: Store) -> ReportData:
         layer_ops=tuple(op for _, op in store.manifest["layers"]),
         notes=tuple(_notes(store, len(every) - len(points))),
     )
+
+
+def _spec(store: Store) -> SweepSpec:
+    try:
+        return SweepSpec.model_validate_json(json.dumps(store.manifest["spec"]))
+    except ValidationError:
+        raise BadFile(
+            f"{store.folder}: the 'spec' in its manifest is damaged or of another version; "
+            "run the sweep again with another --out"
+        ) from None
 
 
 def estimate_data(
@@ -178,6 +195,19 @@ def _notes(store: Store, refused: int) -> list[str]:
         "without control and wires.",
         "Cycles are closed forms per layer; nothing overlaps between layers.",
     ]
+    if (rest := _unfinished(store)) is not None:
+        notes.append(rest)
     if refused:
         notes.append(f"{grouped(refused)} designs cannot run the network and are not shown.")
     return notes
+
+
+def _unfinished(store: Store) -> str | None:
+    """What a run that was stopped still lacks; None where it is whole."""
+    total = int(store.manifest["points"])
+    if store.kept == total:
+        return None
+    return (
+        f"{grouped(store.kept)} of {grouped(total)} points are kept; "
+        "go on with the sweep by --resume"
+    )

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from analysis.files import replacing, write_json
+from analysis.files import make_folder, replacing, write_json
 from simulator.errors import BadFile, RunFolderBusy
 
 if TYPE_CHECKING:
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 
 MANIFEST: Final = "manifest.json"
 LOCK: Final = ".lock"
+_MANIFEST_KINDS: Final = {
+    "spec": dict,
+    "machine": dict,
+    "model": str,
+    "layers": list,
+    "points": int,
+    "chunk_points": int,
+}
 
 
 class Store:
@@ -35,8 +43,30 @@ class Store:
         return -(-int(self.manifest["points"]) // int(self.manifest["chunk_points"]))
 
     def has(self, chunk: int) -> bool:
-        """True where the chunk is complete; `layers` is written first, `points` last."""
-        return self._path("points", chunk).exists()
+        """True where the chunk is kept; `layers` is written first, `points` last."""
+        return all(self._path(name, chunk).exists() for name in ("layers", "points"))
+
+    def intact(self, chunk: int) -> bool:
+        """True where the chunk is kept, can be read, and holds the points it should."""
+        if not self.has(chunk):
+            return False
+        try:
+            points, layers = (self._table(name, chunk) for name in ("points", "layers"))
+        except BadFile:
+            return False
+        wanted = self._points_of(chunk)
+        if "point" not in points.columns or "point" not in layers.columns:
+            return False
+        return points["point"].to_list() == list(wanted) and set(layers["point"]) <= set(wanted)
+
+    @property
+    def kept(self) -> int:
+        """Number of points in the chunks that are kept."""
+        return sum(len(self._points_of(c)) for c in range(self.chunks) if self.has(c))
+
+    def _points_of(self, chunk: int) -> range:
+        size, total = int(self.manifest["chunk_points"]), int(self.manifest["points"])
+        return range(chunk * size, min((chunk + 1) * size, total))
 
     def write(self, chunk: int, points: "pl.DataFrame", layers: "pl.DataFrame") -> None:
         """Keep a chunk, whole or not at all."""
@@ -60,7 +90,26 @@ class Store:
             raise BadFile(
                 f"{self.folder}: holds no finished points yet; run the sweep again with --resume"
             )
-        return pl.concat([pl.read_parquet(self._path(name, c)) for c in found])
+        tables = [self._table(name, c) for c in found]
+        try:
+            return pl.concat(tables)
+        except pl.exceptions.PolarsError:
+            raise BadFile(
+                f"{self.folder / name}: its parts have different columns; "
+                "run the sweep again with another --out"
+            ) from None
+
+    def _table(self, name: str, chunk: int) -> "pl.DataFrame":
+        import polars as pl
+
+        path = self._path(name, chunk)
+        try:
+            return pl.read_parquet(path)
+        except (pl.exceptions.PolarsError, OSError):
+            raise BadFile(
+                f"{path}: damaged, it cannot be read as Parquet; "
+                "run the sweep again with --resume, which makes it anew"
+            ) from None
 
     def _path(self, name: str, chunk: int) -> Path:
         return self.folder / name / f"part-{chunk:05d}.parquet"
@@ -75,11 +124,27 @@ def open_store(folder: Path) -> Store:
         raise BadFile(f"{folder}: holds no {MANIFEST}; give the --out folder of a sweep")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BadFile(f"{path}: not a JSON document ({error}); run the sweep again") from None
+    except ValueError:
+        raise BadFile(
+            f"{path}: damaged, not a JSON document; run the sweep again with another --out"
+        ) from None
     if not isinstance(manifest, dict) or manifest.get("schema") != "bitlane.sweep/1":
-        raise BadFile(f"{path}: not a manifest of schema bitlane.sweep/1; run the sweep again")
+        raise BadFile(
+            f"{path}: not a manifest of schema bitlane.sweep/1; give the --out folder of a sweep"
+        )
+    for key, kind in _MANIFEST_KINDS.items():
+        value = manifest.get(key)
+        if not isinstance(value, kind) or (isinstance(value, int) and value < 1):
+            raise BadFile(
+                f"{path}: damaged, '{key}' is missing or not what a sweep writes; "
+                "run the sweep again with another --out"
+            )
     return Store(folder, manifest)
+
+
+def kept_points(folder: Path) -> int:
+    """Number of points a stopped run left in `folder`; 0 where it had not begun."""
+    return open_store(folder).kept if (folder / MANIFEST).exists() else 0
 
 
 @contextlib.contextmanager
@@ -89,27 +154,20 @@ def writing(folder: Path, manifest: dict[str, Any], *, resume: bool) -> Iterator
     Raises RunFolderBusy where another process writes there, where a run is there and `resume` is
     not set, or where it is the run of another spec.
     """
-    for name in ("points", "layers"):
-        _make_folder(folder / name)
-    with _locked(folder):
+    make_folder(folder)
+    with locked(folder):
         if (folder / MANIFEST).exists():
             _check_same_run(open_store(folder).manifest, manifest, folder, resume)
-        else:
+        for name in ("points", "layers"):
+            make_folder(folder / name)
+        if not (folder / MANIFEST).exists():
             write_json(folder / MANIFEST, manifest)
         yield Store(folder, manifest)
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadFile(
-            f"{folder}: the folder cannot be made ({error.strerror}); choose another --out"
-        ) from None
-
-
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; raises RunFolderBusy where another process does."""
     path = folder / LOCK
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -140,6 +198,6 @@ def _check_same_run(
     for key in wanted:
         if kept.get(key) != wanted[key]:
             raise RunFolderBusy(
-                f"{folder}: holds the run of another {key.replace('_', ' ')}; "
+                f"{folder}: holds another run (its '{key}' is not this one's); "
                 "choose another --out for this one"
             )

@@ -2,21 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
 import hwconfigs
 import workloads
 from analysis.spec import Scalar, SweepSpec, beside, load_spec
-from analysis.store import Store, open_store, writing
-from simulator.cost import Evaluation, evaluate_designs
-from simulator.document import Document
-from simulator.errors import BadConfig
+from analysis.store import Store, kept_points, open_store, writing
+from analysis.terminal import Interrupted
+from simulator.cost import Evaluation, estimate, evaluate_designs
+from simulator.document import Document, Entry, Place
+from simulator.errors import BadConfig, BitlaneError, Unsupported
 from simulator.graph import Graph
 from simulator.machines.actions import (
     COMPONENT_NAMES,
@@ -29,6 +29,7 @@ from simulator.machines.actions import (
     TOTAL_ENERGY_FJ,
     TOTAL_MACS,
     TOTAL_REFUSAL,
+    TOTAL_REFUSED_LAYER,
 )
 from simulator.machines.base import Machine
 from simulator.machines.registry import machine_from
@@ -40,17 +41,27 @@ if TYPE_CHECKING:
 KEEP_LAYERS_UP_TO: Final = 100_000
 """Sweeps of more points keep no layers: `estimate` gives those of any one point."""
 
+SHOWN_FAULTS: Final = 20
+"""Of an axis with many impossible values, as many are named."""
+LoadedT = TypeVar("LoadedT")
+
 
 class Sweep:
     """A checked spec with its network and base machine loaded, ready to evaluate."""
 
     def __init__(self, path: Path, spec: SweepSpec | None = None) -> None:
-        self.path = path
-        self.spec = spec or load_spec(path)
-        self.model = beside(path, self.spec.workload)
-        self.graph: Graph = workloads.load(self.model)
-        self.base: Document = hwconfigs.document(beside(path, self.spec.base))
-        self.axes = tuple(self.spec.values)
+        self.places: dict[str, Place] = {}
+        if spec is None:
+            spec, document = load_spec(path)
+            self.places = {axis: document.place(("axes", axis)) for axis in spec.axes}
+            self.places |= {name: document.place((name,)) for name in ("base", "workload")}
+        self.spec = spec
+        self.model = beside(path, spec.workload)
+        self.graph: Graph = self._named("workload", lambda: workloads.load(self.model))
+        self.base: Document = self._named(
+            "base", lambda: hwconfigs.document(beside(path, spec.base))
+        )
+        self.axes = tuple(spec.values)
         self._check_axes()
 
     def manifest(self) -> dict[str, Any]:
@@ -69,59 +80,105 @@ class Sweep:
         }
 
     def machine(self, values: Sequence[Scalar]) -> Machine:
-        """The design with these axis values; raises BadConfig naming the axis and the spec."""
-        try:
-            return machine_from(self.base, tuple(zip(self.axes, values, strict=True)))
-        except BadConfig as error:
-            pairs = ", ".join(f"{a}={v}" for a, v in zip(self.axes, values, strict=True))
-            raise BadConfig(f"{self.path}: axes: the design {pairs}: {error}") from None
+        """The design with these axis values; raises BadConfig with the axis's file and line."""
+        document = self.base
+        for axis, value in zip(self.axes, values, strict=True):
+            place = self.places.get(axis, Place(f"axes.{axis}"))
+            document = document.with_entry(axis.split("."), Entry(value, place))
+        return machine_from(document)
 
     def chunk(self, index: int) -> tuple["pl.DataFrame", "pl.DataFrame"]:
         """Tables of points and layers of one chunk of designs."""
         size = self.spec.chunk_points
-        designs = list(islice(self.spec.designs(), index * size, (index + 1) * size))
+        first = index * size
+        designs = self.spec.designs(first, first + size)
         machines = [self.machine(values) for values in designs]
         keep_layers = self.spec.count <= KEEP_LAYERS_UP_TO
         result = evaluate_designs(self.graph.work, machines, self.spec.batch, per_layer=keep_layers)
-        first = index * size
-        points = points_table(self.axes, designs, machines, result, self.spec.batch, first)
+        columns: dict[str, Any] = {"point": np.arange(first, first + len(designs))}
+        for i, axis in enumerate(self.axes):
+            kind = _common_kind(self.spec.values[axis])
+            columns[axis] = [kind(values[i]) for values in designs]
+        reasons = self._reasons(machines, result)
+        points = points_table(columns, machines, result, self.spec.batch, reasons)
         layers = layers_table(machines[0], result if keep_layers else None, first)
         return points, layers
+
+    def _named(self, field: str, load: Callable[[], LoadedT]) -> LoadedT:
+        """What a field of the spec names; a refusal says where it is named."""
+        try:
+            return load()
+        except BitlaneError as error:
+            place = f"{self.places[field]}: " if field in self.places else ""
+            raise type(error)(f"{place}{field}: {error}") from None
 
     def _check_axes(self) -> None:
         """Build the first design and one for each further value, so that faults show at once."""
         columns = list(self.spec.values.values())
         first = [column[0] for column in columns]
-        self.machine(first)
+        designs = [first]
         for axis, column in enumerate(columns):
-            for value in column[1:]:
-                self.machine([*first[:axis], value, *first[axis + 1 :]])
+            designs += ([*first[:axis], v, *first[axis + 1 :]] for v in column[1:])
+        faults: dict[str, None] = {}
+        for values in designs:
+            try:
+                self.machine(values)
+            except BadConfig as error:
+                faults |= dict.fromkeys(str(error).split("\n"))
+            if len(faults) >= SHOWN_FAULTS:
+                break
+        if faults:
+            raise BadConfig("\n".join(faults))
+
+    def _reasons(self, machines: Sequence[Machine], result: Evaluation) -> list[str | None]:
+        """Why each design is refused, in the words of `estimate`; None where it is not."""
+        told: dict[tuple[object, ...], str] = {}
+        reasons: list[str | None] = []
+        for machine, row in zip(machines, result.totals.tolist(), strict=True):
+            if not row[TOTAL_REFUSAL]:
+                reasons.append(None)
+                continue
+            key = (row[TOTAL_REFUSAL], row[TOTAL_REFUSED_LAYER], machine.name, machine.datapath)
+            if key not in told:
+                try:
+                    estimate(self.graph, machine, self.spec.batch)
+                except Unsupported as error:
+                    told[key] = str(error)
+            reasons.append(told[key])
+        return reasons
+
+
+def _common_kind(values: Sequence[Scalar]) -> type[Scalar]:
+    """One type for a column: that of all its values, numbers as floats, any other mix as text."""
+    kinds = {type(value) for value in values}
+    if len(kinds) == 1:
+        return kinds.pop()
+    return float if kinds == {int, float} else str
 
 
 def points_table(
-    axes: Sequence[str],
-    designs: Sequence[Sequence[Scalar]],
+    columns: dict[str, Any],
     machines: Sequence[Machine],
     result: Evaluation,
     batch: int,
-    first: int,
+    reasons: Sequence[str | None],
 ) -> "pl.DataFrame":
-    """One row a design: its axis values, its costs; a refused design has a reason and no cost."""
+    """One row a design: `columns` as given, its costs; a refused design has a reason and no cost.
+
+    `area_mm2` is that of the machine, whether it can run the network or not.
+    """
     import polars as pl
 
     totals = result.totals
     refused = totals[:, TOTAL_REFUSAL] != 0
-    cycles = np.where(refused, 0, totals[:, TOTAL_CYCLES])
-    energy_fj = np.where(refused, 0, totals[:, TOTAL_ENERGY_FJ])
-    macs = np.where(refused, 0, totals[:, TOTAL_MACS])
+    cycles, energy_fj, macs = (
+        totals[:, column] for column in (TOTAL_CYCLES, TOTAL_ENERGY_FJ, TOTAL_MACS)
+    )
     latency_s = np.where(refused, np.nan, result.latency_s)
     energy_j = np.where(refused, np.nan, energy_fj * 1e-15)
     peak = np.array([m.peak_macs_per_cycle for m in machines], dtype=np.float64)
-    columns: dict[str, Any] = {"point": np.arange(first, first + len(designs))}
-    for i, axis in enumerate(axes):
-        columns[axis] = [values[i] for values in designs]
     with np.errstate(divide="ignore", invalid="ignore"):
-        columns |= {
+        columns = columns | {
             "latency_s": latency_s,
             "energy_j": energy_j,
             "area_mm2": result.area_mm2,
@@ -135,12 +192,14 @@ def points_table(
             "peak_macs_per_cycle": peak,
             "outer_bytes_per_cycle": np.array([m.outer_bytes_per_cycle for m in machines]),
         }
-    codes = totals[:, TOTAL_REFUSAL]
-    columns["refused"] = [
-        m.refusals[c] if c > 0 else None for m, c in zip(machines, codes.tolist(), strict=True)
-    ]
+    columns["refused"] = list(reasons)
     table = pl.DataFrame(columns, schema_overrides={"refused": pl.String})
-    return table.with_columns(pl.col(pl.Float64).fill_nan(None))
+    counts = ("cycles", "energy_fj", "macs")
+    ran = pl.col("refused").is_null()
+    return table.with_columns(
+        pl.col(pl.Float64).fill_nan(None),
+        *(pl.when(ran).then(pl.col(name)).alias(name) for name in counts),
+    )
 
 
 def layers_table(machine: Machine, result: Evaluation | None, first: int) -> "pl.DataFrame":
@@ -173,13 +232,10 @@ def run(sweep: Sweep, folder: Path, *, resume: bool) -> Iterator[int]:
     """Evaluate what `folder` lacks, chunk by chunk; yields the number of points kept so far."""
     manifest = json.loads(json.dumps(sweep.manifest()))
     with writing(folder, manifest, resume=resume) as store:
-        done = 0
         for index in range(store.chunks):
-            size = min(sweep.spec.chunk_points, sweep.spec.count - index * sweep.spec.chunk_points)
-            if not store.has(index):
+            if not store.intact(index):
                 store.write(index, *sweep.chunk(index))
-            done += size
-            yield done
+            yield min((index + 1) * sweep.spec.chunk_points, sweep.spec.count)
 
 
 def sweep(spec: SweepSpec | str | Path) -> "pl.DataFrame":
@@ -197,20 +253,22 @@ def sweep(spec: SweepSpec | str | Path) -> "pl.DataFrame":
 def sweep_command(spec: Path, out: Path, resume: bool) -> None:
     """Run a sweep into a folder with a progress bar, then say what lies on the front."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     loaded = Sweep(spec)
     total = loaded.spec.count
-    kept = 0
     console = Console(stderr=True)
     try:
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-            task = bar.add_task(loaded.spec.name, total=total)
+            task = bar.add_task(escape(loaded.spec.name), total=total)
             for kept in run(loaded, out, resume=resume):
                 bar.update(task, completed=kept)
     except KeyboardInterrupt:
-        print(f"{kept} of {total} points are kept in {out}; go on with --resume")
-        raise
+        raise Interrupted(
+            f"interrupted; {kept_points(out)} of {total} points are kept in {out}; "
+            "go on with --resume"
+        ) from None
     print(summary(open_store(out), loaded.spec))
 
 

@@ -134,10 +134,13 @@ def validate(
             for name, value in named.items():
                 seen.add(name)
                 layers[name].add(sample, ours[name], value)
-            if explanation is None and any(layers[name].differing for name in named):
+            first = next((c.first for c in layers.values() if c.first), None)
+            if first is not None and first.sample == sample:
                 explanation = _explain(graph, values, named)
             ran = sample + 1
         runtime = reference.version
+    if not seen:
+        raise Unsupported(f"{graph.name}: {against} shows no tensor to compare")
     return Validation(
         model=graph.name,
         against=against,

@@ -46,9 +46,7 @@ def document(name_or_path: str | Path, overrides: Sequence[tuple[str, Any]] = ()
     found = override(found, first)
     entry = found.root.child("technology")
     if entry is not None and isinstance(entry.value, str):
-        wanted: str | Path = entry.value
-        if _is_file(wanted) and _is_file(name_or_path) and entry.place.line:
-            wanted = Path(name_or_path).parent / wanted
+        wanted = _beside(name_or_path, entry.value) if entry.place.line else entry.value
         technology = _read("technologies", wanted, f"{entry.place}: technology: ")
         found = found.with_entry(("technology",), technology.root)
     return override(found, [pair for pair in overrides if pair[0] != "technology"])
@@ -59,11 +57,11 @@ def text(name_or_path: str | Path) -> str:
 
     Raises as `load`: what does not validate is not shown.
     """
-    machine = load(name_or_path)
-    own = Path(name_or_path) if _is_file(name_or_path) else _HERE / f"machines/{name_or_path}.yaml"
-    shown = own.read_text(encoding="utf-8")
-    technology = _HERE / "technologies" / f"{machine.technology.name}.yaml"
-    if technology.exists():
+    load(name_or_path)
+    shown = _path("machines", name_or_path).read_text(encoding="utf-8")
+    entry = _read("machines", name_or_path).root.child("technology")
+    if entry is not None and isinstance(entry.value, str):
+        technology = _path("technologies", _beside(name_or_path, entry.value))
         shown += "\n---\n" + technology.read_text(encoding="utf-8")
     return shown
 
@@ -71,7 +69,7 @@ def text(name_or_path: str | Path) -> str:
 def sweep_path(name: str) -> Path:
     """The file of a shipped sweep; raises BadConfig with close matches."""
     _read("sweeps", name)
-    return _HERE / "sweeps" / f"{name}.yaml"
+    return _path("sweeps", name)
 
 
 def load_technology(name_or_path: str | Path) -> "Technology":
@@ -82,21 +80,36 @@ def load_technology(name_or_path: str | Path) -> "Technology":
     return validate(_read("technologies", name_or_path), Technology)
 
 
+def _beside(machine: str | Path, technology: str) -> str | Path:
+    """A technology's name as it is, or its file beside the machine's own."""
+    if _is_file(technology) and _is_file(machine):
+        return Path(machine).parent / technology
+    return technology
+
+
+def _path(folder: str, name_or_path: str | Path) -> Path:
+    """The file that a shipped name or a path means."""
+    return Path(name_or_path) if _is_file(name_or_path) else _HERE / folder / f"{name_or_path}.yaml"
+
+
 def _read(folder: str, name_or_path: str | Path, place: str = "") -> "Document":
     """The document of a shipped name, or of a file where the name looks like one."""
     from simulator.config import close_match, load_yaml
-    from simulator.errors import BadConfig
+    from simulator.errors import BadConfig, BadFile
 
     text = str(name_or_path)
     if _is_file(name_or_path):
-        return load_yaml(name_or_path)
+        try:
+            return load_yaml(name_or_path)
+        except BadFile as error:
+            raise BadFile(f"{place}{error}") from None
     if text not in names(folder):
         kind = {"machines": "machine", "technologies": "technology"}.get(folder, folder)
         raise BadConfig(
             f"{place}no {kind} is named '{text}'; {close_match(text, names(folder))} "
             "(a file's name ends in .yaml)"
         )
-    return load_yaml(_HERE / folder / f"{text}.yaml", f"hwconfigs/{folder}/{text}.yaml")
+    return load_yaml(_path(folder, text), f"hwconfigs/{folder}/{text}.yaml")
 
 
 def _is_file(name_or_path: str | Path) -> bool:

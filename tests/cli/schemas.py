@@ -1,0 +1,124 @@
+"""What the JSON documents of the command line hold, field by field, as JSON Schema."""
+
+from typing import Any, Final
+
+COUNT: Final = {"type": "integer", "minimum": 0}
+AMOUNT: Final = {"type": "number", "exclusiveMinimum": 0}
+SHARE: Final = {"type": "number", "minimum": 0, "maximum": 1}
+NAME: Final = {"type": "string", "minLength": 1}
+
+
+def fields(**known: Any) -> dict[str, Any]:
+    """An object with exactly these fields."""
+    return {
+        "type": "object",
+        "properties": known,
+        "required": list(known),
+        "additionalProperties": False,
+    }
+
+
+def many(item: Any) -> dict[str, Any]:
+    """A list of one or more."""
+    return {"type": "array", "items": item, "minItems": 1}
+
+
+def named(item: Any) -> dict[str, Any]:
+    """An object from names to `item`, not empty."""
+    return {"type": "object", "additionalProperties": item, "minProperties": 1}
+
+
+LAYER: Final = fields(
+    name=NAME,
+    op=NAME,
+    unit=NAME,
+    macs=COUNT,
+    cycles=fields(compute=COUNT, stall=COUNT, overhead=COUNT, total=COUNT | {"minimum": 1}),
+    bound_by=NAME,
+    utilization=SHARE,
+    bytes=named(fields(read=COUNT, write=COUNT)),
+    energy_fj=named(COUNT),
+)
+TOTALS: Final = fields(
+    cycles=COUNT,
+    latency_s=AMOUNT,
+    throughput_per_s=AMOUNT,
+    energy_fj=COUNT,
+    energy_j=AMOUNT,
+    power_w=AMOUNT,
+    tops_per_w=AMOUNT,
+    macs=COUNT,
+    utilization=SHARE,
+    area_mm2=AMOUNT,
+    peak_memory_bytes=COUNT,
+)
+ESTIMATE: Final = fields(
+    schema={"const": "bitlane.estimate/1"},
+    model=NAME,
+    batch=COUNT,
+    machines=many(
+        fields(name=NAME, totals=TOTALS, layers=many(LAYER), notes={"type": "array", "items": NAME})
+    ),
+)
+TENSOR: Final = fields(
+    name=NAME,
+    index={"type": ["integer", "null"]},
+    shape=many(COUNT),
+    dtype=NAME,
+    bits=COUNT,
+    scale={"type": ["array", "null"], "items": AMOUNT},
+    zero_point={"type": ["array", "null"], "items": {"type": "integer"}},
+)
+INSPECT: Final = fields(
+    schema={"const": "bitlane.inspect/1"},
+    model=NAME,
+    dialect=NAME,
+    macs=COUNT,
+    weight_bytes=COUNT,
+    inputs=many(TENSOR),
+    outputs=many(TENSOR),
+    layers=many(
+        fields(
+            name=NAME,
+            op=NAME,
+            inputs=many({"type": "string"}),
+            outputs=many(TENSOR),
+            macs=COUNT,
+            weight_elements=COUNT,
+            elementwise=COUNT,
+            requantizations=COUNT,
+            reference=NAME,
+        )
+    ),
+)
+DIFFERENCE: Final = fields(
+    sample=COUNT,
+    index={"type": "array", "items": COUNT},
+    ours={"type": "integer"},
+    reference={"type": "integer"},
+)
+VALIDATE: Final = fields(
+    schema={"const": "bitlane.validate/1"},
+    bit_exact={"type": "boolean"},
+    values=COUNT,
+    differing=COUNT,
+    first_differing_node={"type": ["string", "null"]},
+    model=NAME,
+    against={"const": "litert-ref"},
+    runtime=NAME,
+    samples=COUNT,
+    seed={"type": ["integer", "null"]},
+    layers=many(
+        fields(
+            node=NAME,
+            op=NAME,
+            tensor=NAME,
+            values=COUNT,
+            differing=COUNT,
+            max_abs_difference=COUNT,
+            first={"anyOf": [DIFFERENCE, {"type": "null"}]},
+        )
+    ),
+    unseen={"type": "array", "items": NAME},
+    explanation={"type": ["string", "null"]},
+)
