@@ -30,13 +30,18 @@ def _number(option: str, text: str, low: int, high: int | None = None) -> Any:
     return typer.Option(parser=integer(option, low, high), metavar="N", help=text)
 
 
-Model = Annotated[str, typer.Argument(help="A .tflite file, or zoo:NAME.", metavar="MODEL")]
+Model = Annotated[
+    str, typer.Argument(help="A .tflite or .onnx file, or zoo:NAME.", metavar="MODEL")
+]
 Json = Annotated[Path | None, typer.Option("--json", help="Write a JSON document here.")]
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", help="PATH=VALUE: replace a field of every machine (repeatable)."),
 ]
-Dialect = Annotated[str, typer.Option(help="Runtime whose rounding is followed.")]
+Dialect = Annotated[
+    str | None,
+    typer.Option(help="Runtime whose arithmetic is followed.", show_default="by the file's format"),
+]
 
 
 @app.command()
@@ -66,7 +71,7 @@ def inspect(
         int, _number("--dot-width", "Products summed before each add.", 1, 1024)
     ] = 1,
     json: Json = None,
-    dialect: Dialect = "litert-ref",
+    dialect: Dialect = None,
 ) -> None:
     """Show what a model holds: operators, shapes, grids, MACs; or audit its accumulators."""
     import workloads
@@ -92,7 +97,7 @@ def exec_(
     out: Annotated[Path, typer.Option(help="Where the computed arrays go, .npz.")],
     hw: Annotated[str | None, typer.Option(help="Compute as this machine's datapath.")] = None,
     set_: Sets = None,
-    dialect: Dialect = "litert-ref",
+    dialect: Dialect = None,
     tensors: Annotated[str, typer.Option(help="outputs, or all.")] = "outputs",
 ) -> None:
     """Run a model on given inputs, bit-exactly, and write its tensors."""
@@ -124,7 +129,7 @@ def validate(
         Path | None,
         typer.Option(help="The file that the reference runs, where it is not MODEL."),
     ] = None,
-    dialect: Dialect = "litert-ref",
+    dialect: Dialect = None,
     json: Json = None,
 ) -> None:
     """Compare every tensor with a reference runtime; exit 1 where a bit differs.
@@ -170,7 +175,7 @@ def golden(
     ] = None,
     lanes: Annotated[int, _number("--lanes", "Elements in a hex word.", 1, 4096)] = 1,
     corners: Annotated[bool, typer.Option(help="Vectors at extremes, ties and clamps.")] = True,
-    dialect: Dialect = "litert-ref",
+    dialect: Dialect = None,
 ) -> None:
     """Write golden vectors for RTL: each layer's inputs, sums, requantizer and outputs."""
     import workloads

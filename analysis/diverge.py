@@ -72,7 +72,10 @@ def diverge(ours: Graph, other: Graph, inputs: Mapping[str, Array]) -> Divergenc
 
 
 def first_difference(
-    graph: Graph, inputs: Mapping[str, Array], theirs: Mapping[str, Array]
+    graph: Graph,
+    inputs: Mapping[str, Array],
+    theirs: Mapping[str, Array],
+    state: Mapping[str, Array] | None = None,
 ) -> Divergence | None:
     """The first tensor of `graph` that differs from the other side's, explained where it can be."""
     found: list[Divergence] = []
@@ -87,7 +90,7 @@ def first_difference(
                 found.append(explain(graph, node, operands, name, index, *pair))
                 return
 
-    run(graph, inputs, tap=compare)
+    run(graph, inputs, state=state, tap=compare)
     return found[0] if found else None
 
 

@@ -23,21 +23,27 @@ def execute(
 ) -> dict[str, Array]:
     """Outputs (or every computed tensor) by name, samples stacked along the first dimension.
 
-    `place` names the arrays' file in messages.
+    Names, values and layouts are those of the file. The variables of a network with state go on
+    from one sample to the next. `place` names the arrays' file in messages.
     """
     found: dict[str, list[Array]] = {}
+    sample: dict[str, Array] = {}
 
     def keep(node: Node, _: Sequence[Array | None], results: Sequence[Array]) -> None:
         for name, value in zip(node.outputs, results, strict=True):
             if every_tensor and name not in graph.outputs:
-                found.setdefault(name, []).append(value)
+                # A tensor that exists in two layouts is the same in the file's.
+                sample.update([graph.as_in_file(name, value)])
 
+    state: dict[str, Array] | None = None
     for values in samples(graph, arrays, place):
-        outputs, _ = run(graph, values, datapath=datapath, tap=keep)
-        for name, value in outputs.items():
+        sample.clear()
+        outputs, state = run(graph, values, datapath=datapath, state=state, tap=keep)
+        sample.update(graph.as_in_file(name, value) for name, value in outputs.items())
+        for name, value in sample.items():
             found.setdefault(name, []).append(value)
     return {
-        name: parts[0] if len(parts) == 1 else np.concatenate(np.atleast_1d(*parts))
+        name: parts[0] if len(parts) == 1 else np.concatenate([np.atleast_1d(p) for p in parts])
         for name, parts in found.items()
     }
 

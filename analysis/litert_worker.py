@@ -29,6 +29,8 @@ def _interpreter(model_path: str) -> Any:
 def _tensors(interpreter: Any) -> dict[int, np.ndarray]:
     found = {}
     for detail in interpreter.get_tensor_details():
+        if np.dtype(detail["dtype"]).kind not in "biuf":
+            continue  # LiteRT crashes on a look at a resource
         try:
             found[detail["index"]] = interpreter.get_tensor(detail["index"])
         except ValueError:

@@ -22,8 +22,8 @@ class Difference:
 
     sample: int
     index: tuple[int, ...]
-    ours: int
-    reference: int
+    ours: float
+    reference: float
 
 
 @dataclass
@@ -35,7 +35,7 @@ class LayerComparison:
     tensor: str
     values: int = 0
     differing: int = 0
-    max_abs_difference: int = 0
+    max_abs_difference: float = 0
     first: Difference | None = None
 
     def add(self, sample: int, ours: Array, reference: Array) -> None:
@@ -51,11 +51,13 @@ class LayerComparison:
         if not count:
             return
         self.differing += count
-        gap = np.abs(ours.astype(np.int64) - reference.astype(np.int64))
-        self.max_abs_difference = max(self.max_abs_difference, int(gap.max()))
+        whole = np.issubdtype(ours.dtype, np.integer)
+        wide = np.int64 if whole else np.float64
+        gap = np.abs(ours.astype(wide) - reference.astype(wide)).max()
+        self.max_abs_difference = max(self.max_abs_difference, gap.item())
         if self.first is None:
             index = tuple(int(i) for i in np.argwhere(unequal)[0])
-            self.first = Difference(sample, index, int(ours[index]), int(reference[index]))
+            self.first = Difference(sample, index, ours[index].item(), reference[index].item())
 
 
 @dataclass(frozen=True)
@@ -121,22 +123,24 @@ def validate(
     seen: set[str] = set()
     explanation: str | None = None
     ran = 0
+    state: Mapping[str, Array] | None = None
     with Reference(against, model) as reference:
         for sample, values in enumerate(sample_inputs(graph, count, seed, inputs)):
             reference.start([values[name] for name in graph.inputs])
-            ours = _all_tensors(graph, values)
+            before = state
+            ours, state = _all_tensors(graph, values, before)
             theirs = reference.collect()
             named = {
                 name: theirs[graph.source_index[name]]
                 for name in ours
-                if graph.source_index[name] in theirs
+                if graph.source_index.get(name, -1) in theirs
             }
             for name, value in named.items():
                 seen.add(name)
                 layers[name].add(sample, ours[name], value)
             first = next((c.first for c in layers.values() if c.first), None)
             if first is not None and first.sample == sample:
-                explanation = _explain(graph, values, named)
+                explanation = _explain(graph, values, named, before)
             ran = sample + 1
         runtime = reference.version
     if not seen:
@@ -153,8 +157,13 @@ def validate(
     )
 
 
-def _explain(graph: Graph, values: Mapping[str, Array], theirs: Mapping[str, Array]) -> str | None:
-    found = first_difference(graph, values, theirs)
+def _explain(
+    graph: Graph,
+    values: Mapping[str, Array],
+    theirs: Mapping[str, Array],
+    state: Mapping[str, Array] | None,
+) -> str | None:
+    found = first_difference(graph, values, theirs, state)
     return found.reason if found else None
 
 
@@ -170,14 +179,17 @@ def sample_inputs(
         yield random_inputs(graph, rng)
 
 
-def _all_tensors(graph: Graph, values: Mapping[str, Array]) -> dict[str, Array]:
+def _all_tensors(
+    graph: Graph, values: Mapping[str, Array], state: Mapping[str, Array] | None
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """(every computed tensor, the state after); a reference keeps its variables between runs."""
     found: dict[str, Array] = {}
 
     def keep(node: Node, _: Sequence[Array | None], results: Sequence[Array]) -> None:
         found.update(zip(node.outputs, results, strict=True))
 
-    run(graph, values, tap=keep)
-    return found
+    _, after = run(graph, values, state=state, tap=keep)
+    return found, after
 
 
 def to_text(outcome: Validation) -> str:

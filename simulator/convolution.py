@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from simulator.decode import Weighted, decode_weighted, optional, padding_of, present, window
+from simulator.decode import (
+    Padding,
+    Weighted,
+    decode_weighted,
+    optional,
+    padding_of,
+    present,
+    window,
+)
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Source, TensorType
 from simulator.mac import MacOperator
@@ -30,7 +38,7 @@ class Convolution(MacOperator):
 
     stride: tuple[int, int]
     dilation: tuple[int, int]
-    padding: str
+    padding: Padding
     weighted: Weighted
 
     @staticmethod

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, NoReturn, TypeVar
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final, NoReturn, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,14 @@ from simulator.numeric.requantize import Requantize, make_requantize
 
 _T = TypeVar("_T")
 
+Padding: TypeAlias = str | tuple[int, int, int, int]
+"""SAME or VALID as TFLite places them, or the elements (top, left, bottom, right)."""
+
 DTYPE_RANGE: Final = {
     "int8": (-128, 127),
     "uint8": (0, 255),
     "int16": (-(2**15), 2**15 - 1),
+    "uint16": (0, 2**16 - 1),
     "int32": (-(2**31), 2**31 - 1),
 }
 
@@ -86,12 +91,12 @@ def require_same_dtype(source: Source) -> None:
         refuse(source.place, f"the output must be {x} as the input is", y, "Insert a quantize.")
 
 
-def padding_of(source: Source) -> str:
-    """The padding option; raises IllegalGraph for one that is neither SAME nor VALID."""
-    padding = source.options["padding"]
-    if padding not in ("SAME", "VALID"):
+def padding_of(source: Source) -> Padding:
+    """The padding option: SAME, VALID or given elements; raises IllegalGraph for any other."""
+    padding: Padding = source.options["padding"]
+    if not isinstance(padding, tuple) and padding not in ("SAME", "VALID"):
         raise IllegalGraph(f"{source.place}: padding must be SAME or VALID; found {padding}")
-    return str(padding)
+    return padding
 
 
 def constant(source: Source, index: int, what: str) -> Array:
@@ -135,24 +140,28 @@ def activation_range(
     return low, high
 
 
+@lru_cache(maxsize=4096)
 def window(
     height: int,
     width: int,
     kernel: tuple[int, int],
     stride: tuple[int, int],
     dilation: tuple[int, int],
-    padding: str,
+    padding: Padding,
 ) -> Window:
     """Output size and leading padding of a window (TFLite: SAME pads more behind than before)."""
     output, before = [], []
-    for size, k, s, d in zip((height, width), kernel, stride, dilation, strict=True):
+    given = ((0, 0), (0, 0)) if isinstance(padding, str) else (padding[::2], padding[1::2])
+    for size, k, s, d, (lead, trail) in zip(
+        (height, width), kernel, stride, dilation, given, strict=True
+    ):
         reach = (k - 1) * d + 1
         if padding == "SAME":
             out = -(-size // s)
             before.append(max((out - 1) * s + reach - size, 0) // 2)
         else:
-            out = max(-(-(size - reach + 1) // s), 0)
-            before.append(0)
+            out = max(-(-(lead + size + trail - reach + 1) // s), 0)
+            before.append(lead)
         output.append(out)
     return Window(kernel, stride, dilation, (before[0], before[1]), (output[0], output[1]))
 
@@ -170,6 +179,9 @@ class Weighted:
     accumulator_bits: int
     requantize: Requantize
     dtype: str
+    _kept: dict[int, tuple[Array, NDArray[np.int16]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def operand(self, x: Array, *, folded: bool) -> tuple[NDArray[np.int16], int]:
         """(x - zx, 0), or raw x and the value zx of its padding with `folded`; int16."""
@@ -178,12 +190,17 @@ class Weighted:
         return x.astype(np.int16) - np.int16(self.input_zero_point), 0
 
     def weights(self, w: Array, axis: int) -> NDArray[np.int16]:
-        """W - zw as int16, a zero point for each index along `axis`."""
+        """W - zw as int16, a zero point for each index along `axis`; kept for constant `w`."""
+        kept, rows = self._kept.get(axis, (None, None))
+        if kept is w and rows is not None:
+            return rows
         operand = w.astype(np.int16)
         if any(self.weight_zero_points):
             shape = [1] * w.ndim
             shape[axis] = len(self.weight_zero_points)
             operand -= np.asarray(self.weight_zero_points, dtype=np.int16).reshape(shape)
+        if not w.flags.writeable:
+            self._kept[axis] = (w, operand)
         return operand
 
 
@@ -195,7 +212,9 @@ def decode_weighted(source: Source, kind: str, *, constant_weights: bool = True)
     """
     require_dtypes(source.place, source.inputs[:1], ("int8", "uint8", "int16"))
     x_dtype = present(source.inputs, 0).dtype
+    mixed = source.dialect.form("weights", "own sign") == "any sign"
     allowed = ("uint8",) if x_dtype == "uint8" else ("int8", "int4")
+    allowed = ("int8", "uint8") if mixed else allowed
     weight_dtypes = allowed if constant_weights else (x_dtype,)
     require_dtypes(source.place, source.inputs[1:2], weight_dtypes, first=1)
     require_same_dtype(source)
@@ -204,7 +223,8 @@ def decode_weighted(source: Source, kind: str, *, constant_weights: bool = True)
     x_scale, x_zero = single_grid(source.inputs[0], source.place, "the input")
     y_scale, y_zero = single_grid(source.outputs[0], source.place, "the output")
     weights = grid(source.inputs[1], source.place, "the weight tensor")
-    if any(weights.zero_point) and x_dtype != "uint8" and constant_weights:
+    symmetric = x_dtype != "uint8" and constant_weights and not mixed
+    if any(weights.zero_point) and symmetric:
         raise IllegalGraph(f"{source.place}: int8 weights must have zero point 0")
     activation = source.options.get("fused_activation_function", "NONE")
     low, high = activation_range(source.place, activation, y_scale, y_zero, x_dtype)
@@ -218,7 +238,10 @@ def decode_weighted(source: Source, kind: str, *, constant_weights: bool = True)
             "Export the model again.",
         )
     wide = x_dtype == "int16" and (bias is None or bias.dtype == "int64")
-    rule = source.dialect.rule(kind, x_dtype if x_dtype != "int16" or wide else "int16x32")
+    operands = "int16x32" if x_dtype == "int16" and not wide else x_dtype
+    if x_dtype == "int8" and present(source.inputs, 1).dtype == "int4":
+        operands = "int8x4"
+    rule = source.dialect.rule(kind, operands)
     scale = tuple(product_scale(rule.scale, x_scale, s, y_scale) for s in weights.scale)
     return Weighted(
         input_zero_point=x_zero,

@@ -12,6 +12,7 @@ from simulator.numeric.datapath import GRAPH_DATAPATH, Datapath
 
 Tap: TypeAlias = Callable[[Node, Sequence[Array | None], Sequence[Array]], None]
 State: TypeAlias = Mapping[str, Array]
+"""The value of every variable of a graph, by name."""
 
 
 def run(
@@ -25,11 +26,18 @@ def run(
 
     `inputs` maps each graph input to an array of its shape and dtype. `datapath` is a machine's
     arithmetic for all nodes or by node name; without it each node computes what its reference
-    does. `tap` is called after each node with its inputs and outputs, which it must not change.
-    Raises IllegalValues for a missing or unknown input, a wrong shape or dtype.
+    does. `state` holds every variable as an earlier run returned it; without it they start from
+    their initial values. `tap` is called after each node with its inputs and outputs, which it
+    must not change. Nothing that is given is changed, and the state returned shares no memory with
+    it. Raises IllegalValues for a missing or unknown input or variable, a wrong shape or dtype.
     """
-    _check_inputs(graph, inputs)
+    _check_values(graph, "input", graph.inputs, inputs)
+    if state is not None:
+        _check_values(graph, "variable", tuple(graph.variables), state)
+    started = graph.variables if state is None else state
     values: dict[str, Array] = {**graph.constants, **inputs}
+    # An initial value may be one element seen everywhere; here it takes its place in memory.
+    values.update((name, np.asarray(value, order="C")) for name, value in started.items())
     last_use = _last_uses(graph)
     for node in graph.nodes:
         _check_operands(graph, node, _datapath_of(node, datapath))
@@ -39,14 +47,14 @@ def run(
             results = node.op.run(operands, _datapath_of(node, datapath))
         except IllegalValues as error:
             raise IllegalValues(f"{graph.name}, {node.name}: {error}") from None
-        values.update(zip(node.outputs, results, strict=True))
+        values.update(zip((*node.outputs, *node.updates), results, strict=True))
         if tap is not None:
-            tap(node, operands, results)
+            tap(node, operands, results[: len(node.outputs)])
         for name in last_use.get(index, ()):
             del values[name]
     given = list(inputs.values())
     outputs = {name: _own(values[name], given) for name in graph.outputs}
-    return outputs, dict(state or {})
+    return outputs, {name: values[name].copy() for name in graph.variables}
 
 
 def _own(output: Array, given: Sequence[Array]) -> Array:
@@ -75,32 +83,36 @@ def _datapath_of(node: Node, datapath: Datapath | Mapping[str, Datapath] | None)
     return datapath or GRAPH_DATAPATH
 
 
-def _check_inputs(graph: Graph, inputs: Mapping[str, Array]) -> None:
-    names = ", ".join(f"'{n}'" for n in graph.inputs)
-    for name in inputs:
-        if name not in graph.inputs:
-            raise IllegalValues(f"{graph.name}: no input is named '{name}'; its inputs: {names}")
-    for name in graph.inputs:
+def _check_values(
+    graph: Graph, what: str, names: Sequence[str], values: Mapping[str, Array]
+) -> None:
+    known = ", ".join(f"'{n}'" for n in names)
+    for name in values:
+        if name not in names:
+            raise IllegalValues(
+                f"{graph.name}: no {what} is named '{name}'; its {what}s: {known or 'none'}"
+            )
+    for name in names:
         kind = graph.tensors[name]
-        if name not in inputs:
-            raise IllegalValues(f"{graph.name}: input '{name}' is missing; its inputs: {names}")
-        value = inputs[name]
+        if name not in values:
+            raise IllegalValues(f"{graph.name}: {what} '{name}' is missing; its {what}s: {known}")
+        value = values[name]
         if value.shape != kind.shape or value.dtype != np.dtype(kind.dtype):
             raise IllegalValues(
-                f"{graph.name}: input '{name}' must be {kind.dtype} of shape {kind.shape}; "
+                f"{graph.name}: {what} '{name}' must be {kind.dtype} of shape {kind.shape}; "
                 f"found {value.dtype} of shape {value.shape}"
             )
 
 
 def _last_uses(graph: Graph) -> dict[int, list[str]]:
     """For each node index, the tensors no later node reads: freed there."""
+    kept = {*graph.constants, *graph.variables, *graph.outputs, ""}
     last: dict[str, int] = {}
     for index, node in enumerate(graph.nodes):
         for name in (*node.inputs, *node.outputs):
-            if name and name not in graph.constants:
-                last[name] = index
+            last[name] = index
     frees: dict[int, list[str]] = {}
     for name, index in last.items():
-        if name not in graph.outputs:
+        if name not in kept:
             frees.setdefault(index, []).append(name)
     return frees

@@ -111,7 +111,7 @@ class Source:
 
     `options` has the format's field names in snake_case and enum values by name; `constants[i]` is
     the value of input i where it is known at import, else None; `place` names file and node for
-    error messages.
+    error messages. `intermediates` are tensors a file names only for their grids.
     """
 
     place: str
@@ -120,6 +120,7 @@ class Source:
     outputs: tuple[TensorType, ...]
     constants: tuple[Array | None, ...]
     dialect: Dialect
+    intermediates: tuple[TensorType, ...] = ()
 
 
 class Operator(ABC):
@@ -134,6 +135,9 @@ class Operator(ABC):
     """The names it has in files, ``format:NAME``, e.g. ``tflite:CONV_2D``."""
     reference: ClassVar[str]
     """Runtime, version and kernel whose bits this operator reproduces."""
+    updates: ClassVar[tuple[int, ...]] = ()
+    """The inputs that are variables and that this operator replaces: `infer` and `run` give their
+    new shapes and values after those of the outputs."""
 
     @classmethod
     @abstractmethod
@@ -146,11 +150,14 @@ class Operator(ABC):
 
     @abstractmethod
     def infer(self, inputs: Sequence[TensorType | None]) -> tuple[tuple[int, ...], ...]:
-        """The shape of each output."""
+        """The shape of each output, then of each updated variable."""
 
     @abstractmethod
     def run(self, inputs: Sequence[Array | None], datapath: Datapath) -> tuple[Array, ...]:
-        """Compute the outputs bit-exactly as `reference` does, or as `datapath` would."""
+        """The outputs, then the new value of each updated variable; no input is changed.
+
+        Bit-exact as `reference` computes them, or as `datapath` would.
+        """
 
     @abstractmethod
     def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
@@ -166,11 +173,19 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
+    @property
+    def updates(self) -> tuple[str, ...]:
+        """The variables this node replaces, in the order in which its operator gives them."""
+        inputs = dict(enumerate(self.inputs))
+        return tuple(inputs.get(i, "") for i in self.op.updates)
+
 
 @dataclass(frozen=True)
 class Graph:
     """A legal quantized network: nodes in execution order over named, typed tensors.
 
+    A variable is a tensor that keeps its value from one run to the next; a node reads it as an
+    input and replaces it through its operator's `updates`, and later nodes read the new value.
     Raises IllegalGraph from the constructor where a name is unknown or produced twice, an order is
     wrong, or an operator refuses its types.
     """
@@ -184,15 +199,18 @@ class Graph:
     dialect: str = "litert-ref"
     source_index: Mapping[str, int] = field(default_factory=dict)
     """Position of each tensor in the file it was read from; empty for a graph made in memory."""
+    variables: Mapping[str, Array] = field(default_factory=dict)
+    """The initial value of each variable."""
+    source_view: Mapping[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
+    """For a tensor kept in another layout than the file's: its name there, and the order of axes
+    that gives its values there."""
 
     def __post_init__(self) -> None:
-        frozen = {}
-        for name, value in self.constants.items():
-            frozen[name] = value.copy() if _may_change(value) else value
-            frozen[name].setflags(write=False)
         object.__setattr__(self, "tensors", MappingProxyType(dict(self.tensors)))
-        object.__setattr__(self, "constants", MappingProxyType(frozen))
+        object.__setattr__(self, "constants", _frozen(self.constants))
+        object.__setattr__(self, "variables", _frozen(self.variables))
         object.__setattr__(self, "source_index", MappingProxyType(dict(self.source_index)))
+        object.__setattr__(self, "source_view", MappingProxyType(dict(self.source_view)))
         self._check_names()
         self._check_order()
         for node in self.nodes:
@@ -205,6 +223,13 @@ class Graph:
     def output_types(self, node: Node) -> tuple[TensorType, ...]:
         """The types of a node's outputs."""
         return tuple(self.tensors[n] for n in node.outputs if n)
+
+    def as_in_file(self, name: str, value: Array) -> tuple[str, Array]:
+        """Name and value of a tensor as its file has them: another layout is turned back."""
+        if name not in self.source_view:
+            return name, value
+        file_name, order = self.source_view[name]
+        return file_name, np.ascontiguousarray(value.transpose(order))
 
     @cached_property
     def work(self) -> tuple[Work, ...]:
@@ -228,7 +253,7 @@ class Graph:
                         tensor=tensor,
                         bytes=-(-kind.elements * kind.bits // 8),
                     )
-            producer.update(dict.fromkeys(node.outputs, node.name))
+            producer.update(dict.fromkeys((*node.outputs, *node.updates), node.name))
         return graph
 
     def _check_names(self) -> None:
@@ -238,13 +263,15 @@ class Graph:
                 raise IllegalGraph(f"{self.name}: two nodes are named '{node.name}'; rename one")
             seen.add(node.name)
         used = {t for n in self.nodes for t in (*n.inputs, *n.outputs) if t}
-        for name in sorted(used | set(self.constants) | set(self.inputs) | set(self.outputs)):
+        stored = {**self.constants, **self.variables}
+        for name in sorted(used | set(stored) | set(self.inputs) | set(self.outputs)):
             if name not in self.tensors:
                 raise IllegalGraph(f"{self.name}: tensor '{name}' is used but has no type")
-        for name, value in self.constants.items():
+        for name, value in stored.items():
+            what = "variable" if name in self.variables else "constant"
             if value.shape != self.tensors[name].shape:
                 raise IllegalGraph(
-                    f"{self.name}: constant '{name}' has shape {value.shape}; "
+                    f"{self.name}: {what} '{name}' has shape {value.shape}; "
                     f"its type says {self.tensors[name].shape}"
                 )
             if value.dtype != np.dtype(STORAGE.get(self.tensors[name].dtype, value.dtype)):
@@ -255,12 +282,24 @@ class Graph:
 
     def _check_order(self) -> None:
         known = set(self.inputs) | set(self.constants)
+        for name in self.variables:
+            if name in known:
+                raise IllegalGraph(
+                    f"{self.name}: variable '{name}' is also a graph input or a constant"
+                )
+            known.add(name)
         for node in self.nodes:
             for name in node.inputs:
                 if name and name not in known:
                     raise IllegalGraph(
                         f"{self.name}, {node.name}: input '{name}' is not known yet; it is "
                         "neither a graph input, a constant nor the output of an earlier node"
+                    )
+            for index, name in zip(node.op.updates, node.updates, strict=True):
+                if name not in self.variables:
+                    raise IllegalGraph(
+                        f"{self.name}, {node.name}: input {index} must be a variable, for "
+                        f"{node.op.kind} replaces it; '{name}' is none"
                     )
             for name in node.outputs:
                 if not name:
@@ -281,14 +320,26 @@ class Graph:
             shapes = node.op.infer(inputs)
         except IllegalGraph as error:
             raise IllegalGraph(f"{self.name}, {node.name}: {error}") from None
-        if len(shapes) != len(outputs):
+        names = (*node.outputs, *node.updates)
+        if len(shapes) != len(names):
             raise IllegalGraph(
                 f"{self.name}, {node.name}: {len(outputs)} outputs are declared; "
-                f"{node.op.kind} has {len(shapes)}"
+                f"{node.op.kind} has {len(shapes) - len(node.updates)}"
             )
-        for name, shape, kind in zip(node.outputs, shapes, outputs, strict=True):
+        for name, shape in zip(names, shapes, strict=True):
+            kind = self.tensors[name]
             if shape != kind.shape:
+                what = "variable" if name in self.variables else "output"
                 raise IllegalGraph(
-                    f"{self.name}, {node.name}: output '{name}' is declared {kind.shape}; "
+                    f"{self.name}, {node.name}: {what} '{name}' is declared {kind.shape}; "
                     f"its inputs make it {shape}"
                 )
+
+
+def _frozen(values: Mapping[str, Array]) -> Mapping[str, Array]:
+    """The arrays by name, none of which can be written to."""
+    frozen = {}
+    for name, value in values.items():
+        frozen[name] = value.copy() if _may_change(value) else value
+        frozen[name].setflags(write=False)
+    return MappingProxyType(frozen)

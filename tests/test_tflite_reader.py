@@ -154,7 +154,7 @@ REFUSALS: dict[str, tuple[bytes, type[BitlaneError], str]] = {
     "pooling between grids": (
         one("AVERAGE_POOL_2D", POOL, IMAGE, tensor((1, 2, 2, 2), 0.25, 3)),
         Unsupported,
-        "m.tflite, node 0 (AVERAGE_POOL_2D): average pooling keeps its grid: input and output "
+        "m.tflite, node 0 (AVERAGE_POOL_2D): pooling keeps its grid: input and output "
         "scale and zero point must agree; found (0.5, 3) and (0.25, 3). "
         "Quantize them on one grid.",
     ),

@@ -7,15 +7,25 @@ if TYPE_CHECKING:
     from simulator.graph import Graph
 
 
-def load(model: str | Path, dialect: str = "litert-ref") -> "Graph":
-    """Read `MODEL`: a `.tflite` file, or ``zoo:NAME`` for a network that ships with bitlane.
+def load(model: str | Path, dialect: str | None = None) -> "Graph":
+    """Read `MODEL`: a `.tflite` or `.onnx` file, or ``zoo:NAME`` for a network that is shipped.
 
-    `dialect` names the runtime whose rounding each operator follows. Raises BadFile where the file
-    is not what its name says, IllegalGraph or Unsupported where its graph cannot run here.
+    `dialect` names the runtime whose arithmetic each operator follows: by default `litert-ref` for
+    `.tflite`; for `.onnx` `qonnx` or `pulp` where the file holds their quantizers, else
+    `onnxruntime`. Raises BadFile where the file is not what its name says, IllegalGraph or
+    Unsupported where its graph cannot run here.
     """
     from simulator.numeric.dialect import dialect as find_dialect
-    from workloads.source import resolve
-    from workloads.tflite.reader import read
+    from workloads.source import check_dialect, resolve
 
     path = resolve(model)
-    return read(path, find_dialect(dialect))
+    chosen = None if dialect is None else find_dialect(dialect)
+    if path.suffix == ".onnx":
+        from workloads.onnx.reader import read as read_onnx
+
+        return read_onnx(path, chosen)
+    from workloads.tflite.reader import read
+
+    chosen = chosen or find_dialect("litert-ref")
+    check_dialect(path, chosen)
+    return read(path, chosen)

@@ -3,11 +3,15 @@
 import difflib
 from pathlib import Path
 
-from simulator.errors import BadFile
+from simulator.errors import BadFile, Unsupported
+from simulator.numeric.dialect import Dialect
 from workloads.zoo import digits
 
 ZOO = {"digits": digits.model_path}
 """Networks that ship with the package, by name."""
+
+SUFFIXES = (".tflite", ".onnx")
+"""Files that are read, by how their names end."""
 
 
 def resolve(model: str | Path) -> Path:
@@ -17,15 +21,26 @@ def resolve(model: str | Path) -> Path:
         return _zoo(text.removeprefix("zoo:"))
     path = Path(text)
     if path.is_dir():
-        raise BadFile(f"{text}: this is a folder; give a .tflite file or zoo:NAME")
+        raise BadFile(f"{text}: this is a folder; give a .tflite or .onnx file or zoo:NAME")
     if not path.exists():
-        raise BadFile(f"{text}: no such file; give a .tflite file or zoo:NAME ({_names()})")
-    if path.suffix != ".tflite":
         raise BadFile(
-            f"{text}: models are read from .tflite files; found '{path.suffix or 'no suffix'}'. "
-            "Convert the model to a fully quantized .tflite."
+            f"{text}: no such file; give a .tflite or .onnx file or zoo:NAME ({_names()})"
+        )
+    if path.suffix not in SUFFIXES:
+        raise BadFile(
+            f"{text}: models are read from {' and '.join(SUFFIXES)} files; found "
+            f"'{path.suffix or 'no suffix'}'. Convert the model to one of them, fully quantized."
         )
     return path
+
+
+def check_dialect(path: Path, dialect: Dialect) -> None:
+    """Refuse for a .tflite file a dialect that leaves sums raw for other nodes to requantize."""
+    if dialect.default.rounding == "none":
+        raise Unsupported(
+            f"{path}: dialect {dialect.name} is for .onnx files with its own quantizers; "
+            "choose litert-ref, tflm or another one"
+        )
 
 
 def _zoo(name: str) -> Path:

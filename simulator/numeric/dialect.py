@@ -21,6 +21,7 @@ Rounding = Literal[
     "q15_round",
     "float64_away",
     "float32_even",
+    "none",
 ]
 Scale = Literal["double", "single_product", "single"]
 
@@ -70,6 +71,8 @@ _UINT8: Final = Rule("double_round", "single_product")
 _INT16: Final = Rule("q15_round")
 _REAL: Final = Rule("float32_even", "single")
 
+_RAW: Final = Rule("none")
+
 _WEIGHTED_UINT8: Final = {
     f"{kind}:uint8": _UINT8 for kind in ("conv_2d", "depthwise_conv_2d", "transpose_conv")
 }
@@ -77,18 +80,56 @@ _WEIGHTED_INT16: Final = {
     f"{kind}:int16": _INT16
     for kind in ("conv_2d", "depthwise_conv_2d", "transpose_conv", "batch_matmul")
 }
+# Recurrent scales are products and quotients of float32 (svdf.cc, unidirectional_sequence_lstm.cc).
+_RECURRENT: Final = {
+    "svdf": Rule("double_round", "single"),
+    "unidirectional_sequence_lstm": Rule("double_round", "single"),
+}
+# Elementwise ratios that LiteRT forms in float32 (activations.cc, elementwise.cc, mul.cc); the
+# unbounded product is one that XNNPACK does not take.
+_POINTWISE: Final = {
+    kind: Rule("double_round", "single")
+    for kind in (
+        *("abs", "leaky_relu", "mul", "mul_unbounded", "prelu"),
+        *("relu", "relu6", "relu_n1_to_1", "rsqrt", "softmax"),
+    )
+}
+# tflite-micro forms them in double.
+_TFLM_POINTWISE: Final = dict.fromkeys(_POINTWISE, _DOUBLE)
 _TFLITE: Final = {
+    **_RECURRENT,
     **_WEIGHTED_UINT8,
     **_WEIGHTED_INT16,
     "batch_matmul:int8": _UINT8,
-    "mul": Rule("double_round", "single"),
+    "batch_matmul:int16": Rule("q15_round", "single_product"),
+    # A second operand with a zero point, which XNNPACK does not take.
+    "batch_matmul_offset": _UINT8,
+    **_POINTWISE,
 }
-# TFLM's FULLY_CONNECTED takes the double product of the scales: on 638 accumulators chosen where
-# it differs from the float32 product, tflite-micro 0.dev20261023 gave the bits of the former.
+# tflite-micro's kernel_util.cc multiplies s_in * s_w in double, where LiteRT does in float32.
+_TFLM_INT16: Final = {
+    f"{kind}:int16": _INT16 for kind in ("fully_connected", "unidirectional_sequence_lstm")
+}
 _TFLM: Final = {
     **_TFLITE,
+    **_TFLM_POINTWISE,
+    **_TFLM_INT16,
+    "batch_matmul:int8": _DOUBLE,
+    "batch_matmul:int16": _INT16,
+    "batch_matmul_offset": _DOUBLE,
     "fully_connected": _DOUBLE,
-    "fully_connected:int16": _INT16,
+    "unidirectional_sequence_lstm": _DOUBLE,
+}
+
+
+# Its int16 sums know no special case of power-of-two scales.
+_TFLM_FORMS: Final = {
+    "add:int16": "rescale",
+    "sub:int16": "rescale",
+    "elu": "exp",
+    "relu6": "clamp_only",
+    "rsqrt:int16": "newton",
+    "softmax:int16": "single",
 }
 
 
@@ -113,14 +154,14 @@ DIALECTS: Final[Mapping[str, Dialect]] = _all(
         "tflite-micro 0.dev20261023 reference kernels",
         _DOUBLE,
         MappingProxyType(_TFLM),
-        forms=MappingProxyType({"unidirectional_sequence_lstm": "table", "relu6": "clamp_only"}),
+        forms=MappingProxyType({"unidirectional_sequence_lstm": "table", **_TFLM_FORMS}),
     ),
     Dialect(
         "cmsis-nn",
         "CMSIS-NN 99f736a63036, default build (double rounding)",
         _DOUBLE,
         MappingProxyType(_TFLM),
-        forms=MappingProxyType({"unidirectional_sequence_lstm": "table", "relu6": "clamp_only"}),
+        forms=MappingProxyType({"unidirectional_sequence_lstm": "table_fused", **_TFLM_FORMS}),
     ),
     Dialect(
         "cmsis-nn-single",
@@ -130,10 +171,10 @@ DIALECTS: Final[Mapping[str, Dialect]] = _all(
             {
                 **{k: Rule("single_round", r.scale) for k, r in _TFLM.items()},
                 **_WEIGHTED_INT16,
-                "fully_connected:int16": _INT16,
+                **_TFLM_INT16,
             }
         ),
-        forms=MappingProxyType({"unidirectional_sequence_lstm": "table", "relu6": "clamp_only"}),
+        forms=MappingProxyType({"unidirectional_sequence_lstm": "table_fused", **_TFLM_FORMS}),
     ),
     Dialect(
         "litert-xnnpack",
@@ -153,18 +194,64 @@ DIALECTS: Final[Mapping[str, Dialect]] = _all(
                     )
                     for dtype in ("int8", "uint8")
                 },
-                "mul": _REAL,
+                # XNNPACK takes int4 weights in fully connected layers alone.
+                "conv_2d:int8x4": Rule("double_round_up"),
+                "fully_connected:int8x4": _REAL,
+                "batch_matmul:int8": _REAL,
+                # XNNPACK takes no int16: LiteRT's AVX2 kernel rounds these operands once.
+                "add_operand:int16": Rule("single_round"),
+                "mul:int8": _REAL,
+                "mul:uint8": _REAL,
             }
         ),
         forms=MappingProxyType(
             {
                 "add": "shared_shift",
                 "sub": "shared_shift",
+                "leaky_relu": "q8",
+                "quantize": "even",
+                "softmax": "float_table",
+                "log_softmax": "float_table",
+                "logistic:int16": "gemmlowp",
+                "tanh:int16": "gemmlowp",
                 "mean": "float32",
+                "sum": "float32",
                 "resize_bilinear": "q11",
                 "unidirectional_sequence_lstm": "gemmlowp",
             }
         ),
+    ),
+    # QLinear* multiply in float32, ties to even. `qdq` says what becomes of float operators
+    # between DequantizeLinear and QuantizeLinear: fused to QLinear* on unsigned or on any 8-bit
+    # activations, or left as they are.
+    Dialect(
+        "onnxruntime",
+        "ONNX Runtime 1.31.1, x86-64, every optimization",
+        _REAL,
+        forms=MappingProxyType({"weights": "any sign", "qlinear_add": "fma", "qdq": "unsigned"}),
+    ),
+    Dialect(
+        "onnxruntime-unfused",
+        "ONNX Runtime 1.31.1, x86-64, no optimization",
+        _REAL,
+        forms=MappingProxyType({"weights": "any sign", "qlinear_add": "fma", "qdq": "float"}),
+    ),
+    Dialect(
+        "onnxruntime-arm",
+        "ONNX Runtime 1.31.1, NEON, every optimization (read, not run)",
+        _REAL,
+        forms=MappingProxyType(
+            {"weights": "any sign", "qlinear_add": "fixed_point", "qdq": "signed"}
+        ),
+    ),
+    # Both leave sums raw: other nodes of the file bring them onto a grid.
+    Dialect("qonnx", "qonnx 1.0.0 execute_onnx, float32 carrier", _RAW),
+    Dialect(
+        "pulp",
+        "PULP Deeploy bf64cfaec26e, RequantShift",
+        _RAW,
+        # The file's float tensors hold integers.
+        forms=MappingProxyType({"carrier": "integers"}),
     ),
 )
 

@@ -97,9 +97,9 @@ def count_leading_zeros_32(value: int) -> Any:
 
 @njit
 def softmax_rows(
-    x: Any, multiplier: int, shift: int, smallest: int, low: int, high: int, out: Any
+    x: Any, multiplier: int, shift: int, smallest: int, low: int, high: int, bits: int, out: Any
 ) -> None:
-    """Softmax of each row of 8-bit `x`, output scale 1/256 with zero point `low`.
+    """Softmax of each row of 8-bit `x`, output scale 2^-bits with zero point `low`.
 
     e = exp(multiplier 2^shift (x - max)) in Q0.31; the sum is kept in Q12.19. Differences below
     `smallest` count as exp = 0. LiteRT reference/softmax.h; TFLM and CMSIS-NN give the same bits.
@@ -115,7 +115,7 @@ def softmax_rows(
                 total += rounding_divide_by_power_of_two(e, np.int64(12))
         headroom = count_leading_zeros_32(total)
         reciprocal = one_over_one_plus_x((total << headroom) - (np.int64(1) << 31))
-        exponent = np.int64(12) - headroom + 31 - 8
+        exponent = np.int64(12) - headroom + 31 - bits
         for k in range(x.shape[1]):
             difference = np.int64(x[row, k]) - largest
             value = np.int64(low)

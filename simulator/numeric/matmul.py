@@ -28,57 +28,41 @@ class Window:
     output: tuple[int, int]
 
 
-@njit
-def _patches(
-    x: Any,
-    channels: int,
-    ky: int,
-    kx: int,
-    sy: int,
-    sx: int,
-    dy: int,
-    dx: int,
-    py: int,
-    px: int,
-    fill: int,
-    out: Any,
-) -> None:
-    # x (n, h, w * c): a pixel's channels are side by side.
-    n, height = x.shape[0], x.shape[1]
-    width = x.shape[2] // channels
-    oy, ox = out.shape[1], out.shape[2]
-    for b in range(n):
-        for y in range(oy):
-            for z in range(ox):
-                patch = out[b, y, z]
-                for i in range(ky):
-                    row = y * sy - py + i * dy
-                    left = z * sx - px
-                    at = i * kx * channels
-                    if 0 <= row < height and dx == 1 and left >= 0 and left + kx <= width:
-                        # The taps of one kernel row lie side by side in memory.
-                        line = x[b, row]
-                        for k in range(kx * channels):
-                            patch[at + k] = line[left * channels + k]
-                        continue
-                    for j in range(kx):
-                        column = left + j * dx
-                        inside = 0 <= row < height and 0 <= column < width
-                        for c in range(channels):
-                            patch[at] = x[b, row, column * channels + c] if inside else fill
-                            at += 1
-
-
 def patches(x: NDArray[np.int16], window: Window, fill: int = 0) -> NDArray[np.int16]:
     """Each window of `x` (n, h, w, c) as a row: (n * oy * ox, ky * kx * c), `fill` where padded."""
-    (ky, kx), (oy, ox) = window.kernel, window.output
-    n, _, _, channels = x.shape
-    if (window.kernel, window.stride, window.padding) == ((1, 1), (1, 1), (0, 0)):
-        return x.reshape(-1, channels)
-    out = np.empty((n, oy, ox, ky * kx * channels), dtype=np.int16)
-    lines = x.reshape(n, x.shape[1], -1)
-    _patches(lines, channels, ky, kx, *window.stride, *window.dilation, *window.padding, fill, out)
-    return out.reshape(n * oy * ox, -1)
+    (ky, kx), (sy, sx), (dy, dx) = window.kernel, window.stride, window.dilation
+    oy, ox = window.output
+    padded = _padded(x, window, fill)
+    n, channels = x.shape[0], x.shape[3]
+    if (window.kernel, window.stride) == ((1, 1), (1, 1)):
+        return padded[:, :oy, :ox].reshape(-1, channels)
+    image, line, pixel, _ = padded.strides
+    steps: tuple[int, ...] = (image, line * sy, pixel * sx, line * dy, pixel * dx, 2)
+    shape: tuple[int, ...] = (n, oy, ox, ky, kx, channels)
+    if dx == 1:
+        # The taps of one kernel row lie side by side in memory: copy them as one run.
+        shape, steps = (*shape[:4], kx * channels), (*steps[:4], 2)
+    out = np.empty(shape, dtype=np.int16)
+    if out.size:
+        np.copyto(out, np.ndarray(shape, np.int16, padded, 0, steps))
+    return out.reshape(n * oy * ox, ky * kx * channels)
+
+
+def _padded(x: NDArray[np.int16], window: Window, fill: int) -> NDArray[np.int16]:
+    """`x` with `fill` around it, as far as the windows reach; contiguous."""
+    (top, left), (n, height, width, channels) = window.padding, x.shape
+    (rows, columns) = (
+        (out - 1) * stride + (kernel - 1) * dilation + 1
+        for out, stride, kernel, dilation in zip(
+            window.output, window.stride, window.kernel, window.dilation, strict=True
+        )
+    )
+    rows, columns = max(rows, top + height), max(columns, left + width)
+    if (rows, columns) == (height, width):
+        return np.ascontiguousarray(x)
+    padded = np.full((n, rows, columns, channels), fill, dtype=np.int16)
+    padded[:, top : top + height, left : left + width] = x
+    return padded
 
 
 @njit

@@ -214,6 +214,11 @@ def _run_float32_even(acc: NDArray[Any], requantize: Requantize, out: NDArray[An
     _float32_even(acc, scale, requantize.zero_point, requantize.low, requantize.high, out)
 
 
+def _run_none(acc: NDArray[Any], requantize: Requantize, out: NDArray[Any]) -> None:
+    # The sums themselves, wrapped to the width of `out`.
+    out[...] = acc.astype(out.dtype)
+
+
 _KERNELS: Final[dict[str, Callable[..., None]]] = {
     "double_round": _fixed_point(_double_round),
     "double_round_up": _fixed_point(_double_round_up),
@@ -222,6 +227,7 @@ _KERNELS: Final[dict[str, Callable[..., None]]] = {
     "q15_round": _fixed_point(_q15_round),
     "float32_even": _run_float32_even,
     "float64_away": _run_float64_away,
+    "none": _run_none,
 }
 
 

@@ -1,105 +1,101 @@
-"""Softmax over the last axis, in fixed point."""
+"""Softmax over the last axis."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from math import floor, isfinite
-from typing import Final, Self, final
+from math import isfinite
+from typing import Final, final
 
 import numpy as np
 
-from simulator.decode import (
-    DTYPE_RANGE,
-    present,
-    refuse,
-    require_dtypes,
-    require_same_dtype,
-    single_grid,
+from simulator.decode import DTYPE_RANGE, refuse, require_dtypes, single_grid
+from simulator.elementwise import scale_ratio
+from simulator.graph import Source
+from simulator.numeric.rows import RowFunction
+from simulator.numeric.softmax import (
+    FixedPointSoftmax,
+    FloatTableSoftmax,
+    RealSoftmax,
+    q5_multiplier,
+    table_softmax,
 )
-from simulator.errors import IllegalGraph
-from simulator.graph import Array, Operator, Source, TensorType
-from simulator.numeric.datapath import Datapath
-from simulator.numeric.functions import softmax_rows
-from simulator.numeric.requantize import quantize_multiplier
 from simulator.registry import register
-from simulator.work import Work
+from simulator.row_operator import RowOperator
 
-INTEGER_BITS: Final = 5
-"""Differences are scaled to Q5.26."""
+OUTPUTS: Final = {
+    "int8": ("int8", "int16"),
+    "uint8": ("uint8", "int16"),
+    "int16": ("int16",),
+    "float32": ("float32",),
+}
+"""The output dtypes of each input dtype (LiteRT activations.cc SoftmaxEval)."""
 
-OPERATIONS_PER_ELEMENT: Final = 60
-"""ALU operations an element in `softmax_rows`: two exponentials of a degree-4 polynomial (11
-multiplies, adds and shifts) and 7 conditional multiplies (2 each), their scaling and rounding (4),
-the maximum and the sum (2), and the product with the reciprocal (4)."""
+SCALE_TOLERANCE: Final = 1e-3
+"""How far the output scale may be from its power of two, relatively."""
 
 
 @register
 @final
-@dataclass(frozen=True)
-class Softmax(Operator):
-    """y = exp(beta s (x - max)) / sum, on a grid of scale 1/256 from the dtype's low end."""
+class Softmax(RowOperator):
+    """y = exp(beta (x - max)) / sum: 8 bits on the grid of 1/256 from the dtype's low end on,
+    int16 in Q0.15, or in 16 bits from -2^15 on where x has 8.
+    """
 
     kind = "softmax"
     formats = ("tflite:SOFTMAX",)
     reference = "LiteRT 2.3.0 BUILTIN_REF, reference/softmax.h (TFLM, CMSIS-NN: the same bits)"
 
-    multiplier: int
-    shift: int
-    smallest: int
-    low: int
-    high: int
-
     @classmethod
-    def decode(cls, source: Source) -> Self:
-        """Beta s 2^26 as a multiplier; differences below -31 in reals count as exp = 0."""
-        require_dtypes(source.place, source.inputs[:1], ("int8",))
-        require_same_dtype(source)
-        scale, _ = single_grid(source.inputs[0], source.place, "the input")
-        y_grid = single_grid(source.outputs[0], source.place, "the output")
-        low, high = DTYPE_RANGE[source.outputs[0].dtype]
-        if y_grid != (1.0 / 256, low):
-            refuse(
-                source.place,
-                f"softmax output must have scale 1/256 and zero point {low}",
-                y_grid,
-                "Requantize the output.",
-            )
+    def form(cls, source: Source) -> RowFunction:
+        """From the option beta."""
+        require_dtypes(source.place, source.inputs[:1], tuple(OUTPUTS))
+        x, y = source.inputs[0], source.outputs[0]
+        assert x is not None
+        if y.dtype not in OUTPUTS[x.dtype]:
+            allowed = " or ".join(OUTPUTS[x.dtype])
+            refuse(source.place, f"softmax of {x.dtype} gives {allowed}", y.dtype, "Requantize it.")
         beta = float(source.options.get("beta", 1.0))
         if not (isfinite(beta) and beta > 0):
             refuse(source.place, "beta must be positive and finite", beta, "Export it again.")
-        real = min(beta * scale * (1 << (31 - INTEGER_BITS)), float(2**31 - 1))
-        multiplier, shift = quantize_multiplier(real)
-        if shift < 0:
-            refuse(source.place, "beta * scale must be >= 2^-26", beta * scale, "Rescale it.")
-        radius = ((1 << INTEGER_BITS) - 1) * 2.0 ** (31 - INTEGER_BITS) / 2.0**shift
-        return cls(multiplier, shift, -floor(radius), low, high)
+        if x.dtype == "float32":
+            return RealSoftmax(beta)
+        scale, _ = single_grid(x, source.place, "the input")
+        _check_grid(source, x.dtype)
+        if x.dtype == "int16":
+            rule = source.dialect.rule(cls.kind, x.dtype)
+            precise = source.dialect.form(f"{cls.kind}:int16", "double") == "double"
+            return table_softmax(
+                scale_ratio(source, rule.scale, scale, beta, 1.0),
+                np.float64 if precise else np.float32,
+            )
+        return _of_8_bits(source, scale, beta)
 
-    def check(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> None:
-        """Refuse scalars."""
-        if not present(inputs, 0).shape:
-            raise IllegalGraph("softmax needs at least one dimension")
 
-    def infer(self, inputs: Sequence[TensorType | None]) -> tuple[tuple[int, ...], ...]:
-        """The input's shape."""
-        return (present(inputs, 0).shape,)
+def _of_8_bits(source: Source, scale: float, beta: float) -> RowFunction:
+    y = source.outputs[0]
+    low, _ = DTYPE_RANGE[y.dtype]
+    if source.dialect.form(Softmax.kind, "fixed_point") == "float_table":
+        y_scale, y_zero = single_grid(y, source.place, "the output")
+        step = -scale_ratio(source, "single", scale, beta, 1.0)
+        return FloatTableSoftmax(step, y_scale, y_zero, y.dtype)
+    scaling = q5_multiplier(beta * scale)
+    if scaling is None:
+        refuse(source.place, "beta * scale must be >= 2^-26", beta * scale, "Rescale it.")
+    return FixedPointSoftmax(*scaling, low, 16 if y.dtype == "int16" else 8)
 
-    def run(self, inputs: Sequence[Array | None], datapath: Datapath) -> tuple[Array, ...]:
-        """Row by row over the last axis."""
-        x = present(inputs, 0)
-        if x.size == 0:
-            return (x.copy(),)
-        rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
-        out = np.empty_like(rows)
-        softmax_rows(rows, self.multiplier, self.shift, self.smallest, self.low, self.high, out)
-        return (out.reshape(x.shape),)
 
-    def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
-        """`OPERATIONS_PER_ELEMENT` an element, and one requantization."""
-        x, y = present(inputs, 0), outputs[0]
-        return Work(
-            activation_bits=x.bits,
-            output_bits=y.bits,
-            input_elements=x.elements,
-            output_elements=y.elements,
-            elementwise=OPERATIONS_PER_ELEMENT * y.elements,
-            requantizations=y.elements,
+def _check_grid(source: Source, dtype: str) -> None:
+    """Refuse an output grid that is not the one the kernels write on.
+
+    Of int16 from 8 bits LiteRT looks at none.
+    """
+    y = source.outputs[0]
+    scale, zero = single_grid(y, source.place, "the output")
+    wide = y.dtype == "int16"
+    if wide and dtype != "int16":
+        return
+    expected, low = (2.0**-15, 0) if wide else (2.0**-8, DTYPE_RANGE[y.dtype][0])
+    if zero != low or abs(scale - expected) > SCALE_TOLERANCE * expected:
+        refuse(
+            source.place,
+            f"softmax output must have scale 1/{round(1 / expected)} and zero point {low}",
+            (scale, zero),
+            "Requantize the output.",
         )

@@ -13,13 +13,13 @@ requires_litert = pytest.mark.skipif(
 )
 
 
-def run_reference(model: bytes, values: Sequence[Array]) -> Array:
-    """The first output of `model` in BUILTIN_REF, its inputs fed in order."""
+def run_reference(model: bytes, values: Sequence[Array], resolver: str = "BUILTIN_REF") -> Array:
+    """The first output of `model` under a resolver of LiteRT, its inputs fed in order."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     interpreter = Interpreter(
         model_content=model,
-        experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
+        experimental_op_resolver_type=OpResolverType[resolver],
         num_threads=1,
     )
     interpreter.allocate_tensors()

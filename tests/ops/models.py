@@ -59,6 +59,6 @@ def as_float(kind: TensorType) -> TensorType:
 
 
 KNOWN: Final = ", ".join(
-    sorted(n.split(":")[1] for o in operators().values() for n in o.formats if "tflite:" in n)
+    sorted(n.split(":", 1)[1] for o in operators().values() for n in o.formats if "tflite:" in n)
 )
 """The TFLite operators that are supported, as refusals list them."""

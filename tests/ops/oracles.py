@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any, Protocol, cast
 
+from simulator.registry import operators
 from tests.ops.build import Case, OneOp
 from tests.oracle.primitives import Accumulator
 
@@ -35,6 +36,24 @@ def oracle_of(kind: str) -> OracleModule:
     name = f"tests.oracle.{kind}"
     assert importlib.util.find_spec(name), f"operator '{kind}' has no oracle: write {name}"
     return cast(OracleModule, importlib.import_module(name))
+
+
+def one_op_kinds() -> list[str]:
+    """The kinds whose oracle module makes one-op models: those of one int8 output.
+
+    Operators with several outputs, other dtypes or state are judged by tests of their own; what
+    has no oracle at all is named in `CHECKED_ELSEWHERE`.
+    """
+    return [
+        kind
+        for kind, operator in operators().items()
+        if has_oracle(kind) and hasattr(oracle_of(kind), "OneOp") and not operator.updates
+    ]
+
+
+def has_oracle(kind: str) -> bool:
+    """Whether an oracle module stands beside the operator."""
+    return importlib.util.find_spec(f"tests.oracle.{kind}") is not None
 
 
 def accumulating_oracle_of(kind: str) -> AccumulatingOracle:

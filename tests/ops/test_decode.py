@@ -131,8 +131,9 @@ def test_softmax_constants() -> None:
         ).operator()
         real = min(double(Fraction(beta) * Fraction(scale) * 2**26), 2.0**31 - 1)
         multiplier, shift = multiplier_of(real)
-        assert (operator.multiplier, operator.shift) == (multiplier, shift)
-        assert operator.smallest == -floor(Fraction(31 * 2**26, 2**shift))
+        form = operator.function
+        assert (form.multiplier, form.shift) == (multiplier, shift)
+        assert form.smallest == -floor(Fraction(31 * 2**26, 2**shift))
 
 
 def test_softmax_is_near_the_real_one() -> None:

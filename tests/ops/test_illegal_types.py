@@ -84,18 +84,6 @@ def test_nonsense_is_an_illegal_graph(name: str, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_int4_weights_are_refused_by_name(tmp_path: Path) -> None:
-    model = fb.damaged(
-        conv(w=tensor((4, 1, 1, 4), (0.5, 0.25, 0.125, 1.0), axis=0)),
-        fb.both(
-            fb.tensor_edit(1, fb.put_scalar, fb.TENSOR_TYPE, "b", 17),
-            fb.tensor_edit(1, fb.put_element, fb.TENSOR_SHAPE, 3, "i", 8),
-        ),
-    )
-    with pytest.raises((IllegalGraph, Unsupported), match="int4"):
-        load(model, tmp_path)
-
-
 @pytest.mark.parametrize(
     "edit",
     [

@@ -109,8 +109,9 @@ def oracle(operator: Softmax, inputs: Sequence[Any]) -> tuple[list[int], tuple[i
 
     def walk(nested: Any) -> None:
         if isinstance(nested[0], int):
-            low, high = operator.low, operator.high
-            flat.extend(row_of(nested, operator.multiplier, operator.shift, low, high))
+            form: Any = operator.function
+            low, high = form.low, form.low + 255
+            flat.extend(row_of(nested, form.multiplier, form.shift, low, high))
             return
         for part in nested:
             walk(part)

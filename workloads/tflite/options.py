@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any, Final
 
 import tflite
+from flatbuffers import flexbuffers
 from flatbuffers.number_types import Int32Flags
 
 from simulator.errors import BadFile, IllegalGraph
@@ -48,8 +49,10 @@ def builtin_name(model: Any, index: int, name: str) -> str:
 
 
 def read_options(operator: Any, place: str) -> Options:
-    """Every field of the operator's options table, enums by name."""
+    """Every field of the operator's options table, enums by name; a custom one's map."""
     options = Options(place)
+    if operator.CustomOptionsLength():
+        options.update(_custom_options(bytes(operator.CustomOptionsAsNumpy()), place))
     table_name = _enum_names(tflite.BuiltinOptions).get(operator.BuiltinOptionsType(), "NONE")
     table = operator.BuiltinOptions()
     if table_name == "NONE" or table is None:
@@ -64,14 +67,27 @@ def read_options(operator: Any, place: str) -> Options:
             options[field] = tuple(int(v) for v in vector)
             continue
         value = getattr(reader, method)()
+        if isinstance(value, bytes):
+            value = value.decode()
         enum = _ENUM_FIELDS.get(field)
         options[field] = value if enum is None else _enum_names(enum).get(value, value)
     return options
 
 
+def _custom_options(data: bytes, place: str) -> dict[str, Any]:
+    """A flexbuffer map, as the options of custom operators are stored."""
+    try:
+        found = flexbuffers.Loads(data)
+    except Exception:  # whatever a damaged buffer makes the parser do
+        found = None
+    if not isinstance(found, dict):
+        raise IllegalGraph(f"{place}: its custom options are no flexbuffer map; export it again")
+    return found
+
+
 def _fields(table: type[Any]) -> Iterator[tuple[str, bool]]:
     """(getter, is a vector) of each field of a generated table class."""
-    methods = [m for m in vars(table) if m[0].isupper() and not m.startswith(("GetRoot", "Init"))]
+    methods = [m for m in vars(table) if m[0].isupper() and m != "Init" and m[:7] != "GetRoot"]
     vectors = {m.removesuffix("Length") for m in methods if f"{m}AsNumpy" in methods} | {
         m.removesuffix("AsNumpy") for m in methods if m.endswith("AsNumpy")
     }

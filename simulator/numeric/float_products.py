@@ -1,0 +1,70 @@
+"""Convolutions and matrix products of float32 values, added as MLAS adds them on x86-64."""
+
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.numeric.float_sums import PACKED_BLOCK, SumOrder, block_of, multiply_add
+from simulator.numeric.float_windows import float_patches
+from simulator.numeric.matmul import Window
+
+Float32s = NDArray[np.float32]
+
+
+def convolve_float32(x: Float32s, w: Float32s, over: Window) -> Float32s:
+    """Sums of x (n, h, w, c) with w (filters, ky, kx, c / groups): (n, oy, ox, filters).
+
+    Taps are added in the order ic, ky, kx (convolve.cpp); a group of one filter is a product of
+    one row.
+    """
+    filters, each = w.shape[0], w.shape[3]
+    groups = x.shape[3] // each
+    block, taps = filters // groups, each * w.shape[1] * w.shape[2]
+    pixels = over.output[0] * over.output[1]
+    order = SumOrder("fused", block_of(pixels, taps)) if block > 1 else SumOrder("fours")
+    columns = w.transpose(3, 1, 2, 0).reshape(taps, filters)
+    y = np.empty((x.shape[0], pixels, filters), dtype=np.float32)
+    for g in range(groups):
+        rows = float_patches(x[..., g * each : (g + 1) * each], over)
+        mine = slice(g * block, (g + 1) * block)
+        for image in range(x.shape[0]):
+            y[image, :, mine] = multiply_add(rows[image], columns[:, mine], order)
+    return y.reshape(x.shape[0], *over.output, filters)
+
+
+def matmul_float32(
+    x: Float32s,
+    w: Float32s,
+    c: Float32s | None,
+    factors: tuple[float, float],
+    *,
+    packed: bool,
+    turned: bool,
+) -> NDArray[Any]:
+    """The product alpha x @ w + beta c, stacks as in NumPy's matmul; `factors` are alpha and beta.
+
+    `packed`: the weights were known ahead; `turned`: they lie transposed (sgemm.cpp).
+    """
+    stack = np.broadcast_shapes(x.shape[:-2], w.shape[:-2])
+    start = None if c is None else np.float32(factors[1]) * c
+    plain = not packed and factors[0] == 1.0 and factors[1] in (0.0, 1.0)
+
+    def one(rows: Float32s, matrix: Float32s, begin: Float32s | None) -> Float32s:
+        block = PACKED_BLOCK if packed else block_of(matrix.shape[1], len(matrix))
+        if plain and rows.shape[0] == 1:
+            return multiply_add(rows, matrix, SumOrder("lanes" if turned else "fours"), begin)
+        if plain and matrix.shape[1] == 1 and not turned:
+            # A column times a matrix is the same as a row times the other one.
+            across = None if begin is None else np.broadcast_to(begin, (len(rows), 1)).T
+            return multiply_add(matrix.T, rows.T, SumOrder("lanes"), across).T
+        return multiply_add(rows, matrix, SumOrder("fused", block), begin, np.float32(factors[0]))
+
+    if prod(w.shape[:-2]) == 1:
+        y = one(x.reshape(-1, x.shape[-1]), w.reshape(w.shape[-2:]), start)
+    else:
+        left = np.broadcast_to(x, (*stack, *x.shape[-2:]))
+        right = np.broadcast_to(w, (*stack, *w.shape[-2:]))
+        y = np.array([one(left[i], right[i], None) for i in np.ndindex(stack)])
+    return y.reshape(*stack, x.shape[-2], w.shape[-1])

@@ -1,0 +1,50 @@
+"""L2 normalization along the last axis."""
+
+from typing import Final, final
+
+from simulator.decode import (
+    DTYPE_RANGE,
+    refuse,
+    require_dtypes,
+    require_same_dtype,
+    single_grid,
+)
+from simulator.graph import Source
+from simulator.numeric.inverse_root import NORM_FRACTION_BITS, Normalization
+from simulator.numeric.rows import RowFunction
+from simulator.registry import register
+from simulator.row_operator import RowOperator
+
+OUTPUT_SCALE: Final = 2.0**-NORM_FRACTION_BITS
+
+
+@register
+@final
+class L2Normalization(RowOperator):
+    """y = x / sqrt(sum of x^2) in units of 1/128, around the middle of the dtype's range."""
+
+    kind = "l2_normalization"
+    formats = ("tflite:L2_NORMALIZATION",)
+    reference = "LiteRT 2.3.0 BUILTIN_REF, integer_ops/l2normalization.h"
+
+    @classmethod
+    def form(cls, source: Source) -> RowFunction:
+        """int8 or uint8 on the one output grid there is; no fused activation."""
+        require_dtypes(source.place, source.inputs[:1], ("int8", "uint8"))
+        require_same_dtype(source)
+        activation = source.options.get("fused_activation_function", "NONE")
+        if activation != "NONE":
+            refuse(source.place, "no activation may be fused", activation, "Export it apart.")
+        _, x_zero = single_grid(source.inputs[0], source.place, "the input")
+        y_grid = single_grid(source.outputs[0], source.place, "the output")
+        low, high = DTYPE_RANGE[source.outputs[0].dtype]
+        middle = (low + high + 1) // 2
+        if y_grid != (OUTPUT_SCALE, middle):
+            refuse(
+                source.place,
+                f"normalized output must have scale 1/128 and zero point {middle}",
+                y_grid,
+                "Requantize the output.",
+            )
+        left_shift = NORM_FRACTION_BITS if low == 0 else 0
+        return Normalization(x_zero, left_shift, middle, low, high)

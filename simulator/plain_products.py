@@ -1,0 +1,94 @@
+"""What convolutions and matrix products without a requantizer share: shapes and work."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from simulator.decode import optional, present
+from simulator.errors import IllegalGraph
+from simulator.graph import Operator, TensorType
+from simulator.windowed import Windows
+from simulator.work import Work
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PlainConvolution(Operator):
+    """Inputs x (n, h, w, c), weights (filters, ky, kx, c / groups), bias (filters) or none."""
+
+    windows: Windows
+
+    def infer(self, inputs: Sequence[TensorType | None]) -> tuple[Shape, ...]:
+        """(n, oy, ox, filters)."""
+        x, w = present(inputs, 0).shape, present(inputs, 1).shape
+        return ((x[0], *self.windows.over(x).output, w[0]),)
+
+    def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
+        """MACs = n oy ox groups oc ky kx ic; nothing is requantized."""
+        x, w, bias = present(inputs, 0), present(inputs, 1), optional(inputs, 2)
+        groups = x.shape[3] // w.shape[3]
+        n, oy, ox, filters = outputs[0].shape
+        return Work(
+            n=n,
+            oy=oy,
+            ox=ox,
+            oc=filters // groups,
+            ky=w.shape[1],
+            kx=w.shape[2],
+            ic=w.shape[3],
+            groups=groups,
+            stride_y=self.windows.stride[0],
+            stride_x=self.windows.stride[1],
+            weight_bits=w.bits,
+            activation_bits=x.bits,
+            output_bits=outputs[0].bits,
+            input_elements=x.elements,
+            weight_elements=w.elements,
+            bias_elements=0 if bias is None else bias.elements,
+            output_elements=outputs[0].elements,
+            depthwise=int(groups > 1 and groups == x.shape[3]),
+        )
+
+
+def check_convolution(inputs: Sequence[TensorType | None]) -> None:
+    """Refuse channels that do not divide into groups, and a bias that is not one a filter."""
+    x, w, bias = present(inputs, 0).shape, present(inputs, 1).shape, optional(inputs, 2)
+    if len(x) != 4 or len(w) != 4 or not w[3] or x[3] % w[3] or w[0] % (x[3] // w[3]):
+        raise IllegalGraph(f"an input of {x} does not divide into groups for weights {w}")
+    if bias is not None and bias.shape != (w[0],):
+        raise IllegalGraph(f"bias must have shape ({w[0]},); found {bias.shape}")
+
+
+@dataclass(frozen=True)
+class PlainMatMul(Operator):
+    """Inputs x (.., m, k), w (.., k, n) and an addend or none; stacks as in NumPy's matmul."""
+
+    def infer(self, inputs: Sequence[TensorType | None]) -> tuple[Shape, ...]:
+        """(.., m, n), the leading dimensions broadcast."""
+        x, w = present(inputs, 0).shape, present(inputs, 1).shape
+        if len(x) < 2 or len(w) < 2 or x[-1] != w[-2]:
+            raise IllegalGraph(f"matrices {x} and {w} do not multiply")
+        try:
+            return ((*np.broadcast_shapes(x[:-2], w[:-2]), x[-2], w[-1]),)
+        except ValueError:
+            raise IllegalGraph(f"stacks {x} and {w} do not broadcast") from None
+
+    def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
+        """MACs = stacked m n k; nothing is requantized."""
+        x, w, c = present(inputs, 0), present(inputs, 1), optional(inputs, 2)
+        return Work(
+            n=outputs[0].elements // max(w.shape[-1], 1),
+            oc=w.shape[-1],
+            ky=1,
+            kx=1,
+            ic=w.shape[-2],
+            weight_bits=w.bits,
+            activation_bits=x.bits,
+            output_bits=outputs[0].bits,
+            input_elements=x.elements,
+            weight_elements=w.elements,
+            bias_elements=0 if c is None else c.elements,
+            output_elements=outputs[0].elements,
+        )
