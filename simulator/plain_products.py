@@ -55,7 +55,9 @@ class PlainConvolution(Operator):
 def check_convolution(inputs: Sequence[TensorType | None]) -> None:
     """Refuse channels that do not divide into groups, and a bias that is not one a filter."""
     x, w, bias = present(inputs, 0).shape, present(inputs, 1).shape, optional(inputs, 2)
-    if len(x) != 4 or len(w) != 4 or not w[3] or x[3] % w[3] or w[0] % (x[3] // w[3]):
+    if len(x) != 4 or len(w) != 4 or not x[3] or not w[3]:
+        raise IllegalGraph(f"an input of {x} and weights {w} do not hold channels")
+    if x[3] % w[3] or w[0] % (x[3] // w[3]):
         raise IllegalGraph(f"an input of {x} does not divide into groups for weights {w}")
     if bias is not None and bias.shape != (w[0],):
         raise IllegalGraph(f"bias must have shape ({w[0]},); found {bias.shape}")

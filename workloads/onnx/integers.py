@@ -31,7 +31,8 @@ def carrier(name: str) -> str:
 def _smallest(value: Array, place: str) -> Array:
     """A constant in the smallest integer dtype; raises Unsupported where it is not integer."""
     if value.dtype.kind == "f":
-        whole = np.isfinite(value) & (value == np.floor(value))
+        with np.errstate(invalid="ignore"):
+            whole = np.isfinite(value) & (value == np.floor(value))
         if not whole.all():
             raise Unsupported(
                 f"{place}: constants must hold integers; found {value[~whole].reshape(-1)[0]}. "

@@ -45,7 +45,9 @@ def single_grid(model: Model, node: OnnxNode) -> tuple[float, int] | None:
     """Scale and zero point of a Q or DQ that has constant ones for the whole tensor."""
     scale = model.scalar(node.input(1))
     zero = model.scalar(node.input(2)) if node.input(2) else 0
-    return None if scale is None or zero is None else (float(scale), int(zero))
+    if scale is None or zero is None or not np.isfinite(zero):
+        return None
+    return float(scale), int(zero)
 
 
 def merge_matmul_add(model: Model) -> None:
