@@ -62,6 +62,13 @@ def test_hex_by_hand() -> None:
     assert to_hex(np.array([[1, 2], [3, -4]], np.int8), 3, 2) == "11\n23\n"
 
 
+def test_reals_are_their_ieee_754_bits() -> None:
+    values = np.array([0.0, 1.0, -0.5, 0.1, np.inf, np.nan], np.float32)
+    words = ["00000000", "3f800000", "bf000000", "3dcccccd", "7f800000", "7fc00000"]
+    assert to_hex(values, 32).split() == words
+    assert to_hex(values[:2], 32, 2).split() == ["3f80000000000000"]
+
+
 @pytest.mark.parametrize(("value", "bits"), [(8, 3), (-5, 3), (256, 8), (-129, 8)])
 def test_hex_refuses_what_does_not_fit(value: int, bits: int) -> None:
     with pytest.raises(ValueError, match=f"{value} does not fit {bits} bits"):

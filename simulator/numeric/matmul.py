@@ -1,4 +1,4 @@
-"""Sums of products: convolution as patches times weights, depthwise without patches.
+"""Sums of products: convolution as patches times weights.
 
 Operands are int16 (an 8-bit value less its zero point needs 9 bits). A sum has three forms with
 the same bits: exact in int32 modulo 2^32, exact in int64, and ordered, with an accumulator of any
@@ -226,11 +226,11 @@ def matmul(
     if bits <= 32:
         out = np.empty((x.shape[0], w.shape[0]), dtype=np.int32)
         _matmul_int32(x, w, bias, out)
-        return out if bits == 32 else _wrap_array(out, bits)
+        return out if bits == 32 else wrap_array(out, bits)
     wide = np.empty((x.shape[0], w.shape[0]), dtype=np.int64)
     product = _largest(x) * _largest(w)
     _matmul_int64(x, w, bias, max((2**31 - 1) // max(product, 1), 1), wide)
-    return wide if bits == 64 else _wrap_array(wide, bits)
+    return wide if bits == 64 else wrap_array(wide, bits)
 
 
 def _ordered(
@@ -294,7 +294,8 @@ def _staged(
     return out
 
 
-def _wrap_array(values: NDArray[Any], bits: int) -> NDArray[Any]:
+def wrap_array(values: NDArray[Any], bits: int) -> NDArray[Any]:
+    """The low `bits` bits of each value as two's complement, in the same dtype."""
     spare = values.dtype.itemsize * 8 - bits
     return (values << spare) >> spare
 
@@ -310,41 +311,6 @@ def _trap(first: NDArray[np.int64], datapath: Datapath) -> None:
         )
 
 
-@njit
-def _depthwise_int32(x: Any, w: Any, bias: Any, steps: Any, out: Any) -> None:
-    # x (n, h, w, c), w (ky, kx, c * multiplier); output channel o reads input channel o // mult.
-    sy, sx, dy, dx, py, px = steps
-    n, height, width, channels = x.shape
-    ky, kx, outputs = w.shape
-    multiplier = outputs // channels
-    for b in range(n):
-        for y in range(out.shape[1]):
-            for z in range(out.shape[2]):
-                acc = out[b, y, z]
-                acc[:] = bias
-                for i in range(ky):
-                    row = y * sy - py + i * dy
-                    if row < 0 or row >= height:
-                        continue
-                    for j in range(kx):
-                        column = z * sx - px + j * dx
-                        if column < 0 or column >= width:
-                            continue
-                        pixel = x[b, row, column]
-                        taps = w[i, j]
-                        if multiplier == 1:
-                            for o in range(outputs):
-                                acc[o] = np.int32(
-                                    np.int64(acc[o]) + np.int64(pixel[o]) * np.int64(taps[o])
-                                )
-                        else:
-                            for o in range(outputs):
-                                acc[o] = np.int32(
-                                    np.int64(acc[o])
-                                    + np.int64(pixel[o // multiplier]) * np.int64(taps[o])
-                                )
-
-
 def wraps_in_int32(datapath: Datapath, reference_bits: int) -> bool:
     """True where the sum is one modulo 2^32 or less, whose order cannot matter."""
     if datapath.graph:
@@ -352,23 +318,3 @@ def wraps_in_int32(datapath: Datapath, reference_bits: int) -> bool:
     if datapath.stages:
         return False
     return datapath.overflow == "wrap" and datapath.accumulator_bits <= 32
-
-
-def depthwise(
-    x: NDArray[np.int16],
-    w: NDArray[np.int16],
-    bias: NDArray[Any],
-    window: Window,
-    datapath: Datapath,
-) -> NDArray[Any]:
-    """Depthwise sums of x (n, h, w, c) with w (ky, kx, c * multiplier): (n * oy * ox, outputs).
-
-    Only for sums that `wraps_in_int32`.
-    """
-    oy, ox = window.output
-    out = np.empty((x.shape[0], oy, ox, w.shape[2]), dtype=np.int32)
-    steps = (*window.stride, *window.dilation, *window.padding)
-    _depthwise_int32(x, w, bias, steps, out)
-    sums = out.reshape(-1, w.shape[2])
-    narrow = not datapath.graph and datapath.accumulator_bits < 32
-    return _wrap_array(sums, datapath.accumulator_bits) if narrow else sums

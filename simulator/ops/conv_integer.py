@@ -11,7 +11,8 @@ from simulator.errors import IllegalGraph
 from simulator.graph import Array, Source, TensorType
 from simulator.mac import MacOperator, Product, sum_products
 from simulator.numeric.datapath import Datapath
-from simulator.numeric.matmul import depthwise, patches, wraps_in_int32
+from simulator.numeric.depthwise import depthwise
+from simulator.numeric.matmul import patches, wraps_in_int32
 from simulator.numeric.requantize import requantize_array
 from simulator.plain_products import PlainConvolution, check_convolution
 from simulator.raw_sums import activations, check_zero_points, raw_sums, weights

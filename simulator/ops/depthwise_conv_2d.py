@@ -11,7 +11,8 @@ from simulator.errors import IllegalGraph
 from simulator.graph import Array
 from simulator.mac import Product, sum_products
 from simulator.numeric.datapath import Datapath
-from simulator.numeric.matmul import depthwise, patches, wraps_in_int32
+from simulator.numeric.depthwise import depthwise
+from simulator.numeric.matmul import patches, wraps_in_int32
 from simulator.registry import register
 
 

@@ -19,7 +19,8 @@ from simulator.decode import (
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Operator, Source, TensorType
 from simulator.numeric.datapath import Datapath
-from simulator.numeric.matmul import Window, depthwise, matmul, wraps_in_int32
+from simulator.numeric.depthwise import depthwise
+from simulator.numeric.matmul import Window, matmul, wraps_in_int32
 from simulator.numeric.requantize import Requantize, make_requantize, requantize_array
 from simulator.recurrent import weighted_sums
 from simulator.registry import register

@@ -27,17 +27,19 @@ USAGE: Final[Cases] = {
 
 MODELS: Final[Cases] = {
     "inspect nowhere.tflite": (
-        "nowhere.tflite: no such file; give a .tflite file or zoo:NAME (zoo:digits)"
+        "nowhere.tflite: no such file; give a .tflite or .onnx file or zoo:NAME (zoo:digits)"
     ),
-    "inspect folder.tflite": "folder.tflite: this is a folder; give a .tflite file or zoo:NAME",
+    "inspect folder.tflite": (
+        "folder.tflite: this is a folder; give a .tflite or .onnx file or zoo:NAME"
+    ),
     "inspect empty.tflite": "empty.tflite: the file is empty; export the model again",
     "inspect words.tflite": (
         "words.tflite: not a TFLite model: bytes 4-7 are b' an ', not b'TFL3'; give a .tflite "
         "flatbuffer"
     ),
     "inspect digits.bin": (
-        "digits.bin: models are read from .tflite files; found '.bin'. Convert the model to a "
-        "fully quantized .tflite."
+        "digits.bin: models are read from .tflite and .onnx files; found '.bin'. Convert the model "
+        "to one of them, fully quantized."
     ),
     "inspect cut_5.tflite": (
         "cut_5.tflite: not a TFLite model: bytes 4-7 are b'T', not b'TFL3'; give a .tflite "
@@ -58,6 +60,11 @@ MODELS: Final[Cases] = {
     "inspect cut_9000.tflite": (
         "cut_9000.tflite: the file is truncated or damaged: a table points outside its 9000 "
         "bytes (error); fetch or export it again"
+    ),
+    "inspect empty.onnx": "empty.onnx: the file is empty; export the model again",
+    "inspect digits.onnx": (
+        "digits.onnx: not an ONNX model, or a truncated one: its 17328 bytes are no complete "
+        "protobuf; fetch or export it again"
     ),
     "inspect unsupported.tflite": (
         "unsupported.tflite, node 0 (BROADCAST_ARGS): operator BROADCAST_ARGS is not supported."

@@ -102,6 +102,8 @@ def models() -> Mapping[str, bytes]:
     return cut | {
         "digits.tflite": whole,
         "digits.bin": whole,
+        "digits.onnx": whole,
+        "empty.onnx": b"",
         "empty.tflite": b"",
         "words.tflite": b"PK\x03\x04 an archive of words",
         "unsupported.tflite": one("BROADCAST_ARGS", {}, ROW, ROW, ROW),
