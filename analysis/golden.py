@@ -66,8 +66,8 @@ class Pack:
 def to_hex(values: Array, bits: int, lanes: int = 1) -> str:
     """Elements in C order as hex words of `lanes * bits` bits, the first element lowest.
 
-    Real numbers are written as the bits of their IEEE 754 format, `bits` wide. A last word that is not full is filled with zeros. Raises ValueError where a value needs more
-    than `bits`.
+    Real numbers are written as the bits of their IEEE 754 format, `bits` wide. A last word that is
+    not full is filled with zeros. Raises ValueError where a value needs more than `bits`.
     """
     if np.issubdtype(values.dtype, np.floating):
         values = np.ascontiguousarray(values).view(f"uint{8 * values.dtype.itemsize}")

@@ -63,7 +63,7 @@ MODELS: Final[Cases] = {
     ),
     "inspect empty.onnx": "empty.onnx: the file is empty; export the model again",
     "inspect digits.onnx": (
-        "digits.onnx: not an ONNX model, or a truncated one: its 17328 bytes are no complete "
+        "digits.onnx: not an ONNX model, or a truncated one: its 4096 bytes are no complete "
         "protobuf; fetch or export it again"
     ),
     "inspect unsupported.tflite": (

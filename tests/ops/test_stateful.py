@@ -165,14 +165,15 @@ def test_outputs_and_new_states_equal_the_oracle(oracle: Any) -> None:
 )
 def test_narrow_accumulators_equal_the_oracle(oracle: Any, bits: int, overflow: Overflow) -> None:
     changed = 0
-    for operator, _, values in islice(oracle.cases(Random(f"{oracle} {bits}")), 30):
+    for operator, _, values in islice(oracle.cases(Random(f"{oracle.__name__} {bits}")), 30):
         datapath = Datapath(accumulator_bits=bits, overflow=overflow, dot_width=2)
         narrow = oracle.oracle(operator, nested(values), Accumulator(bits, overflow, 2))
         results = operator.run(values, datapath)
         for got, (flat, _) in zip(results, narrow, strict=True):
             assert got.reshape(-1).tolist() == flat
         changed += results[0].tolist() != operator.run(values, GRAPH_DATAPATH)[0].tolist()
-    assert changed
+    # Wider than the reference's 32 bits, a sum changes only where that one wrapped.
+    assert changed or bits > 32
 
 
 @pytest.mark.parametrize("oracle", [svdf_oracle, lstm_oracle])
