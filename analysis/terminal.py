@@ -57,6 +57,8 @@ def run(command: Callable[..., Any]) -> int:
             return _output_gone()
         raise
     except OSError as error:
+        if error.filename is None:
+            _discard_output()
         return _fail(f"{error.filename or 'the output'}: {error.strerror or error}", 2)
     except Exception as error:
         return _usage_error(error)
@@ -64,10 +66,15 @@ def run(command: Callable[..., Any]) -> int:
 
 
 def _output_gone() -> int:
-    """End quietly: nobody reads, and the interpreter's last flush must not complain."""
+    """End quietly: nobody reads."""
+    _discard_output()
+    return 141
+
+
+def _discard_output() -> None:
+    """Send what is still buffered nowhere: the interpreter's last flush must not complain."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 141
 
 
 def _usage_error(error: Exception) -> int:
