@@ -6,11 +6,15 @@ A concrete convolution says how its weights are laid out and how its sums are fo
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from simulator.decode import (
     Padding,
     Weighted,
+    bias_or_zeros,
     decode_weighted,
     optional,
     padding_of,
@@ -19,10 +23,12 @@ from simulator.decode import (
 )
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Source, TensorType
-from simulator.mac import MacOperator
+from simulator.mac import MacOperator, exact_in_int32
 from simulator.numeric.datapath import Datapath
+from simulator.numeric.direct import Direct
 from simulator.numeric.matmul import Window
 from simulator.numeric.requantize import requantize_array
+from simulator.prepared import Prepared, PreparedSums
 from simulator.work import Work
 
 Shape = tuple[int, ...]
@@ -36,6 +42,9 @@ class Convolution(MacOperator):
     or none. Padding has the value zx, so it adds nothing.
     """
 
+    filter_axis: ClassVar[int]
+    """The axis of the weights that counts filters."""
+
     stride: tuple[int, int]
     dilation: tuple[int, int]
     padding: Padding
@@ -45,6 +54,12 @@ class Convolution(MacOperator):
     @abstractmethod
     def layout(x: Shape, w: Shape) -> tuple[int, int]:
         """(filters, groups) of an input and weights; raises IllegalGraph where they clash."""
+
+    @abstractmethod
+    def direct(
+        self, x: Shape, w: NDArray[np.int16], bias: Array, groups: int
+    ) -> Direct | None:
+        """Sums without patches on inputs of a shape; None where there is no such form."""
 
     @classmethod
     def decode(cls, source: Source) -> Self:
@@ -82,6 +97,25 @@ class Convolution(MacOperator):
             self.accumulate(inputs, datapath), self.weighted.requantize, self.weighted.dtype
         )
         return (out.reshape(shape),)
+
+    def prepare(
+        self,
+        inputs: Sequence[TensorType | None],
+        constants: Sequence[Array | None],
+        datapath: Datapath,
+    ) -> Prepared | None:
+        """Direct sums where the weights are known and a sum modulo 2^32 is the datapath's."""
+        x, weights = present(inputs, 0), optional(constants, 1)
+        if weights is None or (optional(inputs, 2) is not None and optional(constants, 2) is None):
+            return None
+        filters, groups = self.layout(x.shape, weights.shape)
+        bias = bias_or_zeros(constants, filters)
+        taps = weights.size // filters
+        w = self.weighted.weights(weights, axis=self.filter_axis)
+        if not exact_in_int32(self, x, w, bias, taps, datapath):
+            return None
+        direct = self.direct(x.shape, w, bias, groups)
+        return direct and PreparedSums(direct, self.weighted.requantize)
 
     def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
         """MACs = n oy ox groups oc ky kx ic; one requantization an output."""

@@ -32,11 +32,17 @@ from simulator.numeric.elementwise import (
     rescaled_sum,
     shared_shift_sum,
 )
+from simulator.numeric.pairs import table_of_pairs
 from simulator.numeric.requantize import Requantize, requantize_array
 from simulator.numeric.tables import Grids
+from simulator.prepared import Prepared, PreparedPairs
 from simulator.work import Work
 
 Shape = tuple[int, ...]
+
+
+PAIRS_PAY_FROM: Final = 2048
+"""Elements from which on a table of all pairs is worth its making."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,22 @@ class Elementwise(Operator):
     def run(self, inputs: Sequence[Array | None], datapath: Datapath) -> tuple[Array, ...]:
         """Compute every element; the datapath's accumulator takes no part."""
         return (np.asarray(self.compute([present(inputs, i) for i in range(self.operands)])),)
+
+    def prepare(
+        self,
+        inputs: Sequence[TensorType | None],
+        constants: Sequence[Array | None],
+        datapath: Datapath,
+    ) -> Prepared | None:
+        """Two large 8-bit tensors of one shape by a table of all pairs of codes."""
+        if self.operands != 2 or min(len(inputs), 2) < 2:
+            return None
+        first, second = present(inputs, 0), present(inputs, 1)
+        bytes_each = {first.dtype, second.dtype} <= {"int8", "uint8"}
+        if not bytes_each or first.shape != second.shape or first.elements < PAIRS_PAY_FROM:
+            return None
+        table = table_of_pairs(lambda a, b: self.compute([a, b]), (first.dtype, second.dtype))
+        return PreparedPairs(table)
 
     def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
         """`operations` and `requantizations` an output element."""

@@ -1,7 +1,7 @@
 """Run a graph on values: `run` gives its outputs, a tap sees every node's."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from simulator.errors import IllegalValues, Unsupported
 from simulator.graph import Array, Graph, Node
 from simulator.mac import MacOperator
 from simulator.numeric.datapath import GRAPH_DATAPATH, Datapath
+from simulator.plan import Plan, datapath_of
 
 Tap: TypeAlias = Callable[[Node, Sequence[Array | None], Sequence[Array]], None]
 State: TypeAlias = Mapping[str, Array]
@@ -34,27 +35,68 @@ def run(
     _check_values(graph, "input", graph.inputs, inputs)
     if state is not None:
         _check_values(graph, "variable", tuple(graph.variables), state)
-    started = graph.variables if state is None else state
-    values: dict[str, Array] = {**graph.constants, **inputs}
-    # An initial value may be one element seen everywhere; here it takes its place in memory.
-    values.update((name, np.asarray(value, order="C")) for name, value in started.items())
-    last_use = _last_uses(graph)
-    for node in graph.nodes:
-        _check_operands(graph, node, _datapath_of(node, datapath))
-    for index, node in enumerate(graph.nodes):
-        operands = [values[name] if name else None for name in node.inputs]
-        try:
-            results = node.op.run(operands, _datapath_of(node, datapath))
-        except IllegalValues as error:
-            raise IllegalValues(f"{graph.name}, {node.name}: {error}") from None
-        values.update(zip((*node.outputs, *node.updates), results, strict=True))
+    plan = plan_of(graph, datapath)
+    values: list[Array | None] = [None] * (len(plan.names) + 1)
+    for name, value in graph.constants.items():
+        values[plan.place[name]] = value
+    for name, value in inputs.items():
+        values[plan.place[name]] = np.ascontiguousarray(value).reshape(value.shape)
+    for name, value in (graph.variables if state is None else state).items():
+        # An initial value may be one element seen everywhere; here it takes its place in memory.
+        values[plan.place[name]] = np.asarray(value, order="C")
+    _run_steps(graph, plan, values, tap)
+    given = [*inputs.values(), plan.workspace.arena]
+    outputs = {name: _own(_value(values, plan.place[name]), given) for name in graph.outputs}
+    return outputs, {name: _value(values, plan.place[name]).copy() for name in graph.variables}
+
+
+def plan_of(graph: Graph, datapath: Datapath | Mapping[str, Datapath] | None) -> Plan:
+    """The graph's plan on a datapath, made at the first call and kept with the graph.
+
+    Raises Unsupported where an operand is wider than the datapath multiplies.
+    """
+    whole = not isinstance(datapath, Mapping)
+    key = datapath or GRAPH_DATAPATH if whole else tuple(sorted(datapath.items(), key=_first))
+    plans: dict[Any, Plan] = graph.kept
+    if key not in plans:
+        for node in graph.nodes:
+            _check_operands(graph, node, datapath_of(node, datapath))
+        plans[key] = Plan(graph, datapath)
+    return plans[key]
+
+
+def _first(item: tuple[str, Datapath]) -> str:
+    return item[0]
+
+
+def _run_steps(graph: Graph, plan: Plan, values: list[Array | None], tap: Tap | None) -> None:
+    workspace = plan.workspace
+    for index, step in enumerate(plan.steps):
+        operands = [values[i] for i in step.inputs]
+        if step.prepared is not None:
+            kept = workspace.windows[index]
+            # A tap may keep what it sees: it gets memory of its own.
+            out = np.empty_like(kept) if tap is not None or kept is None else kept
+            step.prepared.run(operands, out, workspace.scratch)
+            values[step.results[0]] = out
+            results: Sequence[Array] = (out,)
+        else:
+            try:
+                results = step.node.op.run(operands, step.datapath)
+            except IllegalValues as error:
+                raise IllegalValues(f"{graph.name}, {step.node.name}: {error}") from None
+            for place, result in zip(step.results, results, strict=True):
+                values[place] = result
         if tap is not None:
-            tap(node, operands, results[: len(node.outputs)])
-        for name in last_use.get(index, ()):
-            del values[name]
-    given = list(inputs.values())
-    outputs = {name: _own(values[name], given) for name in graph.outputs}
-    return outputs, {name: values[name].copy() for name in graph.variables}
+            tap(step.node, operands, results[: len(step.node.outputs)])
+        for place in step.frees:
+            values[place] = None
+
+
+def _value(values: Sequence[Array | None], place: int) -> Array:
+    value = values[place]
+    assert value is not None
+    return value
 
 
 def _own(output: Array, given: Sequence[Array]) -> Array:
@@ -77,24 +119,19 @@ def _check_operands(graph: Graph, node: Node, datapath: Datapath) -> None:
             )
 
 
-def _datapath_of(node: Node, datapath: Datapath | Mapping[str, Datapath] | None) -> Datapath:
-    if isinstance(datapath, Mapping):
-        return datapath.get(node.name, GRAPH_DATAPATH)
-    return datapath or GRAPH_DATAPATH
-
-
 def _check_values(
     graph: Graph, what: str, names: Sequence[str], values: Mapping[str, Array]
 ) -> None:
-    known = ", ".join(f"'{n}'" for n in names)
     for name in values:
         if name not in names:
+            known = ", ".join(f"'{n}'" for n in names)
             raise IllegalValues(
                 f"{graph.name}: no {what} is named '{name}'; its {what}s: {known or 'none'}"
             )
     for name in names:
         kind = graph.tensors[name]
         if name not in values:
+            known = ", ".join(f"'{n}'" for n in names)
             raise IllegalValues(f"{graph.name}: {what} '{name}' is missing; its {what}s: {known}")
         value = values[name]
         if value.shape != kind.shape or value.dtype != np.dtype(kind.dtype):
@@ -102,17 +139,3 @@ def _check_values(
                 f"{graph.name}: {what} '{name}' must be {kind.dtype} of shape {kind.shape}; "
                 f"found {value.dtype} of shape {value.shape}"
             )
-
-
-def _last_uses(graph: Graph) -> dict[int, list[str]]:
-    """For each node index, the tensors no later node reads: freed there."""
-    kept = {*graph.constants, *graph.variables, *graph.outputs, ""}
-    last: dict[str, int] = {}
-    for index, node in enumerate(graph.nodes):
-        for name in (*node.inputs, *node.outputs):
-            last[name] = index
-    frees: dict[int, list[str]] = {}
-    for name, index in last.items():
-        if name not in kept:
-            frees.setdefault(index, []).append(name)
-    return frees

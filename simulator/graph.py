@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from simulator.errors import IllegalGraph
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.dialect import Dialect
+from simulator.prepared import Prepared
 from simulator.work import Work
 
 if TYPE_CHECKING:
@@ -163,6 +164,18 @@ class Operator(ABC):
     def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
         """Count the work of one run on these types."""
 
+    def prepare(
+        self,
+        inputs: Sequence[TensorType | None],
+        constants: Sequence[Array | None],
+        datapath: Datapath,
+    ) -> Prepared | None:
+        """The same bits sooner, for inputs of these types; None where there is no such form.
+
+        `constants[i]` is the value of input i where it never changes, else None.
+        """
+        return None
+
 
 @dataclass(frozen=True)
 class Node:
@@ -235,6 +248,11 @@ class Graph:
     def work(self) -> tuple[Work, ...]:
         """The work of every node, in order."""
         return tuple(n.op.work(self.types(n.inputs), self.output_types(n)) for n in self.nodes)
+
+    @cached_property
+    def kept(self) -> dict[Any, Any]:
+        """What others derive from this graph and keep with it, by keys of their own."""
+        return {}
 
     def to_networkx(self) -> "nx.MultiDiGraph[str]":
         """Nodes by name, an edge for each tensor that flows, with `tensor` and its bytes."""

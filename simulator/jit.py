@@ -12,11 +12,26 @@ import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import numba
-from numba.core import config
+from llvmlite import binding, ir
+from numba.core import cgutils, config, types
 from numba.core.caching import _CacheLocator
+from numba.extending import intrinsic
+
+__all__ = [
+    "JIT_DISABLED",
+    "WIDE_VECTORS",
+    "cache_folder",
+    "cgutils",
+    "intrinsic",
+    "ir",
+    "njit",
+    "prange",
+    "tree_stamp",
+    "types",
+]
 
 _FunctionT = TypeVar("_FunctionT", bound=Callable[..., Any])
 _TREE = Path(__file__).resolve().parent
@@ -106,6 +121,10 @@ def _install_locator() -> None:
 
 _install_locator()
 prange = numba.prange
+JIT_DISABLED: Final = bool(_numba_config.DISABLE_JIT)
+"""True where NUMBA_DISABLE_JIT has every kernel run as plain Python."""
+WIDE_VECTORS: Final = bool(binding.get_host_cpu_features().get("avx512f", False))
+"""True where the processor has 32 vector registers of 512 bits."""
 
 
 def njit(function: _FunctionT | None = None, *, parallel: bool = False) -> Any:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.decode import Weighted
-from simulator.graph import Array, Operator
+from simulator.decode import Weighted, value_range
+from simulator.graph import Array, Operator, TensorType
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.matmul import matmul
 
@@ -50,6 +50,29 @@ class MacOperator(Operator):
     @abstractmethod
     def accumulate(self, inputs: Sequence[Array | None], datapath: Datapath) -> Array:
         """The raw accumulators, bias included: (rows, channels)."""
+
+
+def exact_in_int32(
+    operator: MacOperator, x: TensorType, w: Array, bias: Array, taps: int, datapath: Datapath
+) -> bool:
+    """True where sums modulo 2^32 are the datapath's sums, whatever the activations.
+
+    `w` is any shape, `taps` products make one sum. Proved from the dtype of x and the largest
+    weight: no partial sum leaves the accumulator, or the accumulator wraps at 32 bits.
+    """
+    if datapath.stages and not datapath.graph:
+        return False
+    follows = datapath.graph or datapath.overflow == "wrap"
+    bits = operator.weighted.accumulator_bits if datapath.graph else datapath.accumulator_bits
+    if follows and bits == 32:
+        return True
+    low, high = value_range(x)
+    zero = operator.weighted.input_zero_point
+    largest = max(abs(low - zero), abs(high - zero))
+    weights = max(abs(int(w.min())), abs(int(w.max()))) if w.size else 0
+    biases = max(abs(int(bias.min())), abs(int(bias.max()))) if bias.size else 0
+    ordered = datapath.zero_point == "folded" and not follows
+    return not ordered and biases + taps * largest * weights < 1 << (min(bits, 32) - 1)
 
 
 def sum_products(

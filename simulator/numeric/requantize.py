@@ -44,14 +44,19 @@ class Requantize:
     high: int
 
     @cached_property
-    def fixed_point(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def fixed_point(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """`multiplier` and `shift` as arrays."""
-        return np.array(self.multiplier, dtype=np.int64), np.array(self.shift, dtype=np.int64)
+        return np.array(self.multiplier, dtype=np.int32), np.array(self.shift, dtype=np.int64)
 
     @cached_property
     def scale_array(self) -> NDArray[np.float64]:
         """`scale` as an array."""
         return np.array(self.scale, dtype=np.float64)
+
+    @cached_property
+    def single_scale_array(self) -> NDArray[np.float32]:
+        """`scale` rounded to float32."""
+        return self.scale_array.astype(np.float32)
 
 
 def quantize_multiplier(scale: float) -> tuple[int, int]:
@@ -103,7 +108,7 @@ def _double_round(
         for channel in range(acc.shape[1]):
             value = multiply_double_round(
                 np.int64(acc[row, channel]),
-                multiplier[0] if single else multiplier[channel],
+                np.int64(multiplier[0] if single else multiplier[channel]),
                 shift[0] if single else shift[channel],
             )
             out[row, channel] = min(max(value + zero_point, low), high)
@@ -118,7 +123,7 @@ def _single_round(
         for channel in range(acc.shape[1]):
             value = multiply_single_round(
                 np.int64(acc[row, channel]),
-                multiplier[0] if single else multiplier[channel],
+                np.int64(multiplier[0] if single else multiplier[channel]),
                 shift[0] if single else shift[channel],
             )
             out[row, channel] = min(max(value + zero_point, low), high)
@@ -133,7 +138,7 @@ def _double_round_up(
         for channel in range(acc.shape[1]):
             value = multiply_double_round_up(
                 np.int64(acc[row, channel]),
-                multiplier[0] if single else multiplier[channel],
+                np.int64(multiplier[0] if single else multiplier[channel]),
                 shift[0] if single else shift[channel],
             )
             out[row, channel] = min(max(value + zero_point, low), high)
@@ -148,7 +153,7 @@ def _tosa_double_round(
         for channel in range(acc.shape[1]):
             value = multiply_tosa_double_round(
                 np.int64(acc[row, channel]),
-                multiplier[0] if single else multiplier[channel],
+                np.int64(multiplier[0] if single else multiplier[channel]),
                 shift[0] if single else shift[channel],
             )
             out[row, channel] = min(max(value + zero_point, low), high)
@@ -163,7 +168,7 @@ def _q15_round(
         for channel in range(acc.shape[1]):
             value = multiply_q15_round(
                 np.int64(acc[row, channel]),
-                multiplier[0] if single else multiplier[channel],
+                np.int64(multiplier[0] if single else multiplier[channel]),
                 shift[0] if single else shift[channel],
             )
             out[row, channel] = min(max(value + zero_point, low), high)
@@ -210,7 +215,7 @@ def _run_float64_away(acc: NDArray[Any], requantize: Requantize, out: NDArray[An
 
 
 def _run_float32_even(acc: NDArray[Any], requantize: Requantize, out: NDArray[Any]) -> None:
-    scale = requantize.scale_array.astype(np.float32)
+    scale = requantize.single_scale_array
     _float32_even(acc, scale, requantize.zero_point, requantize.low, requantize.high, out)
 
 
@@ -233,8 +238,12 @@ _KERNELS: Final[dict[str, Callable[..., None]]] = {
 
 def requantize_array(acc: NDArray[Any], requantize: Requantize, dtype: str) -> NDArray[Any]:
     """Requantize accumulators to `dtype`, one scale for all or one per index of the last axis."""
-    channels = len(requantize.scale)
-    rows = acc.reshape(1, -1) if channels == 1 else acc.reshape(-1, channels)
-    out = np.empty(rows.shape, dtype=dtype)
-    _KERNELS[requantize.rounding](rows, requantize, out)
+    out = np.empty(acc.size, dtype=dtype)
+    requantize_into(acc.reshape(-1), requantize, out)
     return out.reshape(acc.shape)
+
+
+def requantize_into(acc: NDArray[Any], requantize: Requantize, out: NDArray[Any]) -> None:
+    """As `requantize_array` for flat arrays: channels lie side by side."""
+    shape = (1, -1) if len(requantize.scale) == 1 else (-1, len(requantize.scale))
+    _KERNELS[requantize.rounding](acc.reshape(shape), requantize, out.reshape(shape))

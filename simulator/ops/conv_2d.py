@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simulator.convolution import Convolution, Shape
 from simulator.decode import bias_or_zeros, present
@@ -11,6 +12,7 @@ from simulator.errors import IllegalGraph
 from simulator.graph import Array
 from simulator.mac import Product, sum_products
 from simulator.numeric.datapath import Datapath
+from simulator.numeric.direct import Direct, direct_convolution
 from simulator.numeric.matmul import patches
 from simulator.registry import register
 
@@ -26,6 +28,7 @@ class Conv2D(Convolution):
     kind = "conv_2d"
     formats = ("tflite:CONV_2D",)
     reference = "LiteRT 2.3.0 BUILTIN_REF, reference_integer_ops::ConvPerChannel"
+    filter_axis = 0
 
     @staticmethod
     def layout(x: Shape, w: Shape) -> tuple[int, int]:
@@ -37,6 +40,15 @@ class Conv2D(Convolution):
                 f"{w[0]} filters of {w[3]} channels"
             )
         return w[0], groups
+
+    def direct(
+        self, x: Shape, w: NDArray[np.int16], bias: Array, groups: int
+    ) -> Direct | None:
+        """Of a single group."""
+        if groups > 1:
+            return None
+        over = self.window(x, w.shape)
+        return direct_convolution(x, w, bias, over, self.weighted.input_zero_point)
 
     def products(self, inputs: Sequence[Array | None], *, folded: bool) -> Iterator[Product]:
         """Patches times filters, group by group."""

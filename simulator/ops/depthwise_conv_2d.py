@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simulator.convolution import Convolution, Shape
 from simulator.decode import bias_or_zeros, present
@@ -12,6 +13,7 @@ from simulator.graph import Array
 from simulator.mac import Product, sum_products
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.depthwise import depthwise
+from simulator.numeric.direct import Direct, direct_depthwise
 from simulator.numeric.matmul import patches, wraps_in_int32
 from simulator.registry import register
 
@@ -27,6 +29,7 @@ class DepthwiseConv2D(Convolution):
     kind = "depthwise_conv_2d"
     formats = ("tflite:DEPTHWISE_CONV_2D",)
     reference = "LiteRT 2.3.0 BUILTIN_REF, reference_integer_ops::DepthwiseConvPerChannel"
+    filter_axis = 3
 
     @staticmethod
     def layout(x: Shape, w: Shape) -> tuple[int, int]:
@@ -36,6 +39,13 @@ class DepthwiseConv2D(Convolution):
                 f"depthwise weights must be (1, ky, kx, a multiple of {x[3]} channels); found {w}"
             )
         return w[3], x[3]
+
+    def direct(
+        self, x: Shape, w: NDArray[np.int16], bias: Array, groups: int
+    ) -> Direct | None:
+        """Channels side by side."""
+        over = self.window(x, w.shape)
+        return direct_depthwise(x, w[0], bias, over, self.weighted.input_zero_point)
 
     def products(self, inputs: Sequence[Array | None], *, folded: bool) -> Iterator[Product]:
         """One block a filter."""

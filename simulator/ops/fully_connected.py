@@ -15,9 +15,12 @@ from simulator.decode import (
 )
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Source, TensorType
-from simulator.mac import MacOperator, Product, sum_products
+from simulator.mac import MacOperator, Product, exact_in_int32, sum_products
 from simulator.numeric.datapath import Datapath
+from simulator.numeric.direct import direct_convolution
+from simulator.numeric.matmul import Window
 from simulator.numeric.requantize import requantize_array
+from simulator.prepared import Prepared, PreparedSums
 from simulator.registry import register
 from simulator.work import Work
 
@@ -87,6 +90,26 @@ class FullyConnected(MacOperator):
             self.accumulate(inputs, datapath), self.weighted.requantize, self.weighted.dtype
         )
         return (out.reshape(shape),)
+
+    def prepare(
+        self,
+        inputs: Sequence[TensorType | None],
+        constants: Sequence[Array | None],
+        datapath: Datapath,
+    ) -> Prepared | None:
+        """As a 1 x 1 convolution of one line of pixels, where weights and bias are known."""
+        x, weights = present(inputs, 0), optional(constants, 1)
+        if weights is None or (optional(inputs, 2) is not None and optional(constants, 2) is None):
+            return None
+        outputs, taps = weights.shape
+        bias, w = bias_or_zeros(constants, outputs), self.weighted.weights(weights, axis=0)
+        if not exact_in_int32(self, x, w, bias, taps, datapath):
+            return None
+        line = (1, 1, x.elements // taps, taps)
+        over = Window((1, 1), (1, 1), (1, 1), (0, 0), line[1:3])
+        filters = w.reshape(outputs, 1, 1, taps)
+        direct = direct_convolution(line, filters, bias, over, self.weighted.input_zero_point)
+        return PreparedSums(direct, self.weighted.requantize)
 
     def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
         """MACs = rows o i."""

@@ -1,0 +1,108 @@
+"""Operators made ready for their types and constants: the bits of `Operator.run`, sooner.
+
+`Operator.prepare` gives one; `simulator.plan` binds it to buffers. What depends only on the graph
+(weights laid out for vector lanes, window offsets, tables) is made once and kept.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.numeric.direct import Direct
+from simulator.numeric.pairs import look_up_pairs
+from simulator.numeric.requantize import Requantize, requantize_into
+
+
+@dataclass(frozen=True)
+class ScratchSizes:
+    """Elements of each scratch buffer."""
+
+    centred: int = 0
+    starts: int = 0
+    sums: int = 0
+
+    def union(self, other: "ScratchSizes") -> "ScratchSizes":
+        """Room for the one or the other."""
+        return ScratchSizes(
+            max(self.centred, other.centred),
+            max(self.starts, other.starts),
+            max(self.sums, other.sums),
+        )
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all buffers."""
+        return 2 * self.centred + 8 * self.starts + 4 * self.sums
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Buffers that hold nothing from one operator to the next."""
+
+    centred: NDArray[np.int16]
+    starts: NDArray[np.int64]
+    sums: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, sizes: ScratchSizes) -> "Scratch":
+        """Buffers of these sizes."""
+        return cls(
+            np.empty(sizes.centred, dtype=np.int16),
+            np.empty(sizes.starts, dtype=np.int64),
+            np.empty(sizes.sums, dtype=np.int32),
+        )
+
+
+class Prepared(ABC):
+    """One operator with one output, ready to run."""
+
+    scratch: ScratchSizes
+
+    @abstractmethod
+    def run(self, inputs: Sequence[Any], out: NDArray[Any], scratch: Scratch) -> None:
+        """Fill `out`, which is C-contiguous, from the node's inputs."""
+
+
+def _contiguous(x: NDArray[Any]) -> NDArray[Any]:
+    return x if x.flags.c_contiguous else np.ascontiguousarray(x)
+
+
+@dataclass(frozen=True)
+class PreparedSums(Prepared):
+    """Direct sums of input `operand`, requantized some rows at a time."""
+
+    direct: Direct
+    requantize: Requantize
+    operand: int = 0
+
+    @property
+    def scratch(self) -> ScratchSizes:  # type: ignore[override]
+        """The centred input and one call's sums."""
+        direct = self.direct
+        return ScratchSizes(direct.padded_elements, direct.at_once, direct.sums_elements)
+
+    def run(self, inputs: Sequence[Any], out: NDArray[Any], scratch: Scratch) -> None:
+        """Sum and requantize chunk by chunk."""
+        direct, channels = self.direct, self.direct.channels
+        flat, x = out.reshape(-1), _contiguous(inputs[self.operand])
+        for rows in direct.chunks:
+            direct.sums(x, rows, scratch.centred, scratch.starts, scratch.sums)
+            begin, end = rows[0] * channels, rows[1] * channels
+            requantize_into(scratch.sums[: end - begin], self.requantize, flat[begin:end])
+
+
+@dataclass(frozen=True)
+class PreparedPairs(Prepared):
+    """Two 8-bit operands of equal shape, looked up together: 65 536 answers made once."""
+
+    table: NDArray[Any]
+    scratch: ScratchSizes = field(default_factory=ScratchSizes)
+
+    def run(self, inputs: Sequence[Any], out: NDArray[Any], scratch: Scratch) -> None:
+        """Look every pair up."""
+        first, second = (_contiguous(x).reshape(-1).view(np.uint8) for x in inputs[:2])
+        look_up_pairs(self.table, first, second, out.reshape(-1))
