@@ -38,7 +38,8 @@ def execute(
     state: dict[str, Array] | None = None
     for values in samples(graph, arrays, place):
         sample.clear()
-        outputs, state = run(graph, values, datapath=datapath, state=state, tap=keep)
+        tap = keep if every_tensor else None
+        outputs, state = run(graph, values, datapath=datapath, state=state, tap=tap)
         sample.update(graph.as_in_file(name, value) for name, value in outputs.items())
         for name, value in sample.items():
             found.setdefault(name, []).append(value)

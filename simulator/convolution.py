@@ -56,9 +56,7 @@ class Convolution(MacOperator):
         """(filters, groups) of an input and weights; raises IllegalGraph where they clash."""
 
     @abstractmethod
-    def direct(
-        self, x: Shape, w: NDArray[np.int16], bias: Array, groups: int
-    ) -> Direct | None:
+    def direct(self, x: Shape, w: NDArray[np.int16], bias: Array, groups: int) -> Direct | None:
         """Sums without patches on inputs of a shape; None where there is no such form."""
 
     @classmethod
@@ -115,7 +113,7 @@ class Convolution(MacOperator):
         if not exact_in_int32(self, x, w, bias, taps, datapath):
             return None
         direct = self.direct(x.shape, w, bias, groups)
-        return direct and PreparedSums(direct, self.weighted.requantize)
+        return None if direct is None else PreparedSums(direct, self.weighted.requantize)
 
     def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
         """MACs = n oy ox groups oc ky kx ic; one requantization an output."""

@@ -1,12 +1,13 @@
 """Run a graph on values: `run` gives its outputs, a tap sees every node's."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
 
 import numpy as np
 
 from simulator.errors import IllegalValues, Unsupported
-from simulator.graph import Array, Graph, Node
+from simulator.graph import STORAGE, Array, Graph, Node
 from simulator.mac import MacOperator
 from simulator.numeric.datapath import GRAPH_DATAPATH, Datapath
 from simulator.plan import Plan, datapath_of
@@ -50,23 +51,65 @@ def run(
     return outputs, {name: _value(values, plan.place[name]).copy() for name in graph.variables}
 
 
+def run_batch(
+    graph: Graph,
+    inputs: Mapping[str, Array],
+    datapath: Datapath | Mapping[str, Datapath] | None = None,
+    state: State | None = None,
+    threads: int = 1,
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """`run` on many samples: every array has one more axis in front, the sample.
+
+    Samples go through the same buffers one after the other, so memory does not grow with their
+    number beyond inputs and outputs. `threads` share them, each with buffers of its own; the bits
+    are the same. A network with variables hands them on from sample to sample and takes one thread.
+    Raises as `run`, and IllegalValues for arrays of different numbers of samples.
+    """
+    counts = {len(value) if value.ndim else 0 for value in inputs.values()}
+    if len(counts) != 1 or 0 in counts:
+        raise IllegalValues(
+            f"{graph.name}: every input needs the same number of samples, 1 or more, as its first "
+            f"axis; found {sorted(counts)}"
+        )
+    (count,) = counts
+    outputs = {
+        name: np.empty((count, *graph.tensors[name].shape), STORAGE[graph.tensors[name].dtype])
+        for name in graph.outputs
+    }
+
+    def sample(index: int, before: State | None) -> dict[str, Array]:
+        values = {name: value[index] for name, value in inputs.items()}
+        found, after = run(graph, values, datapath, before)
+        for name, value in found.items():
+            outputs[name][index] = value
+        return after
+
+    if threads > 1 and not graph.variables:
+        plan_of(graph, datapath)
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in pool.map(lambda index: sample(index, None), range(count)):
+                pass
+        return outputs, {}
+    after = state
+    for index in range(count):
+        after = sample(index, after)
+    return outputs, dict(after or {})
+
+
 def plan_of(graph: Graph, datapath: Datapath | Mapping[str, Datapath] | None) -> Plan:
     """The graph's plan on a datapath, made at the first call and kept with the graph.
 
     Raises Unsupported where an operand is wider than the datapath multiplies.
     """
-    whole = not isinstance(datapath, Mapping)
-    key = datapath or GRAPH_DATAPATH if whole else tuple(sorted(datapath.items(), key=_first))
-    plans: dict[Any, Plan] = graph.kept
+    key: Hashable = datapath or GRAPH_DATAPATH
+    if isinstance(datapath, Mapping):
+        key = frozenset(datapath.items())
+    plans: dict[Hashable, Plan] = graph.kept
     if key not in plans:
         for node in graph.nodes:
             _check_operands(graph, node, datapath_of(node, datapath))
         plans[key] = Plan(graph, datapath)
     return plans[key]
-
-
-def _first(item: tuple[str, Datapath]) -> str:
-    return item[0]
 
 
 def _run_steps(graph: Graph, plan: Plan, values: list[Array | None], tap: Tap | None) -> None:

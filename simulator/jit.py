@@ -16,9 +16,10 @@ from typing import Any, Final, TypeVar, cast
 
 import numba
 from llvmlite import binding, ir
-from numba.core import cgutils, config, types
+from numba.core import cgutils as _cgutils
+from numba.core import config, types
 from numba.core.caching import _CacheLocator
-from numba.extending import intrinsic
+from numba.extending import intrinsic as _intrinsic
 
 __all__ = [
     "JIT_DISABLED",
@@ -121,6 +122,8 @@ def _install_locator() -> None:
 
 _install_locator()
 prange = numba.prange
+cgutils: Final[Any] = _cgutils
+intrinsic: Final[Any] = _intrinsic
 JIT_DISABLED: Final = bool(_numba_config.DISABLE_JIT)
 """True where NUMBA_DISABLE_JIT has every kernel run as plain Python."""
 WIDE_VECTORS: Final = bool(binding.get_host_cpu_features().get("avx512f", False))

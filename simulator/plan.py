@@ -11,7 +11,6 @@ from threading import local
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simulator.graph import STORAGE, Array, Graph, Node
 from simulator.numeric.datapath import GRAPH_DATAPATH, Datapath
@@ -83,7 +82,7 @@ class Plan:
 
     @property
     def workspace(self) -> Workspace:
-        """This thread's."""
+        """That of the calling thread."""
         if not hasattr(self._local, "workspace"):
             self._local.workspace = Workspace(self)
         workspace: Workspace = self._local.workspace

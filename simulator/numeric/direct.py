@@ -133,9 +133,7 @@ def _convolve(
             place = row * outputs + bias_at
             here = starts[row:]
             if count >= ROWS:
-                dot_tile(
-                    padded, here, segments, pairs, w, w_at, bias, bias_at, acc, place, outputs
-                )
+                dot_tile(padded, here, segments, pairs, w, w_at, bias, bias_at, acc, place, outputs)
                 row += ROWS
             else:
                 dot_row(padded, here, segments, pairs, w, w_at, bias, bias_at, acc, place, outputs)

@@ -98,7 +98,6 @@ def _dot_intrinsic(rows: int) -> Any:
             v.store(builder.load(total), out, builder.add(args[9], step))
         return context.get_dummy_value()
 
-    @intrinsic
     def dot(
         typing: Any,
         x: Any,
@@ -117,7 +116,7 @@ def _dot_intrinsic(rows: int) -> Any:
             x, starts, segments, pairs, w, w_at, bias, bias_at, out, out_at, out_step
         ), emit
 
-    return dot
+    return intrinsic(dot)
 
 
 def _tap_intrinsic(blocks: int) -> Any:
@@ -144,7 +143,6 @@ def _tap_intrinsic(blocks: int) -> Any:
             v.store(builder.load(total), out, v.add(args[8], step))
         return context.get_dummy_value()
 
-    @intrinsic
     def tap(
         typing: Any,
         x: Any,
@@ -159,10 +157,9 @@ def _tap_intrinsic(blocks: int) -> Any:
     ) -> Any:
         return types.void(x, x_at, taps, w, w_step, bias, at, out, out_at), emit
 
-    return tap
+    return intrinsic(tap)
 
 
-@intrinsic
 def _centre_lanes(
     typing: Any, x: Any, x_at: Any, count: Any, zero: Any, out: Any, out_at: Any
 ) -> Any:
@@ -254,7 +251,7 @@ def _tap_twin(blocks: int) -> Callable[..., None]:
     return tap
 
 
-centre: Final = _centre_twin if JIT_DISABLED else _centre_lanes
+centre: Final = _centre_twin if JIT_DISABLED else intrinsic(_centre_lanes)
 """out[out_at + i] = x[x_at + i] - zero as int16, for i below `count`; x of 8 or 16 bits."""
 dot_tile: Final = (_dot_twin if JIT_DISABLED else _dot_intrinsic)(ROWS)
 """out[r, lanes] = bias[lanes] + sum over s, p of x[starts[r] + segments[s] + p] w[s, p, lanes].

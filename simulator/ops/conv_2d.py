@@ -41,9 +41,7 @@ class Conv2D(Convolution):
             )
         return w[0], groups
 
-    def direct(
-        self, x: Shape, w: NDArray[np.int16], bias: Array, groups: int
-    ) -> Direct | None:
+    def direct(self, x: Shape, w: NDArray[np.int16], bias: Array, groups: int) -> Direct | None:
         """Of a single group."""
         if groups > 1:
             return None

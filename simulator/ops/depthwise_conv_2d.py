@@ -40,9 +40,7 @@ class DepthwiseConv2D(Convolution):
             )
         return w[3], x[3]
 
-    def direct(
-        self, x: Shape, w: NDArray[np.int16], bias: Array, groups: int
-    ) -> Direct | None:
+    def direct(self, x: Shape, w: NDArray[np.int16], bias: Array, groups: int) -> Direct | None:
         """Channels side by side."""
         over = self.window(x, w.shape)
         return direct_depthwise(x, w[0], bias, over, self.weighted.input_zero_point)
