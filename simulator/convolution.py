@@ -23,7 +23,7 @@ from simulator.decode import (
 )
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Source, TensorType
-from simulator.mac import MacOperator, exact_in_int32
+from simulator.mac import LaneSums, MacOperator, lane_sums
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.direct import Direct
 from simulator.numeric.matmul import Window
@@ -56,7 +56,7 @@ class Convolution(MacOperator):
         """(filters, groups) of an input and weights; raises IllegalGraph where they clash."""
 
     @abstractmethod
-    def direct(self, x: Shape, w: NDArray[np.int16], bias: Array, groups: int) -> Direct | None:
+    def direct(self, x: Shape, w: NDArray[np.int16], sums: LaneSums, groups: int) -> Direct | None:
         """Sums without patches on inputs of a shape; None where there is no such form."""
 
     @classmethod
@@ -102,17 +102,15 @@ class Convolution(MacOperator):
         constants: Sequence[Array | None],
         datapath: Datapath,
     ) -> Prepared | None:
-        """Direct sums where the weights are known and a sum modulo 2^32 is the datapath's."""
+        """Direct sums where the weights are known and vector lanes give the datapath's sums."""
         x, weights = present(inputs, 0), optional(constants, 1)
         if weights is None or (optional(inputs, 2) is not None and optional(constants, 2) is None):
             return None
         filters, groups = self.layout(x.shape, weights.shape)
-        bias = bias_or_zeros(constants, filters)
-        taps = weights.size // filters
         w = self.weighted.weights(weights, axis=self.filter_axis)
-        if not exact_in_int32(self, x, w, bias, taps, datapath):
-            return None
-        direct = self.direct(x.shape, w, bias, groups)
+        rows = np.moveaxis(w, self.filter_axis, 0).reshape(filters, -1)
+        sums = lane_sums(self, x, rows, bias_or_zeros(constants, filters), datapath)
+        direct = None if sums is None else self.direct(x.shape, w, sums, groups)
         return None if direct is None else PreparedSums(direct, self.weighted.requantize)
 
     def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from simulator.decode import Weighted, value_range
 from simulator.graph import Array, Operator, TensorType
 from simulator.numeric.datapath import Datapath
+from simulator.numeric.direct import WRAP_32, Accumulator
 from simulator.numeric.matmul import matmul
 
 
@@ -34,6 +35,15 @@ class Product:
         return Product(self.x, self.w, self.bias.astype(np.int64) - shift, self.first_channel)
 
 
+@dataclass(frozen=True)
+class LaneSums:
+    """An accumulator of vector lanes, what is subtracted from x and what pads it, and the bias."""
+
+    accumulator: Accumulator
+    values: tuple[int, int]
+    bias: NDArray[np.int64]
+
+
 class MacOperator(Operator):
     """An operator whose outputs are requantized sums of products."""
 
@@ -52,27 +62,39 @@ class MacOperator(Operator):
         """The raw accumulators, bias included: (rows, channels)."""
 
 
-def exact_in_int32(
-    operator: MacOperator, x: TensorType, w: Array, bias: Array, taps: int, datapath: Datapath
-) -> bool:
-    """True where sums modulo 2^32 are the datapath's sums, whatever the activations.
+def lane_sums(
+    operator: MacOperator, x: TensorType, w: Array, bias: Array, datapath: Datapath
+) -> LaneSums | None:
+    """How int32 lanes give the datapath's sums, whatever the activations; None where they do not.
 
-    `w` is any shape, `taps` products make one sum. Proved from the dtype of x and the largest
-    weight: no partial sum leaves the accumulator, or the accumulator wraps at 32 bits.
+    `w` holds a row a filter. Proved from the dtype of x and the weights: no partial sum leaves the
+    accumulator, or the accumulator wraps at 32 bits or less, or it saturates and int32 holds it and
+    one dot product.
     """
     if datapath.stages and not datapath.graph:
-        return False
+        return None
     follows = datapath.graph or datapath.overflow == "wrap"
     bits = operator.weighted.accumulator_bits if datapath.graph else datapath.accumulator_bits
-    if follows and bits == 32:
-        return True
     low, high = value_range(x)
     zero = operator.weighted.input_zero_point
-    largest = max(abs(low - zero), abs(high - zero))
-    weights = max(abs(int(w.min())), abs(int(w.max()))) if w.size else 0
-    biases = max(abs(int(bias.min())), abs(int(bias.max()))) if bias.size else 0
-    ordered = datapath.zero_point == "folded" and not follows
-    return not ordered and biases + taps * largest * weights < 1 << (min(bits, 32) - 1)
+    folded = datapath.zero_point == "folded" and not datapath.graph
+    values = (0, zero) if folded and not follows else (zero, 0)
+    rows = np.abs(w.astype(np.int64))
+    start = bias.astype(np.int64)
+    if values[0] != zero:
+        start = start - zero * w.astype(np.int64).sum(axis=1)
+    if follows and bits <= 32:
+        return LaneSums(Accumulator(bits), values, start)
+    largest = max(abs(low - values[0]), abs(high - values[0]))
+    bound = int((np.abs(start) + largest * rows.sum(axis=1)).max(initial=0))
+    if bound < 1 << (min(bits, 32) - 1):
+        return LaneSums(WRAP_32, values, start)
+    if datapath.overflow != "saturate" or datapath.graph or bits > 31:
+        return None
+    product = datapath.dot_width * largest * int(rows.max(initial=0))
+    if (1 << (bits - 1)) + product >= 1 << 31:
+        return None
+    return LaneSums(Accumulator(bits, True, datapath.dot_width), values, start)
 
 
 def sum_products(

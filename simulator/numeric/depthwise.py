@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.numeric.datapath import Datapath
-from simulator.numeric.direct import direct_depthwise
-from simulator.numeric.matmul import Window, wrap_array
+from simulator.numeric.direct import WRAP_32, Accumulator, direct_depthwise
+from simulator.numeric.matmul import Window
 
 
 def depthwise(
@@ -21,6 +21,6 @@ def depthwise(
 
     Only for sums that `wraps_in_int32`.
     """
-    sums = direct_depthwise(x.shape, w, bias, window, 0).all_sums(np.ascontiguousarray(x))
-    narrow = not datapath.graph and datapath.accumulator_bits < 32
-    return wrap_array(sums, datapath.accumulator_bits) if narrow else sums
+    rule = WRAP_32 if datapath.graph else Accumulator(datapath.accumulator_bits)
+    direct = direct_depthwise(x.shape, w, bias, window, (0, 0), rule)
+    return direct.all_sums(np.ascontiguousarray(x))

@@ -21,18 +21,25 @@ ROWS: Final = 8 if WIDE_VECTORS else 4
 BLOCKS: Final = 4
 """Vectors that one run of `tap_tile` holds in registers."""
 
-_I16, _I32, _I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
-_SUMS: Final = ir.VectorType(_I32, LANES)
-_PAIRS: Final = ir.VectorType(_I16, 2 * LANES)
-_PRODUCTS: Final = ir.VectorType(_I32, 2 * LANES)
-_HALF: Final = ir.VectorType(_I16, LANES)
+I16, I32, I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
+SUMS: Final = ir.VectorType(I32, LANES)
+_PAIRS: Final = ir.VectorType(I16, 2 * LANES)
+_PRODUCTS: Final = ir.VectorType(I32, 2 * LANES)
+HALF: Final = ir.VectorType(I16, LANES)
 
 
 def _lanes(indices: Any) -> Any:
-    return ir.Constant(ir.VectorType(_I32, LANES), list(indices))
+    return ir.Constant(ir.VectorType(I32, LANES), list(indices))
 
 
-class _Vectors:
+def spread(builder: Any, value: Any) -> Any:
+    """An int32 in every lane."""
+    none = ir.Constant(SUMS, ir.Undefined)
+    first = builder.insert_element(none, value, ir.Constant(I32, 0))
+    return builder.shuffle_vector(first, none, _lanes([0] * LANES))
+
+
+class Vectors:
     """Emits loads, stores and products of vectors for one call of an intrinsic."""
 
     def __init__(self, context: Any, builder: Any, signature: Any, args: Any) -> None:
@@ -53,19 +60,17 @@ class _Vectors:
     def store(self, value: Any, array: Any, at: Any) -> None:
         """Write a vector of sums from element `at` on."""
         place = self.builder.gep(array.data, [at])
-        self.builder.store(value, self.builder.bitcast(place, _SUMS.as_pointer())).align = 4
+        self.builder.store(value, self.builder.bitcast(place, SUMS.as_pointer())).align = 4
 
     def add(self, value: Any, step: int) -> Any:
         """`value` + `step`."""
-        return self.builder.add(value, ir.Constant(_I64, step))
+        return self.builder.add(value, ir.Constant(I64, step))
 
     def pair_products(self, pair: Any, weights: Any) -> Any:
         """x0 w[2 i] + x1 w[2 i + 1] in lane i, for a pair (x0, x1) in one int32."""
         b = self.builder
-        none = ir.Constant(_SUMS, ir.Undefined)
-        spread = b.insert_element(none, pair, ir.Constant(_I32, 0))
-        spread = b.bitcast(b.shuffle_vector(spread, none, _lanes([0] * LANES)), _PAIRS)
-        products = b.mul(b.sext(spread, _PRODUCTS), b.sext(weights, _PRODUCTS))
+        pairs = b.bitcast(spread(b, pair), _PAIRS)
+        products = b.mul(b.sext(pairs, _PRODUCTS), b.sext(weights, _PRODUCTS))
         none = ir.Constant(_PRODUCTS, ir.Undefined)
         even = b.shuffle_vector(products, none, _lanes(range(0, 2 * LANES, 2)))
         odd = b.shuffle_vector(products, none, _lanes(range(1, 2 * LANES, 2)))
@@ -74,27 +79,27 @@ class _Vectors:
 
 def _dot_intrinsic(rows: int) -> Any:
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        v = _Vectors(context, builder, signature, args)
+        v = Vectors(context, builder, signature, args)
         x, starts, segments, w, bias, out = (v.array(i) for i in (0, 1, 2, 4, 6, 8))
-        first = v.load(bias, args[7], _SUMS, 4)
+        first = v.load(bias, args[7], SUMS, 4)
         sums = [cgutils.alloca_once_value(builder, first) for _ in range(rows)]
-        at = [v.load(starts, ir.Constant(_I64, r), _I64, 8) for r in range(rows)]
+        at = [v.load(starts, ir.Constant(I64, r), I64, 8) for r in range(rows)]
         taps = cgutils.alloca_once_value(builder, args[5])
         (count,) = cgutils.unpack_tuple(builder, segments.shape)
         with cgutils.for_range(builder, count) as segment:
-            offset = v.load(segments, segment.index, _I64, 8)
+            offset = v.load(segments, segment.index, I64, 8)
             begin = [builder.add(row, offset) for row in at]
             with cgutils.for_range(builder, args[3]) as pair:
                 here = builder.load(taps)
                 weights = v.load(w, here, _PAIRS, 2)
                 builder.store(v.add(here, 2 * LANES), taps)
-                step = builder.shl(pair.index, ir.Constant(_I64, 1))
+                step = builder.shl(pair.index, ir.Constant(I64, 1))
                 for row, total in zip(begin, sums, strict=True):
-                    values = v.load(x, builder.add(row, step), _I32, 2)
+                    values = v.load(x, builder.add(row, step), I32, 2)
                     more = v.pair_products(values, weights)
                     builder.store(builder.add(builder.load(total), more), total)
         for r, total in enumerate(sums):
-            step = builder.mul(args[10], ir.Constant(_I64, r))
+            step = builder.mul(args[10], ir.Constant(I64, r))
             v.store(builder.load(total), out, builder.add(args[9], step))
         return context.get_dummy_value()
 
@@ -121,22 +126,22 @@ def _dot_intrinsic(rows: int) -> Any:
 
 def _tap_intrinsic(blocks: int) -> Any:
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        v = _Vectors(context, builder, signature, args)
+        v = Vectors(context, builder, signature, args)
         x, taps, w, bias, out = (v.array(i) for i in (0, 2, 3, 5, 7))
         steps = [LANES * block for block in range(blocks)]
         sums = [
-            cgutils.alloca_once_value(builder, v.load(bias, v.add(args[6], s), _SUMS, 4))
+            cgutils.alloca_once_value(builder, v.load(bias, v.add(args[6], s), SUMS, 4))
             for s in steps
         ]
         row = cgutils.alloca_once_value(builder, args[6])
         (count,) = cgutils.unpack_tuple(builder, taps.shape)
         with cgutils.for_range(builder, count) as tap:
-            offset = builder.add(args[1], v.load(taps, tap.index, _I64, 8))
+            offset = builder.add(args[1], v.load(taps, tap.index, I64, 8))
             weights = builder.load(row)
             builder.store(builder.add(weights, args[4]), row)
             for step, total in zip(steps, sums, strict=True):
-                values = builder.sext(v.load(x, v.add(offset, step), _HALF, 2), _SUMS)
-                factors = builder.sext(v.load(w, v.add(weights, step), _HALF, 2), _SUMS)
+                values = builder.sext(v.load(x, v.add(offset, step), HALF, 2), SUMS)
+                factors = builder.sext(v.load(w, v.add(weights, step), HALF, 2), SUMS)
                 more = builder.mul(values, factors)
                 builder.store(builder.add(builder.load(total), more), total)
         for step, total in zip(steps, sums, strict=True):
@@ -164,27 +169,27 @@ def _centre_lanes(
     typing: Any, x: Any, x_at: Any, count: Any, zero: Any, out: Any, out_at: Any
 ) -> Any:
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        v = _Vectors(context, builder, signature, args)
+        v = Vectors(context, builder, signature, args)
         source, target = v.array(0), v.array(4)
         code = ir.IntType(signature.args[0].dtype.bitwidth)
         extend = builder.sext if signature.args[0].dtype.signed else builder.zext
-        zero = builder.trunc(args[3], _I16)
-        done: Any = ir.Constant(_I64, 0)
+        zero = builder.trunc(args[3], I16)
+        done: Any = ir.Constant(I64, 0)
         for width in (2 * LANES, LANES // 2, 1):
             left = builder.sub(args[2], done)
-            kind, wide = ir.VectorType(code, width), ir.VectorType(_I16, width)
-            runs = builder.udiv(left, ir.Constant(_I64, width))
-            spread = ir.Constant(wide, ir.Undefined)
+            kind, wide = ir.VectorType(code, width), ir.VectorType(I16, width)
+            runs = builder.udiv(left, ir.Constant(I64, width))
+            zeros = ir.Constant(wide, ir.Undefined)
             for lane in range(width):
-                spread = builder.insert_element(spread, zero, ir.Constant(_I32, lane))
+                zeros = builder.insert_element(zeros, zero, ir.Constant(I32, lane))
             with cgutils.for_range(builder, runs) as run:
-                at = builder.add(done, builder.mul(run.index, ir.Constant(_I64, width)))
+                at = builder.add(done, builder.mul(run.index, ir.Constant(I64, width)))
                 value = v.load(source, builder.add(args[1], at), kind, code.width // 8)
                 value = extend(value, wide) if code.width < 16 else value
                 place = builder.gep(target.data, [builder.add(args[5], at)])
                 place = builder.bitcast(place, wide.as_pointer())
-                builder.store(builder.sub(value, spread), place).align = 2
-            done = builder.add(done, builder.mul(runs, ir.Constant(_I64, width)))
+                builder.store(builder.sub(value, zeros), place).align = 2
+            done = builder.add(done, builder.mul(runs, ir.Constant(I64, width)))
         return context.get_dummy_value()
 
     return types.void(x, x_at, count, types.int64, out, out_at), emit

@@ -10,7 +10,7 @@ from simulator.convolution import Convolution, Shape
 from simulator.decode import bias_or_zeros, present
 from simulator.errors import IllegalGraph
 from simulator.graph import Array
-from simulator.mac import Product, sum_products
+from simulator.mac import LaneSums, Product, sum_products
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.direct import Direct, direct_convolution
 from simulator.numeric.matmul import patches
@@ -41,12 +41,12 @@ class Conv2D(Convolution):
             )
         return w[0], groups
 
-    def direct(self, x: Shape, w: NDArray[np.int16], bias: Array, groups: int) -> Direct | None:
+    def direct(self, x: Shape, w: NDArray[np.int16], sums: LaneSums, groups: int) -> Direct | None:
         """Of a single group."""
         if groups > 1:
             return None
         over = self.window(x, w.shape)
-        return direct_convolution(x, w, bias, over, self.weighted.input_zero_point)
+        return direct_convolution(x, w, sums.bias, over, sums.values, sums.accumulator)
 
     def products(self, inputs: Sequence[Array | None], *, folded: bool) -> Iterator[Product]:
         """Patches times filters, group by group."""

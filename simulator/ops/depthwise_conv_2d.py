@@ -10,7 +10,7 @@ from simulator.convolution import Convolution, Shape
 from simulator.decode import bias_or_zeros, present
 from simulator.errors import IllegalGraph
 from simulator.graph import Array
-from simulator.mac import Product, sum_products
+from simulator.mac import LaneSums, Product, sum_products
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.depthwise import depthwise
 from simulator.numeric.direct import Direct, direct_depthwise
@@ -40,10 +40,10 @@ class DepthwiseConv2D(Convolution):
             )
         return w[3], x[3]
 
-    def direct(self, x: Shape, w: NDArray[np.int16], bias: Array, groups: int) -> Direct | None:
+    def direct(self, x: Shape, w: NDArray[np.int16], sums: LaneSums, groups: int) -> Direct | None:
         """Channels side by side."""
         over = self.window(x, w.shape)
-        return direct_depthwise(x, w[0], bias, over, self.weighted.input_zero_point)
+        return direct_depthwise(x, w[0], sums.bias, over, sums.values, sums.accumulator)
 
     def products(self, inputs: Sequence[Array | None], *, folded: bool) -> Iterator[Product]:
         """One block a filter."""

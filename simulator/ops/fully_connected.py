@@ -15,7 +15,7 @@ from simulator.decode import (
 )
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Source, TensorType
-from simulator.mac import MacOperator, Product, exact_in_int32, sum_products
+from simulator.mac import MacOperator, Product, lane_sums, sum_products
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.direct import direct_convolution
 from simulator.numeric.matmul import Window
@@ -102,13 +102,14 @@ class FullyConnected(MacOperator):
         if weights is None or (optional(inputs, 2) is not None and optional(constants, 2) is None):
             return None
         outputs, taps = weights.shape
-        bias, w = bias_or_zeros(constants, outputs), self.weighted.weights(weights, axis=0)
-        if not exact_in_int32(self, x, w, bias, taps, datapath):
+        w = self.weighted.weights(weights, axis=0)
+        sums = lane_sums(self, x, w, bias_or_zeros(constants, outputs), datapath)
+        if sums is None:
             return None
         line = (1, 1, x.elements // taps, taps)
         over = Window((1, 1), (1, 1), (1, 1), (0, 0), line[1:3])
         filters = w.reshape(outputs, 1, 1, taps)
-        direct = direct_convolution(line, filters, bias, over, self.weighted.input_zero_point)
+        direct = direct_convolution(line, filters, sums.bias, over, sums.values, sums.accumulator)
         return PreparedSums(direct, self.weighted.requantize)
 
     def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
