@@ -22,6 +22,7 @@ from numba.core.caching import _CacheLocator
 from numba.extending import intrinsic as _intrinsic
 
 __all__ = [
+    "FUSED_MULTIPLY_ADD",
     "JIT_DISABLED",
     "WIDE_VECTORS",
     "cache_folder",
@@ -126,8 +127,11 @@ cgutils: Final[Any] = _cgutils
 intrinsic: Final[Any] = _intrinsic
 JIT_DISABLED: Final = bool(_numba_config.DISABLE_JIT)
 """True where NUMBA_DISABLE_JIT has every kernel run as plain Python."""
-WIDE_VECTORS: Final = bool(binding.get_host_cpu_features().get("avx512f", False))
+_FEATURES = binding.get_host_cpu_features()
+WIDE_VECTORS: Final = bool(_FEATURES.get("avx512f", False))
 """True where the processor has 32 vector registers of 512 bits."""
+FUSED_MULTIPLY_ADD: Final = not JIT_DISABLED and any(_FEATURES.get(f) for f in ("fma", "neon"))
+"""True where kernels are compiled for a processor that fuses float multiply-adds."""
 
 
 def njit(function: _FunctionT | None = None, *, parallel: bool = False) -> Any:

@@ -7,7 +7,10 @@ import numpy as np
 
 from simulator.decode import optional, present
 from simulator.errors import IllegalGraph
-from simulator.graph import Operator, TensorType
+from simulator.graph import Array, Operator, TensorType
+from simulator.numeric.datapath import Datapath
+from simulator.numeric.float_direct import float_direct
+from simulator.prepared import Prepared, PreparedReals
 from simulator.windowed import Windows
 from simulator.work import Work
 
@@ -50,6 +53,20 @@ class PlainConvolution(Operator):
             output_elements=outputs[0].elements,
             depthwise=int(groups > 1 and groups == x.shape[3]),
         )
+
+
+def prepare_float(
+    windows: Windows,
+    inputs: Sequence[TensorType | None],
+    constants: Sequence[Array | None],
+    datapath: Datapath,
+) -> Prepared | None:
+    """A float32 convolution made ready; None where a machine's datapath sums codes instead."""
+    x, w, bias = present(inputs, 0), optional(constants, 1), optional(constants, 2)
+    if not datapath.graph or w is None or (optional(inputs, 2) is not None and bias is None):
+        return None
+    direct = float_direct(x.shape, w, windows.over(x.shape))
+    return None if direct is None else PreparedReals(direct, bias)
 
 
 def check_convolution(inputs: Sequence[TensorType | None]) -> None:

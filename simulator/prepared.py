@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.numeric.direct import Direct
+from simulator.numeric.float_direct import FloatDirect
+from simulator.numeric.grid_rounding import round_onto_grid
 from simulator.numeric.pairs import look_up_pairs
 from simulator.numeric.requantize import Requantize, requantize_into
 
@@ -24,6 +26,7 @@ class ScratchSizes:
     centred: int = 0
     starts: int = 0
     sums: int = 0
+    reals: int = 0
 
     def union(self, other: "ScratchSizes") -> "ScratchSizes":
         """Room for the one or the other."""
@@ -31,12 +34,13 @@ class ScratchSizes:
             max(self.centred, other.centred),
             max(self.starts, other.starts),
             max(self.sums, other.sums),
+            max(self.reals, other.reals),
         )
 
     @property
     def bytes(self) -> int:
         """Bytes of all buffers."""
-        return 2 * self.centred + 8 * self.starts + 4 * self.sums
+        return 2 * self.centred + 8 * self.starts + 4 * (self.sums + self.reals)
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Scratch:
     centred: NDArray[np.int16]
     starts: NDArray[np.int64]
     sums: NDArray[np.int32]
+    reals: NDArray[np.float32]
 
     @classmethod
     def of(cls, sizes: ScratchSizes) -> "Scratch":
@@ -54,6 +59,7 @@ class Scratch:
             np.empty(sizes.centred, dtype=np.int16),
             np.empty(sizes.starts, dtype=np.int64),
             np.empty(sizes.sums, dtype=np.int32),
+            np.empty(sizes.reals, dtype=np.float32),
         )
 
 
@@ -106,3 +112,40 @@ class PreparedPairs(Prepared):
         """Look every pair up."""
         first, second = (_contiguous(x).reshape(-1).view(np.uint8) for x in inputs[:2])
         look_up_pairs(self.table, first, second, out.reshape(-1))
+
+
+@dataclass(frozen=True)
+class PreparedReals(Prepared):
+    """A float32 convolution of input 0, and a bias if there is one."""
+
+    direct: FloatDirect
+    bias: NDArray[np.float32] | None
+
+    @property
+    def scratch(self) -> ScratchSizes:  # type: ignore[override]
+        """The padded input."""
+        return ScratchSizes(reals=self.direct.padded_elements)
+
+    def run(self, inputs: Sequence[Any], out: NDArray[Any], scratch: Scratch) -> None:
+        """Sum, then add."""
+        rows = out.reshape(-1, out.shape[-1])
+        self.direct.sums(_contiguous(inputs[0]), scratch.reals, rows)
+        if self.bias is not None:
+            rows += self.bias
+
+
+@dataclass(frozen=True)
+class PreparedGrid(Prepared):
+    """Real values rounded onto a grid of one scale and zero point, codes from least to greatest."""
+
+    scale: np.float32
+    zero: np.float32
+    least: np.float32
+    greatest: np.float32
+    scratch: ScratchSizes = field(default_factory=ScratchSizes)
+
+    def run(self, inputs: Sequence[Any], out: NDArray[Any], scratch: Scratch) -> None:
+        """Round every element."""
+        x = _contiguous(inputs[0]).reshape(-1)
+        limits = (self.least, self.greatest)
+        round_onto_grid(x, self.scale, self.zero, *limits, out.reshape(-1))

@@ -12,10 +12,16 @@ from hypothesis import strategies as st
 import workloads
 from simulator.errors import IllegalValues
 from simulator.execute import plan_of, run, run_batch
-from simulator.graph import Array, Graph, Node
+from simulator.graph import Array, Graph, Node, TensorType
+from simulator.jit import FUSED_MULTIPLY_ADD
 from simulator.numeric.datapath import GRAPH_DATAPATH, Datapath, Overflow
 from simulator.numeric.direct import SUMS_AT_ONCE, direct_convolution, direct_depthwise
+from simulator.numeric.float32 import fused_multiply_add
+from simulator.numeric.float_direct import float_direct
+from simulator.numeric.float_sums import block_of
+from simulator.numeric.float_windows import float_patches
 from simulator.numeric.matmul import Window
+from simulator.ops.quant import Quant
 from simulator.prepared import Prepared, Scratch
 from tests.ops.oracles import accumulating_oracle_of, nested, oracle_of
 from tests.oracle.primitives import Accumulator
@@ -236,3 +242,65 @@ def test_a_batch_of_unequal_inputs_is_refused() -> None:
     graph = workloads.load("zoo:digits")
     with pytest.raises(IllegalValues, match="same number of samples"):
         run_batch(graph, {graph.inputs[0]: np.zeros((0, 1), np.int8)})
+
+
+@settings(deadline=None, max_examples=60)
+@given(windows(), st.integers(2, 40), st.integers(0, 2**32 - 1))
+def test_float_sums_equal_those_of_patches(
+    case: tuple[tuple[int, ...], Window], filters: int, seed: int
+) -> None:
+    """Bit for bit, zeros' signs included, as `convolve_float32` adds them."""
+    shape, window = case
+    rng = np.random.default_rng(seed)
+    x = rng.normal(0, 1, shape).astype(np.float32) * np.float32(2.0) ** rng.integers(-9, 9, shape)
+    w = rng.normal(0, 1, (filters, *window.kernel, shape[3])).astype(np.float32)
+    direct = float_direct(shape, w, window)
+    if direct is None:
+        assert not FUSED_MULTIPLY_ADD
+        return
+    out = np.empty((shape[0] * window.output[0] * window.output[1], filters), np.float32)
+    direct.sums(x, np.empty(direct.padded_elements, np.float32), out)
+    rows = float_patches(x, window)
+    columns = w.transpose(3, 1, 2, 0).reshape(-1, filters)
+    order = block_of(window.output[0] * window.output[1], len(columns))
+    expected = fused_by_definition(rows.reshape(-1, len(columns)), columns, order)
+    assert (out.view(np.int32) == expected.view(np.int32)).all()
+
+
+def fused_by_definition(x: Array, w: Array, block: int) -> Array:
+    """Tap by tap: a + b rounded once from exact fractions of a double product's sum."""
+    total = np.zeros((len(x), w.shape[1]), np.float32)
+    for start in range(0, len(w), block):
+        part = np.zeros_like(total)
+        for k in range(start, min(start + block, len(w))):
+            a, b = np.broadcast_arrays(x[:, k, None], w[k])
+            part = fused_multiply_add(a, b, part)
+        total = part + total
+    return total
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(2, 16), st.booleans(), st.booleans(), st.integers(0, 2**32 - 1))
+def test_a_prepared_quantizer_equals_its_own_run(
+    bits: int, signed: bool, narrow: bool, seed: int
+) -> None:
+    """Ties, both clamps, infinities and a NaN."""
+    rng = np.random.default_rng(seed)
+    scale = np.float32(rng.uniform(0.01, 3))
+    zero = np.float32(rng.integers(-3, 4))
+    x = np.concatenate(
+        [
+            (rng.integers(-(2**bits), 2**bits, 64) + 0.5).astype(np.float32) * scale,
+            rng.normal(0, 2**bits, 64).astype(np.float32),
+            np.array([np.inf, -np.inf, np.nan, -0.0], np.float32),
+        ]
+    ).astype(np.float32)
+    quant = Quant(signed, narrow, "ROUND")
+    constants = [np.array(v, np.float32) for v in (scale, zero, bits)]
+    kinds = [TensorType(v.shape, "float32", 32) for v in (x, *constants)]
+    prepared = quant.prepare(kinds, [None, *constants], GRAPH_DATAPATH)
+    assert prepared is not None
+    out = np.empty_like(x)
+    prepared.run([x, *constants], out, Scratch.of(prepared.scratch))
+    (expected,) = quant.run([x, *constants], GRAPH_DATAPATH)
+    assert (out.view(np.int32) == expected.view(np.int32)).all()

@@ -126,18 +126,22 @@ class Direct:
         return out
 
 
-def _reach(window: Window, axis: int, size: int) -> int:
+def reach(window: Window, axis: int, size: int) -> int:
     """Padded size along an axis: as far as the windows reach, and the whole input."""
     spread = (window.output[axis] - 1) * window.stride[axis]
     reach = spread + (window.kernel[axis] - 1) * window.dilation[axis] + 1
     return max(reach, window.padding[axis] + size)
 
 
-def _geometry(
+def geometry_of(
     x: tuple[int, ...], window: Window, values: tuple[int, int], outputs: int, run: int
 ) -> NDArray[np.int64]:
+    """The geometry of windows over x (n, h, w, c), as `direct_kernels` reads it.
+
+    `values` are what is subtracted and what pads; `run` the taps side by side.
+    """
     n, height, width, channels = x
-    lines, columns = _reach(window, 0, height), _reach(window, 1, width)
+    lines, columns = reach(window, 0, height), reach(window, 1, width)
     sizes = (n, height, width, channels, *window.padding, lines, columns)
     steps = (*window.output, *window.stride, *values, outputs, run)
     return np.array((*sizes, *steps), dtype=np.int64)
@@ -160,7 +164,7 @@ def direct_convolution(
     `values` are what is subtracted from x and what pads it.
     """
     filters, ky, kx, channels = w.shape
-    (dy, dx), columns = window.dilation, _reach(window, 1, x[2])
+    (dy, dx), columns = window.dilation, reach(window, 1, x[2])
     whole_line = dx == 1
     runs = (ky, 1, kx * channels) if whole_line else (ky, kx, channels)
     offsets = [
@@ -172,7 +176,7 @@ def direct_convolution(
     laid = np.zeros((_ceil(filters, LANES), len(offsets), together * run), dtype=np.int16)
     laid[:filters, :, : runs[2]] = w.reshape(filters, len(offsets), runs[2])
     laid = laid.reshape(-1, LANES, len(offsets), run, together).transpose(0, 2, 3, 1, 4)
-    geometry = _geometry(x, window, values, filters, run)
+    geometry = geometry_of(x, window, values, filters, run)
     rows = x[0] * window.output[0] * window.output[1]
     at_once = max(min(rows, SUMS_AT_ONCE // filters), 1)
     return Direct(
@@ -202,7 +206,7 @@ def direct_depthwise(
     """As `direct_convolution`, w (ky, kx, c * multiplier), each channel by itself."""
     ky, kx, outputs = w.shape
     (dy, dx), stride = window.dilation, window.stride[1]
-    per_phase = -(-_reach(window, 1, x[2]) // stride) * outputs
+    per_phase = -(-reach(window, 1, x[2]) // stride) * outputs
     offsets = [
         i * dy * per_phase * stride + j * dx % stride * per_phase + j * dx // stride * outputs
         for i in range(ky)
@@ -210,7 +214,7 @@ def direct_depthwise(
     ]
     wide = outputs + SLACK
     repeated = np.arange(wide) % outputs
-    geometry = _geometry(x, window, values, outputs, 0)
+    geometry = geometry_of(x, window, values, outputs, 0)
     (oy, ox), lines = window.output, int(geometry[LINES])
     at_once = max(min(x[0] * oy, SUMS_AT_ONCE // max(ox * outputs, 1)), 1) * ox
     return Direct(

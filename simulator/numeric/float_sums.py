@@ -11,7 +11,8 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.jit import njit
+from simulator.jit import FUSED_MULTIPLY_ADD, njit
+from simulator.numeric.float_lanes import fused_sums, lane_weights
 
 Float32s = NDArray[np.float32]
 
@@ -153,6 +154,10 @@ def multiply_add(
             out[row] += _lanes(x[row], w)
     elif order.form == "fours":
         _fours(x, w, np.empty(columns, dtype=np.float32), out)
+    elif FUSED_MULTIPLY_ADD:
+        starts = np.arange(rows, dtype=np.int64) * w.shape[0]
+        offsets = np.arange(w.shape[0], dtype=np.int64)
+        fused_sums(x.reshape(-1), starts, offsets, lane_weights(w), order.block, alpha, out)
     else:
         _fused(x, w, order.block, alpha, np.empty(columns, dtype=np.float32), out)
     return out

@@ -8,7 +8,8 @@ from simulator.decode import optional, present, require_dtypes
 from simulator.graph import Array, Source, TensorType
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.float_products import convolve_float32
-from simulator.plain_products import PlainConvolution, check_convolution
+from simulator.plain_products import PlainConvolution, check_convolution, prepare_float
+from simulator.prepared import Prepared
 from simulator.registry import register
 from simulator.windowed import Windows
 
@@ -36,6 +37,15 @@ class FloatConv2D(PlainConvolution):
     def check(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> None:
         """Refuse channels that do not divide into groups."""
         check_convolution(inputs)
+
+    def prepare(
+        self,
+        inputs: Sequence[TensorType | None],
+        constants: Sequence[Array | None],
+        datapath: Datapath,
+    ) -> Prepared | None:
+        """Direct sums of one group in float32, where weights and bias are known."""
+        return prepare_float(self.windows, inputs, constants, datapath)
 
     def run(self, inputs: Sequence[Array | None], datapath: Datapath) -> tuple[Array, ...]:
         """Sum, then add the bias; a machine's datapath has no say in float32."""

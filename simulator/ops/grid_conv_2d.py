@@ -12,7 +12,8 @@ from simulator.mac import MacOperator, Product, sum_products
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.float_products import convolve_float32
 from simulator.numeric.matmul import patches
-from simulator.plain_products import PlainConvolution, check_convolution
+from simulator.plain_products import PlainConvolution, check_convolution, prepare_float
+from simulator.prepared import Prepared
 from simulator.real_grids import Grids
 from simulator.registry import register
 from simulator.windowed import Windows
@@ -68,6 +69,15 @@ class GridConv2D(PlainConvolution, MacOperator):
     def accumulate(self, inputs: Sequence[Array | None], datapath: Datapath) -> Array:
         """The sums of codes: (n * oy * ox, filters)."""
         return sum_products(self, inputs, datapath)
+
+    def prepare(
+        self,
+        inputs: Sequence[TensorType | None],
+        constants: Sequence[Array | None],
+        datapath: Datapath,
+    ) -> Prepared | None:
+        """Direct sums of one group in float32, where weights and bias are known."""
+        return prepare_float(self.windows, inputs, constants, datapath)
 
     def run(self, inputs: Sequence[Array | None], datapath: Datapath) -> tuple[Array, ...]:
         """In float32, or by codes; then the bias."""

@@ -6,10 +6,13 @@ from typing import ClassVar, Self, final
 
 import numpy as np
 
+from simulator.decode import present
 from simulator.fixed_grid import check_parameters, float_inputs, integer_range, rounding_mode
 from simulator.graph import Array, Source, TensorType
+from simulator.numeric.datapath import Datapath
 from simulator.numeric.rounding_modes import ROUNDING_MODES
 from simulator.pointwise import Pointwise
+from simulator.prepared import Prepared, PreparedGrid
 from simulator.registry import register
 
 
@@ -49,6 +52,22 @@ class Quant(Pointwise):
     def check(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> None:
         """Refuse parameters that are missing or do not broadcast."""
         check_parameters(inputs, 4)
+
+    def prepare(
+        self,
+        inputs: Sequence[TensorType | None],
+        constants: Sequence[Array | None],
+        datapath: Datapath,
+    ) -> Prepared | None:
+        """One known grid of two bits or more, rounded to even."""
+        known = [value for value in constants[1:4] if value is not None and value.size == 1]
+        if len(known) < 3 or ROUNDING_MODES[self.rounding] is not np.rint:
+            return None
+        scale, zero, bits = (value.reshape(1) for value in known)
+        if scale[0] == 0 or bits[0] == 1 or present(inputs, 0).shape != self.infer(inputs)[0]:
+            return None
+        least, greatest = integer_range(bits, signed=self.signed, narrow=self.narrow)
+        return PreparedGrid(scale[0], zero[0], least[0], greatest[0])
 
     def compute(self, inputs: Sequence[Array | None]) -> Array:
         """In the order of the reference: divide, add, clamp, round, subtract, multiply."""
