@@ -71,7 +71,10 @@ def _keys(dialects: Iterable[Dialect], field: str) -> list[str]:
 
 
 def _rule(rule: Rule | None) -> str:
-    return "" if rule is None else f"{rule.rounding} ({rule.scale})"
+    if rule is None:
+        return ""
+    blocks = f", {rule.blocks.size} {rule.blocks.over} at a time" if rule.blocks else ""
+    return f"{rule.rounding} ({rule.scale}){blocks}"
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:

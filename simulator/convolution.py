@@ -67,7 +67,7 @@ class Convolution(MacOperator):
             stride=(options["stride_h"], options["stride_w"]),
             dilation=(options["dilation_h_factor"], options["dilation_w_factor"]),
             padding=padding_of(source),
-            weighted=decode_weighted(source, cls.kind),
+            weighted=decode_weighted(source, cls.kind, case=_case(source)),
         )
 
     def check(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> None:
@@ -104,7 +104,8 @@ class Convolution(MacOperator):
     ) -> Prepared | None:
         """Direct sums where the weights are known and vector lanes give the datapath's sums."""
         x, weights = present(inputs, 0), optional(constants, 1)
-        if weights is None or (optional(inputs, 2) is not None and optional(constants, 2) is None):
+        unknown = optional(inputs, 2) is not None and optional(constants, 2) is None
+        if weights is None or unknown or self.weighted.requantize.blocks is not None:
             return None
         filters, groups = self.layout(x.shape, weights.shape)
         w = self.weighted.weights(weights, axis=self.filter_axis)
@@ -146,3 +147,9 @@ class Convolution(MacOperator):
 
     def _output_shape(self, x: Shape, w: Shape) -> Shape:
         return (x[0], *self.window(x, w).output, self.layout(x, w)[0])
+
+
+def _case(source: Source) -> str:
+    """Groups send a convolution to another kernel in some runtimes."""
+    x, w = present(source.inputs, 0).shape, present(source.inputs, 1).shape
+    return "grouped" if x[3:] != w[3:] else ""

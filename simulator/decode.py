@@ -204,11 +204,14 @@ class Weighted:
         return operand
 
 
-def decode_weighted(source: Source, kind: str, *, constant_weights: bool = True) -> Weighted:
+def decode_weighted(
+    source: Source, kind: str, *, constant_weights: bool = True, case: str = ""
+) -> Weighted:
     """The operands and requantizer of x * w -> y, the fused activation as its clamp.
 
-    The dialect names rounding and scale derivation by operator and activation dtype. Refuses
-    dtypes that no reference multiplies, and weights that must be constant but are not.
+    The dialect names rounding and scale derivation by operator and activation dtype, and by `case`
+    where a runtime computes such a node by another kernel. Refuses dtypes that no reference
+    multiplies, and weights that must be constant but are not.
     """
     require_dtypes(source.place, source.inputs[:1], ("int8", "uint8", "int16"))
     x_dtype = present(source.inputs, 0).dtype
@@ -241,13 +244,13 @@ def decode_weighted(source: Source, kind: str, *, constant_weights: bool = True)
     operands = "int16x32" if x_dtype == "int16" and not wide else x_dtype
     if x_dtype == "int8" and present(source.inputs, 1).dtype == "int4":
         operands = "int8x4"
-    rule = source.dialect.rule(kind, operands)
+    rule = source.dialect.rule(kind, f"{operands}.{case}" if case else operands)
     scale = tuple(product_scale(rule.scale, x_scale, s, y_scale) for s in weights.scale)
     return Weighted(
         input_zero_point=x_zero,
         weight_zero_points=weights.zero_point,
         accumulator_bits=64 if wide else 32,
-        requantize=make_requantize(rule.rounding, scale, y_zero, low, high),
+        requantize=make_requantize(rule.rounding, scale, y_zero, low, high, rule.blocks),
         dtype=x_dtype,
     )
 

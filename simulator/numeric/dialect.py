@@ -27,22 +27,37 @@ Scale = Literal["double", "single_product", "single"]
 
 
 @dataclass(frozen=True)
+class Blocks:
+    """Vector code that rounds `size` neighbours at once, along the channels or all elements.
+
+    What no full block holds goes through scalar code, which rounds by ``double_round``.
+    """
+
+    size: int
+    over: Literal["channels", "elements"]
+
+
+@dataclass(frozen=True)
 class Rule:
     """One operator's requantization: the rounding kernel and how its real scale is derived.
 
     `scale` of s_in * s_w / s_out: ``double`` throughout; ``single_product`` rounds s_in * s_w to
     float32 and divides in double; ``single`` rounds the product and the quotient to float32.
+    With `blocks`, the rounding is that of the full blocks alone.
     """
 
     rounding: Rounding
     scale: Scale = "double"
+    blocks: Blocks | None = None
 
 
 @dataclass(frozen=True)
 class Dialect:
     """The arithmetic of one runtime.
 
-    `rules` maps ``kind:dtype``, ``kind`` or ``:dtype`` to a Rule, looked up in that order.
+    `rules` maps ``kind:dtype``, ``kind`` or ``:dtype`` to a Rule, looked up in that order. A dtype
+    may carry a case behind a dot (``int8.spaced``) that some runtimes compute by another kernel;
+    a dialect that does not name it has the plain dtype's rule.
     `forms` maps an operator kind to the named algorithm this runtime uses where there are several.
     `defects` names known faults of the runtime that are reproduced, by operator kind.
     """
@@ -56,7 +71,8 @@ class Dialect:
 
     def rule(self, kind: str, dtype: str) -> Rule:
         """The requantization of an operator kind on activations of `dtype`."""
-        for key in (f"{kind}:{dtype}", kind, f":{dtype}"):
+        plain = dtype.split(".")[0]
+        for key in (f"{kind}:{dtype}", f"{kind}:{plain}", kind, f":{plain}"):
             if key in self.rules:
                 return self.rules[key]
         return self.default
@@ -70,6 +86,8 @@ _DOUBLE: Final = Rule("double_round")
 _UINT8: Final = Rule("double_round", "single_product")
 _INT16: Final = Rule("q15_round")
 _REAL: Final = Rule("float32_even", "single")
+
+_RUY: Final = Rule("double_round_up")
 
 _RAW: Final = Rule("none")
 
@@ -194,9 +212,24 @@ DIALECTS: Final[Mapping[str, Dialect]] = _all(
                     )
                     for dtype in ("int8", "uint8")
                 },
-                # XNNPACK takes int4 weights in fully connected layers alone.
-                "conv_2d:int8x4": Rule("double_round_up"),
+                # XNNPACK takes int4 weights in fully connected layers of even rows alone.
+                "conv_2d:int8x4": _RUY,
+                "depthwise_conv_2d:int8x4": Rule("double_round_up", blocks=Blocks(8, "channels")),
                 "fully_connected:int8x4": _REAL,
+                "fully_connected:int8x4.odd": _RUY,
+                # No int16; LiteRT multiplies it by ruy where the sums have 32 bits.
+                "conv_2d:int16x32": _RUY,
+                # Neither XNNPACK (these operands) nor ruy takes groups: the reference kernel does.
+                "conv_2d:int8x4.grouped": _DOUBLE,
+                "conv_2d:int16x32.grouped": _DOUBLE,
+                "fully_connected:int16x32": _RUY,
+                "fully_connected:int16.unbiased": _RUY,
+                # No stride over the kernel with SAME padding (optimized/integer_ops/
+                # transpose_conv.h and optimized_ops.h Quantize: NEON code, through SSE).
+                "transpose_conv:int8.spaced": Rule("double_round_up", blocks=Blocks(8, "channels")),
+                "transpose_conv:uint8.spaced": Rule(
+                    "double_round_up", "single_product", Blocks(16, "elements")
+                ),
                 "batch_matmul:int8": _REAL,
                 # XNNPACK takes no int16: LiteRT's AVX2 kernel rounds these operands once.
                 "add_operand:int16": Rule("single_round"),

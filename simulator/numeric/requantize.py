@@ -6,7 +6,7 @@ no choice.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.jit import njit
-from simulator.numeric.dialect import Rounding
+from simulator.numeric.dialect import Blocks, Rounding
 from simulator.numeric.rounding import (
     multiply_double_round,
     multiply_double_round_up,
@@ -32,7 +32,7 @@ class Requantize:
 
     `scale` is the real (double) ratio; `multiplier` (int32, Q0.31 in [1/2, 1)) and `shift` are its
     fixed-point form, ``scale ~ multiplier * 2^(shift - 31)``. `rounding` names the kernel, which
-    uses the one or the other.
+    uses the one or the other; what no full one of `blocks` holds is rounded by ``double_round``.
     """
 
     rounding: Rounding
@@ -42,6 +42,7 @@ class Requantize:
     zero_point: int
     low: int
     high: int
+    blocks: Blocks | None = None
 
     @cached_property
     def fixed_point(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
@@ -85,6 +86,7 @@ def make_requantize(
     zero_point: int,
     low: int,
     high: int,
+    blocks: Blocks | None = None,
 ) -> Requantize:
     """A `Requantize` with the fixed-point form of each scale derived as the reference does."""
     pairs = [quantize_multiplier(s) for s in scale]
@@ -96,6 +98,7 @@ def make_requantize(
         zero_point,
         low,
         high,
+        blocks,
     )
 
 
@@ -238,12 +241,25 @@ _KERNELS: Final[dict[str, Callable[..., None]]] = {
 
 def requantize_array(acc: NDArray[Any], requantize: Requantize, dtype: str) -> NDArray[Any]:
     """Requantize accumulators to `dtype`, one scale for all or one per index of the last axis."""
+    if requantize.blocks is not None:
+        return _in_blocks(acc, requantize, requantize.blocks, dtype)
     out = np.empty(acc.size, dtype=dtype)
     requantize_into(acc.reshape(-1), requantize, out)
     return out.reshape(acc.shape)
 
 
 def requantize_into(acc: NDArray[Any], requantize: Requantize, out: NDArray[Any]) -> None:
-    """As `requantize_array` for flat arrays: channels lie side by side."""
+    """As `requantize_array` for flat arrays: channels lie side by side. Not for `blocks`."""
     shape = (1, -1) if len(requantize.scale) == 1 else (-1, len(requantize.scale))
     _KERNELS[requantize.rounding](acc.reshape(shape), requantize, out.reshape(shape))
+
+
+def _in_blocks(
+    acc: NDArray[Any], requantize: Requantize, blocks: Blocks, dtype: str
+) -> NDArray[Any]:
+    """Full blocks by the rounding named, the rest by ``double_round``."""
+    vector = requantize_array(acc, replace(requantize, blocks=None), dtype)
+    scalar = requantize_array(acc, replace(requantize, rounding="double_round", blocks=None), dtype)
+    count = acc.size if blocks.over == "elements" else acc.shape[-1]
+    full = np.arange(count) < count - count % blocks.size
+    return np.where(full.reshape(acc.shape if blocks.over == "elements" else -1), vector, scalar)

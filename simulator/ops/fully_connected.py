@@ -50,7 +50,7 @@ class FullyConnected(MacOperator):
             refuse(source.place, "weights_format must be DEFAULT", form, "Export it unshuffled.")
         return cls(
             keep_dims=bool(source.options.get("keep_num_dims", False)),
-            weighted=decode_weighted(source, cls.kind),
+            weighted=decode_weighted(source, cls.kind, case=_case(source)),
         )
 
     def check(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> None:
@@ -99,7 +99,8 @@ class FullyConnected(MacOperator):
     ) -> Prepared | None:
         """As a 1 x 1 convolution of one line of pixels, where weights and bias are known."""
         x, weights = present(inputs, 0), optional(constants, 1)
-        if weights is None or (optional(inputs, 2) is not None and optional(constants, 2) is None):
+        unknown = optional(inputs, 2) is not None and optional(constants, 2) is None
+        if weights is None or unknown or self.weighted.requantize.blocks is not None:
             return None
         outputs, taps = weights.shape
         w = self.weighted.weights(weights, axis=0)
@@ -133,3 +134,11 @@ class FullyConnected(MacOperator):
 
     def _output_shape(self, x: tuple[int, ...], w: tuple[int, ...]) -> tuple[int, ...]:
         return (*x[:-1], w[0]) if self.keep_dims else (prod(x) // w[1], w[0])
+
+
+def _case(source: Source) -> str:
+    """What sends a layer to another kernel: rows of an odd number of nibbles, int16 unbiased."""
+    x, w = present(source.inputs, 0), present(source.inputs, 1)
+    if x.dtype == "int16":
+        return "unbiased" if optional(source.inputs, 2) is None else ""
+    return "odd" if w.dtype == "int4" and w.shape and w.shape[-1] % 2 else ""

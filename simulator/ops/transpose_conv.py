@@ -56,11 +56,15 @@ class TransposeConv(MacOperator):
             constants=tuple(source.constants[i] for i in order),
         )
         options = source.options
+        stride = (options["stride_h"], options["stride_w"])
+        kernel = present(plain.inputs, 1).shape[1:3]
+        spaced = any(k < s for k, s in zip(kernel, stride, strict=False))
+        case = "spaced" if spaced and options["padding"] == "SAME" else ""
         return cls(
-            stride=(options["stride_h"], options["stride_w"]),
+            stride=stride,
             padding=options["padding"],
             size=(shape[1], shape[2]),
-            weighted=decode_weighted(plain, cls.kind),
+            weighted=decode_weighted(plain, cls.kind, case=case),
         )
 
     def check(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> None:

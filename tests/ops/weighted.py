@@ -18,6 +18,7 @@ from tests.ops.structure import (
     kind_of,
     log_uniform,
     single,
+    stored,
     tensor_of,
     zero_point,
 )
@@ -103,7 +104,7 @@ def convolutions(rng: Random, pair: tuple[str, str, str], largest: int = 8) -> I
     """CONV_2D with one to three groups."""
     while True:
         options, kernel, plane, out = _window(rng, largest)
-        groups = 1 if pair[1] == "int4" else rng.choice([1, 1, 2, 3])
+        groups = rng.choice([1, 1, 2, 3])
         each, filters = rng.randint(1, 6), groups * rng.randint(1, 4)
         x = tensor_of(rng, (rng.randint(1, 2), *plane, groups * each), pair[0])
         w = _weights(rng, (filters, *kernel, each), pair[1], 0)
@@ -146,3 +147,29 @@ def fully_connected(rng: Random, pair: tuple[str, str, str], largest: int = 6) -
             **_bias_option(pair),
         }
         yield OneNode("FULLY_CONNECTED", options, (x, w, bias), (y,))
+
+
+def spaced(rng: Random, dtype: str) -> Iterator[OneNode]:
+    """TRANSPOSE_CONV, SAME, with a stride over the kernel; many sums are halves of the grid."""
+    bias_dtype = "int64" if dtype == "int16" else "int32"
+    while True:
+        kernel, stride = [[rng.randint(1, n) for _ in "hw"] for n in (3, 4)]
+        if kernel[0] >= stride[0] and kernel[1] >= stride[1]:
+            continue
+        plane, channels, filters = [rng.randint(1, 5) for _ in "hw"], rng.randint(1, 5), 20
+        size = [p * s - rng.randrange(s) for p, s in zip(plane, stride, strict=True)]
+        shape = (rng.randint(1, 2), *size, rng.randint(1, filters))
+        x = tensor_of(rng, (shape[0], *plane, channels), dtype)
+        weight_dtype = "uint8" if dtype == "uint8" else "int8"
+        w = _weights(rng, (shape[3], *kernel, channels), weight_dtype, 0)
+        bias = _bias(rng, x, w, shape[3], bias_dtype)
+        step = rng.choice([32, 64, 128, 200, 256])
+        y_scale = single(_scale(x.kind) * _scale(w.kind) * step)
+        y = kind_of(shape, dtype, y_scale, zero_point(rng, dtype))
+        options = {
+            "padding": "SAME",
+            "stride_h": stride[0],
+            "stride_w": stride[1],
+            "fused_activation_function": rng.choice(ACTIVATIONS[:4]),
+        }
+        yield OneNode("TRANSPOSE_CONV", options, (stored(shape), w, x, bias), (y,), version=3)

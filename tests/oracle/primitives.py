@@ -9,6 +9,8 @@ from fractions import Fraction
 from math import floor
 from typing import Protocol
 
+from simulator.numeric.dialect import Blocks
+
 HALF = Fraction(1, 2)
 INT32_LARGEST = 2**31 - 1
 
@@ -26,6 +28,8 @@ class Requantizer(Protocol):
     def low(self) -> int: ...
     @property
     def high(self) -> int: ...
+    @property
+    def blocks(self) -> Blocks | None: ...
 
 
 def wrap(value: int, bits: int) -> int:

@@ -51,20 +51,38 @@ def float32_even(value: int, scale: float) -> Fraction:
     return single(single(Fraction(value)) * single(Fraction(scale)))
 
 
-def rescale(value: int, by: Requantizer, channel: int = 0) -> int:
-    """A sum on the output grid, clamped."""
+def up_round(value: int, multiplier: int, shift: int) -> int:
+    """The product rounded at bit 31, then its shift to the right with ties up."""
+    high = double_round(value, multiplier, max(shift, 0))
+    return half_up(high * Fraction(2) ** min(shift, 0))
+
+
+def rescale(
+    value: int, by: Requantizer, channel: int = 0, place: tuple[int, int] | None = None
+) -> int:
+    """A sum on the output grid, clamped.
+
+    `place` is its index and their number along what vector code works on.
+    """
+    rounding = by.rounding
+    if by.blocks is not None:
+        assert place is not None
+        index, count = place
+        if index // by.blocks.size == count // by.blocks.size:
+            rounding = "double_round"
     scale = by.scale[channel % len(by.scale)]
-    if by.rounding == "float64_away":
+    if rounding == "float64_away":
         rounded = float64_away(value, scale)
-    elif by.rounding == "float32_even":
+    elif rounding == "float32_even":
         rounded = half_even(float32_even(value, scale))
     else:
         kernels = {
             "double_round": double_round,
+            "double_round_up": up_round,
             "single_round": single_round,
             "q15_round": q15_round,
         }
-        rounded = kernels[by.rounding](value, *multiplier_of(scale))
+        rounded = kernels[rounding](value, *multiplier_of(scale))
     return clamp(rounded + by.zero_point, by.low, by.high)
 
 

@@ -157,5 +157,16 @@ def oracle(
     """The outputs in order, and their shape; without `accumulator` as wide as the reference's."""
     by = operator.weighted
     rows = sums(operator, inputs, accumulator or Accumulator(by.accumulator_bits))
-    flat = [rescale(v, by.requantize, o) for row in rows for o, v in enumerate(row)]
+    flat = [
+        rescale(v, by.requantize, o, _place(by.requantize, r, o, len(rows), len(row)))
+        for r, row in enumerate(rows)
+        for o, v in enumerate(row)
+    ]
     return flat, (len(inputs[2]), *operator.size, len(inputs[1]))
+
+
+def _place(by: Any, row: int, filter_: int, rows: int, filters: int) -> tuple[int, int]:
+    """Index and number of a sum along what the runtime's vector code works on."""
+    if by.blocks is not None and by.blocks.over == "elements":
+        return row * filters + filter_, rows * filters
+    return filter_, filters
