@@ -245,6 +245,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = _all(
                 "quantize": "even",
                 "softmax": "float_table",
                 "log_softmax": "float_table",
+                "log_softmax:float32": "four_sums",
                 "logistic:int16": "gemmlowp",
                 "tanh:int16": "gemmlowp",
                 "mean": "float32",

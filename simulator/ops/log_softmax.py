@@ -38,7 +38,8 @@ class LogSoftmax(RowOperator):
         require_dtypes(source.place, source.inputs[:1], ("int8", "uint8", "float32"))
         require_same_dtype(source)
         if source.outputs[0].dtype == "float32":
-            return RealLogSoftmax()
+            form = source.dialect.form("log_softmax:float32", "one_sum")
+            return RealLogSoftmax(sums=4 if form == "four_sums" else 1)
         x_scale, _ = single_grid(source.inputs[0], source.place, "the input")
         y_grid = single_grid(source.outputs[0], source.place, "the output")
         low, high = DTYPE_RANGE[source.outputs[0].dtype]

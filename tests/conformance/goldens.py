@@ -30,6 +30,11 @@ class Golden:
         found: dict[str, Any] = json.loads((self.folder / f"{self.name}.json").read_text())
         return found
 
+    @property
+    def has_tensors(self) -> bool:
+        """Whether the intermediates of sample 0 are stored."""
+        return (self.folder / f"{self.name}.ref_tensors.npz").exists()
+
     def samples(self, runtime: str) -> Iterator[tuple[list[Array], list[Array]]]:
         """(inputs, outputs) of every sample, as `runtime` computed them.
 

@@ -8,6 +8,7 @@ import pytest
 
 from simulator.numeric.float32 import fused_multiply_add
 from simulator.numeric.float_sums import SumOrder, block_of, multiply_add
+from simulator.numeric.softmax import interleaved_sum
 
 
 def nearest(value: Fraction) -> np.float32:
@@ -66,3 +67,18 @@ def test_only_fused_sums_have_a_factor() -> None:
 def test_blocks(columns: int, taps: int, block: int) -> None:
     """sgemm.cpp: deeper slices where there are few columns."""
     assert block_of(columns, taps) == block
+
+
+def test_four_sums_take_every_fourth_element() -> None:
+    """By hand: 2^24 swallows a 1 that meets it alone, not a 2 of two 1s that met before."""
+    big, one = np.float32(2**24), np.float32(1)
+    row = np.array([[big, one, 0, one, 0, 0, 0, 0, one]], dtype=np.float32)
+    # (big + 0, 1 + 1) are the halves' sums: big + 2, and the ninth element is lost on that.
+    assert interleaved_sum(row, 4)[0] == 2**24 + 2
+    # In order, every 1 is lost.
+    assert interleaved_sum(row, 1)[0] == 2**24
+    # Packets 0 and 2 meet first, then 1: 2^24 - 2^24, and what is left is kept.
+    twelve = np.array([[big, 0, 0, 0, one, 0, 0, 0, -big, 0, 0, 0]], dtype=np.float32)
+    # Two whole packets are paired, the third is added to their sum: 2^24 + 1 is 2^24.
+    assert interleaved_sum(twelve, 4)[0] == 0
+    assert interleaved_sum(twelve[:, [0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7]], 4)[0] == 1
