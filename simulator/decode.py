@@ -41,7 +41,9 @@ _ACTIVATION_REALS: Final[dict[str, tuple[float | None, float | None]]] = {
     "RELU": (0.0, None),
     "RELU6": (0.0, 6.0),
     "RELU_N1_TO_1": (-1.0, 1.0),
+    "RELU_0_TO_1": (0.0, 1.0),
 }
+_NEVER_FUSED: Final = ("RELU_0_TO_1",)
 
 
 def refuse(place: str, rule: str, value: object, way_out: str) -> NoReturn:
@@ -123,7 +125,7 @@ def activation_range(
     Bounds are f32(bound / scale) rounded half away, plus the zero point, cut to the dtype.
     """
     if name not in _ACTIVATION_REALS:
-        known = ", ".join(_ACTIVATION_REALS)
+        known = ", ".join(n for n in _ACTIVATION_REALS if n not in _NEVER_FUSED)
         refuse(place, f"fused activation must be one of {known}", name, "Export it as its own op.")
     low, high = DTYPE_RANGE[dtype]
     below, above = _ACTIVATION_REALS[name]

@@ -109,7 +109,7 @@ _POINTWISE: Final = {
     kind: Rule("double_round", "single")
     for kind in (
         *("abs", "leaky_relu", "mul", "mul_unbounded", "prelu"),
-        *("relu", "relu6", "relu_n1_to_1", "rsqrt", "softmax"),
+        *("relu", "relu6", "relu_0_to_1", "relu_n1_to_1", "rsqrt", "softmax"),
     )
 }
 # tflite-micro forms them in double.

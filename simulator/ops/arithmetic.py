@@ -24,12 +24,19 @@ def _divide(a: Array, b: Array) -> Array:
     return np.asarray(np.where(b == 0, 0, quotient)).astype(a.dtype)
 
 
+def _floor_divide(a: Array, b: Array) -> Array:
+    if a.dtype.kind == "f":
+        return np.asarray(np.floor(a / b))
+    return np.asarray(np.where(b == 0, 0, a // np.where(b == 0, 1, b))).astype(a.dtype)
+
+
 FUNCTIONS: Final[MappingProxyType[str, Callable[[Any, Any], Any]]] = MappingProxyType(
     {
         "add": np.add,
         "sub": np.subtract,
         "mul": np.multiply,
         "div": _divide,
+        "floor_div": _floor_divide,
         "pow": np.power,
         "min": np.minimum,
         "max": np.maximum,
@@ -47,7 +54,10 @@ class Arithmetic(Pointwise):
     """
 
     kind = "arithmetic"
-    formats = tuple(f"onnx:{n}" for n in ("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Sum"))
+    formats = (
+        *(f"onnx:{n}" for n in ("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Sum")),
+        *(f"tflite:{n}[numbers]" for n in ("ADD", "SUB", "MUL", "DIV", "FLOOR_DIV")),
+    )
     reference = "ONNX Runtime 1.31.1, elementwise: IEEE single steps (Pow: to rounding)"
     operands: ClassVar[int] = 64
 

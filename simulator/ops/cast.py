@@ -27,7 +27,7 @@ class Cast(Pointwise):
     """
 
     kind = "cast"
-    formats = ("onnx:Cast",)
+    formats = ("onnx:Cast", "tflite:CAST")
     reference = "ONNX Runtime 1.31.1, Cast"
     operations: ClassVar[int] = 1
 

@@ -71,6 +71,7 @@ CHECKED_ELSEWHERE: Final = {
     "quantize": "test_elementwise_litert.py",
     "relu": "test_elementwise_litert.py",
     "relu6": "test_elementwise_litert.py",
+    "relu_0_to_1": "test_elementwise_litert.py",
     "relu_n1_to_1": "test_elementwise_litert.py",
     "rsqrt": "../conformance/test_tflite_ops.py",
     "sqrt": "../conformance/test_tflite_ops.py",

@@ -37,6 +37,7 @@ UNARY: Final[Mapping[str, tuple[tuple[str, ...], dict[str, Any], Grid | None]]] 
     "QUANTIZE": ((*INT8, "int16"), {}, None),
     "RELU": ((*INT8, "int16"), {}, None),
     "RELU6": ((*INT8, "int16"), {}, None),
+    "RELU_0_TO_1": (INT8, {}, None),
     "RELU_N1_TO_1": (INT8, {}, None),
     "TANH": (INT8, {}, (1 / 128, 0)),
 }

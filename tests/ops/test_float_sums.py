@@ -72,8 +72,8 @@ def test_blocks(columns: int, taps: int, block: int) -> None:
 def test_four_sums_take_every_fourth_element() -> None:
     """By hand: 2^24 swallows a 1 that meets it alone, not a 2 of two 1s that met before."""
     big, one = np.float32(2**24), np.float32(1)
-    row = np.array([[big, one, 0, one, 0, 0, 0, 0, one]], dtype=np.float32)
-    # (big + 0, 1 + 1) are the halves' sums: big + 2, and the ninth element is lost on that.
+    row = np.array([[big, one, 0, one, 0, 0, 0, 0, 0.5]], dtype=np.float32)
+    # (big + 0, 1 + 1) are the halves' sums: big + 2, and the half after them is lost on that.
     assert interleaved_sum(row, 4)[0] == 2**24 + 2
     # In order, every 1 is lost.
     assert interleaved_sum(row, 1)[0] == 2**24

@@ -25,6 +25,7 @@ MOVEMENT = (
     "depth_to_space",
     "expand_dims",
     "gather",
+    "gather_nd",
     "mirror_pad",
     "pack",
     "pad",

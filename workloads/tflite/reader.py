@@ -28,6 +28,7 @@ from simulator.graph import (
 )
 from simulator.numeric.dialect import Dialect
 from simulator.registry import find
+from workloads.tflite.numbers import MAY_TAKE_NUMBERS, options_of, registered_name
 from workloads.tflite.options import builtin_name, read_options
 from workloads.tflite.variables import (
     CALL_ONCE,
@@ -129,8 +130,11 @@ class _Reader:
         if operator_name == CALL_ONCE:
             self._initialise(read_options(operator, place)["init_subgraph_index"], place)
             return None
-        kind = find(f"tflite:{operator_name}", place)
         inputs = self._indices(operator.InputsAsNumpy(), operator.InputsLength(), lowest=-1)
+        registered = operator_name
+        if operator_name in MAY_TAKE_NUMBERS and inputs and inputs[0] >= 0:
+            registered = registered_name(operator_name, self._tensor(inputs[0]).dtype)
+        kind = find(f"tflite:{registered}", place)
         outputs = self._indices(operator.OutputsAsNumpy(), operator.OutputsLength())
         if not inputs or not (outputs or kind.updates):
             raise IllegalGraph(f"{place}: an operator needs at least one input and one output")
@@ -140,9 +144,12 @@ class _Reader:
         for i in inputs[operator_name in TAKES_HANDLE :]:
             if i >= 0:
                 self._tensor(i)
+        options = read_options(operator, place)
+        if registered != operator_name:
+            options.update(options_of(operator_name, options, place))
         source = Source(
             place=place,
-            options=read_options(operator, place),
+            options=options,
             inputs=tuple(self.tensors.get(n) for n in names),
             outputs=tuple(self._tensor(i) for i in outputs),
             constants=tuple(self.constants.get(n) for n in names),
