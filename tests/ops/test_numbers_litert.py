@@ -22,10 +22,11 @@ NONE = {"fused_activation_function": "NONE"}
 def numbers(draw: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
     """Reals with many halves; integers of both signs, none of them 0."""
     if dtype == "float32":
-        halves = draw.integers(-40, 40, shape) + 0.5
+        halves: Array = draw.integers(-40, 40, shape) + 0.5
         values = np.where(draw.random(shape) < 0.3, halves, draw.normal(0, 9, shape))
         return np.asarray(values, dtype=dtype)
-    return (draw.integers(1, 1000, shape) * draw.choice([-1, 1], shape)).astype(dtype)
+    whole: Array = (draw.integers(1, 1000, shape) * draw.choice([-1, 1], shape)).astype(dtype)
+    return whole
 
 
 def given(values: Array, *, stored: bool = False) -> Given:

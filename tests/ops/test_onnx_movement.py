@@ -33,6 +33,19 @@ MOVES: list[tuple[str, list[NodeProto], dict[str, Any]]] = [
     ("split", [node("Split", ["c"], ["y", "z"], axis=1, num_outputs=2)], {}),
     ("concat", [node("Concat", ["c", "x"], ["y"], axis=1)], {}),
     ("identity", [node("Identity", ["c"], ["y"])], {}),
+    ("depth to space", [node("DepthToSpace", ["c"], ["y"], blocksize=2)], {}),
+    ("the same, CRD", [node("DepthToSpace", ["c"], ["y"], blocksize=2, mode="CRD")], {}),
+    (
+        "space to depth",
+        [
+            node("Tile", ["c", "k"], ["t"]),
+            node("SpaceToDepth", ["t"], ["y"], blocksize=2),
+        ],
+        {"k": ints(1, 1, 2, 4)},
+    ),
+    ("expand", [node("Expand", ["c", "k"], ["y"])], {"k": ints(1, 4, 5, 3)}),
+    ("tile", [node("Tile", ["c", "k"], ["y"])], {"k": ints(2, 1, 3, 2)}),
+    ("global max", [node("GlobalMaxPool", ["c"], ["y"])], {}),
     (
         "there and back",
         [
@@ -80,3 +93,14 @@ def test_layouts_change_at_the_border_only(tmp_path: Path) -> None:
     assert graph.tensors["x"].shape == (1, 3, 6, 6)
     assert graph.tensors["y"].shape == (1, 3, 3, 3)
     assert graph.source_view["a@nhwc"] == ("a", (0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("keep", [0, 1])
+@pytest.mark.parametrize("op", ["ArgMax", "ArgMin"])
+def test_extremes(op: str, keep: int, axis: int, tmp_path: Path) -> None:
+    """Of values that repeat: the first of equals."""
+    nodes = [node("Relu", ["x"], ["r"]), node(op, ["r"], ["y"], axis=axis, keepdims=keep)]
+    data = model(nodes, {"x": ("float32", (3, 4, 5, 6))}, {"y": "int64"}, {})
+    x = np.random.default_rng(0).integers(-3, 3, (3, 4, 5, 6)).astype(np.float32)
+    assert differing(data, {"x": x}, tmp_path) == 0

@@ -196,13 +196,14 @@ def gemm(b: Builder, node: OnnxNode) -> None:
 
 
 def max_pool(b: Builder, node: OnnxNode) -> None:
-    """MaxPool; the places of the maxima are not given."""
+    """MaxPool and GlobalMaxPool; the places of the maxima are not given."""
     if len([name for name in node.outputs if name]) > 1:
         raise Unsupported(f"{node.place}: the output of indices is not supported; remove it")
     x = node.required(0)
     kind = b.kind(x)
     grid = Grid(kind.quant, kind.bits)
-    options = window_options(node, kind.shape)
+    kernel = (kind.shape[2:],) if node.op == "GlobalMaxPool" else ()
+    options = window_options(node, kind.shape, *kernel)
     names = [b.at(x, "nhwc", node)]
     b.emit(node, "max_pool", names, output(b, node, "nhwc", grid, dtype=kind.dtype), options)
 

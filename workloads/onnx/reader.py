@@ -14,7 +14,7 @@ from simulator.errors import BitlaneError, Unsupported
 from simulator.graph import Graph
 from simulator.numeric.dialect import Dialect
 from simulator.numeric.dialect import dialect as find_dialect
-from workloads.onnx import floats, integers, movement, qonnx, quantized
+from workloads.onnx import floats, integers, movement, qonnx, quantized, rearrange
 from workloads.onnx.build import Builder
 from workloads.onnx.fuse import fuse
 from workloads.onnx.infer import complete
@@ -50,6 +50,7 @@ CONVERTERS: Final[Mapping[str, Converter]] = MappingProxyType(
         "MaxPool": floats.max_pool,
         "AveragePool": floats.average_pool,
         "GlobalAveragePool": floats.global_average_pool,
+        "GlobalMaxPool": floats.max_pool,
         "BatchNormalization": floats.batch_normalization,
         "Softmax": floats.softmax,
         "LogSoftmax": floats.softmax,
@@ -66,6 +67,10 @@ CONVERTERS: Final[Mapping[str, Converter]] = MappingProxyType(
         "Slice": movement.slice_,
         "Split": movement.split,
         "Concat": movement.concat,
+        **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), rearrange.blocks),
+        **dict.fromkeys(("ArgMax", "ArgMin"), rearrange.extreme),
+        "Expand": rearrange.expand,
+        "Tile": rearrange.tile,
         "Quant": qonnx.quant,
         "IntQuant": qonnx.quant,
         "BipolarQuant": qonnx.bipolar_quant,
