@@ -247,7 +247,10 @@ def decode_weighted(
     if x_dtype == "int8" and present(source.inputs, 1).dtype == "int4":
         operands = "int8x4"
     rule = source.dialect.rule(kind, f"{operands}.{case}" if case else operands)
-    scale = tuple(product_scale(rule.scale, x_scale, s, y_scale) for s in weights.scale)
+    how = rule.scale
+    if how == "by_weights":
+        how = "single_product" if len(weights.scale) == 1 else "double"
+    scale = tuple(product_scale(how, x_scale, s, y_scale) for s in weights.scale)
     return Weighted(
         input_zero_point=x_zero,
         weight_zero_points=weights.zero_point,

@@ -23,7 +23,7 @@ Rounding = Literal[
     "float32_even",
     "none",
 ]
-Scale = Literal["double", "single_product", "single"]
+Scale = Literal["double", "single_product", "single", "by_weights"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class Rule:
 
     `scale` of s_in * s_w / s_out: ``double`` throughout; ``single_product`` rounds s_in * s_w to
     float32 and divides in double; ``single`` rounds the product and the quotient to float32.
-    With `blocks`, the rounding is that of the full blocks alone.
+    ``by_weights`` is ``single_product`` where the weights have one scale, else ``double``. With
+    `blocks`, the rounding is that of the full blocks alone.
     """
 
     rounding: Rounding
@@ -88,6 +89,7 @@ _INT16: Final = Rule("q15_round")
 _REAL: Final = Rule("float32_even", "single")
 
 _RUY: Final = Rule("double_round_up")
+_RUY_FC: Final = Rule("double_round_up", "by_weights")
 
 _RAW: Final = Rule("none")
 
@@ -216,14 +218,18 @@ DIALECTS: Final[Mapping[str, Dialect]] = _all(
                 "conv_2d:int8x4": _RUY,
                 "depthwise_conv_2d:int8x4": Rule("double_round_up", blocks=Blocks(8, "channels")),
                 "fully_connected:int8x4": _REAL,
-                "fully_connected:int8x4.odd": _RUY,
+                "fully_connected:int8x4.odd": _RUY_FC,
+                # It keeps the sign of codes; LiteRT exchanges it by NEON code (optimized_ops.h
+                # Requantize), through SSE.
+                "quantize:int8.flipped": Rule("double_round_up", blocks=Blocks(16, "elements")),
+                "quantize:uint8.flipped": Rule("double_round_up", blocks=Blocks(16, "elements")),
                 # No int16; LiteRT multiplies it by ruy where the sums have 32 bits.
                 "conv_2d:int16x32": _RUY,
                 # Neither XNNPACK (these operands) nor ruy takes groups: the reference kernel does.
                 "conv_2d:int8x4.grouped": _DOUBLE,
                 "conv_2d:int16x32.grouped": _DOUBLE,
-                "fully_connected:int16x32": _RUY,
-                "fully_connected:int16.unbiased": _RUY,
+                "fully_connected:int16x32": _RUY_FC,
+                "fully_connected:int16.unbiased": _RUY_FC,
                 # No stride over the kernel with SAME padding (optimized/integer_ops/
                 # transpose_conv.h and optimized_ops.h Quantize: NEON code, through SSE).
                 "transpose_conv:int8.spaced": Rule("double_round_up", blocks=Blocks(8, "channels")),

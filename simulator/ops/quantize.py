@@ -93,5 +93,7 @@ def _from_codes(source: Source) -> Requantize:
         multiple = multiple_of_256th(scale_ratio(source, "single", x_scale, 1.0, y_scale))
         if multiple is not None:
             return replace(multiple, zero_point=y_zero, low=low, high=high)
-    rounding = source.dialect.rule(Quantize.kind, y.dtype).rounding
-    return make_requantize(rounding, (x_scale / y_scale,), y_zero, low, high)
+    flipped = {x.dtype, y.dtype} == {"int8", "uint8"}
+    rule = source.dialect.rule(Quantize.kind, f"{y.dtype}.flipped" if flipped else y.dtype)
+    ratio = (x_scale / y_scale,)
+    return make_requantize(rule.rounding, ratio, y_zero, low, high, rule.blocks)

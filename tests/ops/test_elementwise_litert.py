@@ -143,3 +143,25 @@ def test_quantize_and_dequantize_floats(dtype: str, tmp_path: Path) -> None:
     codes = draw.integers(info.min, info.max, (1, 64, 64), dtype=dtype, endpoint=True)
     model = write_model([real, code], [OperatorSpec("DEQUANTIZE", (1,), (0,))], [1], [0])
     assert differing(model, [codes], tmp_path) == 0
+
+
+@pytest.mark.parametrize("to", INT8)
+@pytest.mark.parametrize("dtype", INT8)
+def test_requantize_in_the_default_resolver(dtype: str, to: str, tmp_path: Path) -> None:
+    """XNNPACK where the sign stays, LiteRT's vector code and what it leaves over where not."""
+    rng = Random(f"{dtype} {to}")
+    for _ in range(40):
+        x = every_code(dtype).reshape(1, -1)[:, : rng.randint(200, 256)]
+        (scale, zero), (_, out_zero) = grid(rng, dtype), grid(rng, to)
+        step = float(np.float32(scale * 2 ** rng.uniform(-7, 7)))
+        kinds = [
+            TensorSpec("x", x.shape, dtype, (scale,), (zero,)),
+            TensorSpec("y", x.shape, to, (step,), (out_zero,)),
+        ]
+        path = tmp_path / "one.tflite"
+        model = write_model(kinds, [OperatorSpec("QUANTIZE", (0,), (1,), {})], [0], [1])
+        path.write_bytes(model)
+        graph = workloads.load(path, "litert-xnnpack")
+        outputs, _ = run(graph, {graph.inputs[0]: x})
+        reference = run_reference(model, [x], "BUILTIN")
+        assert int(np.count_nonzero(outputs[graph.outputs[0]] != reference)) == 0
