@@ -50,8 +50,18 @@ def find(name: str, place: str) -> type[Operator]:
     operators()
     if name not in _by_format:
         prefix = name.split(":", 1)[0] + ":"
-        known = ", ".join(sorted(n.split(":", 1)[1] for n in _by_format if n.startswith(prefix)))
         raise Unsupported(
-            f"{place}: operator {name.split(':', 1)[1]} is not supported. Supported: {known}."
+            f"{place}: operator {name.split(':', 1)[1]} is not supported. "
+            f"Supported: {', '.join(known_names(prefix))}."
         )
     return _by_format[name]
+
+
+def known_names(prefix: str) -> list[str]:
+    """The operators of a format, e.g. ``tflite:``, in alphabetical order.
+
+    A second form of one, ``ADD[numbers]``, is named only where there is no first.
+    """
+    operators()
+    names = {n.removeprefix(prefix) for n in _by_format if n.startswith(prefix)}
+    return sorted(n for n in names if "[" not in n or n.split("[")[0] not in names)

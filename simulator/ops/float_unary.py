@@ -70,9 +70,9 @@ class FloatUnary(Pointwise):
         *("onnx:Abs", "onnx:Ceil", "onnx:Clip", "onnx:Elu", "onnx:Erf", "onnx:Exp", "onnx:Floor"),
         *("onnx:HardSigmoid", "onnx:HardSwish", "onnx:LeakyRelu", "onnx:Log", "onnx:Neg"),
         *("onnx:Reciprocal", "onnx:Relu", "onnx:Round", "onnx:Sigmoid", "onnx:Sign", "onnx:Sqrt"),
-        *("onnx:Tanh", "tflite:ABS[numbers]", "tflite:CEIL[numbers]", "tflite:FLOOR[numbers]"),
+        *("onnx:Tanh", "tflite:ABS[numbers]", "tflite:FLOOR[numbers]"),
         *("tflite:RELU[numbers]", "tflite:RELU6[numbers]", "tflite:RELU_N1_TO_1[numbers]"),
-        *("tflite:ROUND[numbers]", "tflite:SQRT[numbers]"),
+        *("tflite:SQRT[numbers]"),
     )
     reference = "ONNX Runtime 1.31.1, elementwise (transcendental functions: to rounding)"
     operations: ClassVar[int] = 1

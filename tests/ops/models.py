@@ -9,7 +9,7 @@ import numpy as np
 
 from simulator.graph import Graph, TensorType
 from simulator.numeric.dialect import dialect
-from simulator.registry import operators
+from simulator.registry import known_names
 from tests.ops.build import OneOp, tensor
 from workloads.tflite.reader import read
 
@@ -58,7 +58,5 @@ def as_float(kind: TensorType) -> TensorType:
     return TensorType(kind.shape, "float32", 32)
 
 
-KNOWN: Final = ", ".join(
-    sorted(n.split(":", 1)[1] for o in operators().values() for n in o.formats if "tflite:" in n)
-)
+KNOWN: Final = ", ".join(known_names("tflite:"))
 """The TFLite operators that are supported, as refusals list them."""

@@ -20,12 +20,10 @@ _ARITHMETIC: Final = {
 }
 _UNARY: Final[Mapping[str, tuple[str, tuple[float, ...]]]] = {
     "ABS": ("abs", ()),
-    "CEIL": ("ceil", ()),
     "FLOOR": ("floor", ()),
     "RELU": ("relu", ()),
     "RELU6": ("clip", (0.0, 6.0)),
     "RELU_N1_TO_1": ("clip", (-1.0, 1.0)),
-    "ROUND": ("round", ()),
     "SQRT": ("sqrt", ()),
 }
 MAY_TAKE_NUMBERS: Final = frozenset({*_ARITHMETIC, *_UNARY})
