@@ -72,7 +72,7 @@ class FloatUnary(Pointwise):
         *("onnx:Reciprocal", "onnx:Relu", "onnx:Round", "onnx:Sigmoid", "onnx:Sign", "onnx:Sqrt"),
         *("onnx:Tanh", "tflite:ABS[numbers]", "tflite:FLOOR[numbers]"),
         *("tflite:RELU[numbers]", "tflite:RELU6[numbers]", "tflite:RELU_N1_TO_1[numbers]"),
-        *("tflite:SQRT[numbers]"),
+        "tflite:SQRT[numbers]",
     )
     reference = "ONNX Runtime 1.31.1, elementwise (transcendental functions: to rounding)"
     operations: ClassVar[int] = 1
