@@ -5,7 +5,8 @@ the same bits: exact in int32 modulo 2^32, exact in int64, and ordered, with an 
 width that may saturate. The first that is proved equal to what was asked for is taken.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -215,8 +216,11 @@ def matmul(
     datapath follows the graph. Returns int32 or int64. Raises IllegalValues where overflow traps,
     naming the first row, channel (counted from `first_channel`) and tap.
     """
-    if not datapath.graph and not _stages_fit(x, w, datapath):
-        return _staged(x, w, bias, datapath, first_channel)
+    if not datapath.graph and datapath.stages:
+        if not _stages_fit(x, w, datapath):
+            return _staged(x, w, bias, datapath, first_channel)
+        # Stages that are exact still decide how many products reach the accumulator at once.
+        datapath = replace(datapath, dot_width=_group(datapath), stages=())
     bits = reference_bits if datapath.graph else datapath.accumulator_bits
     exact = datapath.graph or datapath.overflow == "wrap"
     if not exact:
@@ -268,6 +272,11 @@ def _stages_fit(x: NDArray[np.int16], w: NDArray[np.int16], datapath: Datapath) 
     return True
 
 
+def _group(datapath: Datapath) -> int:
+    """How many products the stages hand to the accumulator as one sum."""
+    return prod(stage.fan_in for stage in datapath.stages)
+
+
 def _staged(
     x: NDArray[np.int16],
     w: NDArray[np.int16],
@@ -290,6 +299,9 @@ def _staged(
         first,
     )
     first[1] += first_channel
+    if first[2] >= 0:
+        # The kernel names a group's last tap; the place is its first, as without stages.
+        first[2] -= first[2] % _group(datapath)
     _trap(first, datapath)
     return out
 
