@@ -19,7 +19,8 @@ from tests.ops.oracles import has_oracle, nested, one_op_kinds, oracle_of
 CASES = 90
 KINDS = one_op_kinds()
 
-# Operators in real numbers, or whose rounding is a runtime's float: judged by that runtime.
+# Operators in real numbers, or whose rounding is a runtime's float, are judged by that runtime;
+# elementwise ones on every code by `tests.oracle.pointwise`, and by LiteRT besides.
 CHECKED_ELSEWHERE: Final = {
     "arithmetic": "test_onnx_floats.py",
     "batch_normalization": "test_onnx_floats.py",
@@ -52,31 +53,31 @@ CHECKED_ELSEWHERE: Final = {
     "requant_shift": "../conformance/test_onnx_models.py",
     "requantize_linear": "test_onnx_qdq.py",
     "trunc": "../conformance/test_onnx_models.py",
-    "abs": "test_elementwise_litert.py",
+    "abs": "test_elementwise_oracle.py",
     "dequantize": "test_elementwise_litert.py",
     "elu": "test_elementwise_litert.py",
     "exp": "test_elementwise_litert.py",
     "gelu": "test_elementwise_litert.py",
-    "hard_swish": "test_elementwise_litert.py",
+    "hard_swish": "test_elementwise_oracle.py",
     "l2_normalization": "test_elementwise_litert.py",
-    "leaky_relu": "test_elementwise_litert.py",
+    "leaky_relu": "test_elementwise_oracle.py",
     "log": "../conformance/test_tflite_ops.py",
     "log_softmax": "test_elementwise_litert.py",
     "logistic": "test_elementwise_litert.py",
-    "maximum": "test_elementwise_litert.py",
-    "minimum": "test_elementwise_litert.py",
-    "mul": "test_elementwise_litert.py",
-    "neg": "test_elementwise_litert.py",
-    "prelu": "test_elementwise_litert.py",
-    "quantize": "test_elementwise_litert.py",
-    "relu": "test_elementwise_litert.py",
-    "relu6": "test_elementwise_litert.py",
+    "maximum": "test_elementwise_oracle.py",
+    "minimum": "test_elementwise_oracle.py",
+    "mul": "test_elementwise_oracle.py",
+    "neg": "test_elementwise_oracle.py",
+    "prelu": "test_elementwise_oracle.py",
+    "quantize": "test_elementwise_oracle.py",
+    "relu": "test_elementwise_oracle.py",
+    "relu6": "test_elementwise_oracle.py",
+    "relu_n1_to_1": "test_elementwise_oracle.py",
     "relu_0_to_1": "test_elementwise_litert.py",
-    "relu_n1_to_1": "test_elementwise_litert.py",
     "rsqrt": "../conformance/test_tflite_ops.py",
     "sqrt": "../conformance/test_tflite_ops.py",
-    "squared_difference": "test_elementwise_litert.py",
-    "sub": "test_elementwise_litert.py",
+    "squared_difference": "test_elementwise_oracle.py",
+    "sub": "test_elementwise_oracle.py",
     "tanh": "test_elementwise_litert.py",
 }
 
