@@ -20,7 +20,7 @@ CASES = 90
 KINDS = one_op_kinds()
 
 # Operators in real numbers, or whose rounding is a runtime's float, are judged by that runtime;
-# elementwise ones on every code by `tests.oracle.pointwise`, and by LiteRT besides.
+# elementwise ones on every code by `tests.oracle.pointwise` and `tests.oracle.tables` besides.
 CHECKED_ELSEWHERE: Final = {
     "arithmetic": "test_onnx_floats.py",
     "batch_normalization": "test_onnx_floats.py",
@@ -54,16 +54,16 @@ CHECKED_ELSEWHERE: Final = {
     "requantize_linear": "test_onnx_qdq.py",
     "trunc": "../conformance/test_onnx_models.py",
     "abs": "test_elementwise_oracle.py",
-    "dequantize": "test_elementwise_litert.py",
-    "elu": "test_elementwise_litert.py",
-    "exp": "test_elementwise_litert.py",
-    "gelu": "test_elementwise_litert.py",
+    "dequantize": "test_tables_oracle.py",
+    "elu": "test_tables_oracle.py",
+    "exp": "test_tables_oracle.py",
+    "gelu": "test_tables_oracle.py",
     "hard_swish": "test_elementwise_oracle.py",
-    "l2_normalization": "test_elementwise_litert.py",
+    "l2_normalization": "test_tables_oracle.py",
     "leaky_relu": "test_elementwise_oracle.py",
-    "log": "../conformance/test_tflite_ops.py",
+    "log": "test_tables_oracle.py",
     "log_softmax": "test_elementwise_litert.py",
-    "logistic": "test_elementwise_litert.py",
+    "logistic": "test_tables_oracle.py",
     "maximum": "test_elementwise_oracle.py",
     "minimum": "test_elementwise_oracle.py",
     "mul": "test_elementwise_oracle.py",
@@ -73,12 +73,12 @@ CHECKED_ELSEWHERE: Final = {
     "relu": "test_elementwise_oracle.py",
     "relu6": "test_elementwise_oracle.py",
     "relu_n1_to_1": "test_elementwise_oracle.py",
+    "rsqrt": "test_tables_oracle.py",
+    "sqrt": "test_tables_oracle.py",
     "relu_0_to_1": "test_elementwise_litert.py",
-    "rsqrt": "../conformance/test_tflite_ops.py",
-    "sqrt": "../conformance/test_tflite_ops.py",
     "squared_difference": "test_elementwise_oracle.py",
     "sub": "test_elementwise_oracle.py",
-    "tanh": "test_elementwise_litert.py",
+    "tanh": "test_tables_oracle.py",
 }
 
 
