@@ -62,7 +62,7 @@ CHECKED_ELSEWHERE: Final = {
     "l2_normalization": "test_tables_oracle.py",
     "leaky_relu": "test_elementwise_oracle.py",
     "log": "test_tables_oracle.py",
-    "log_softmax": "test_elementwise_litert.py",
+    "log_softmax": "test_tables_oracle.py",
     "logistic": "test_tables_oracle.py",
     "maximum": "test_elementwise_oracle.py",
     "minimum": "test_elementwise_oracle.py",

@@ -13,7 +13,7 @@ from simulator.graph import Array
 from simulator.numeric.datapath import GRAPH_DATAPATH
 from simulator.numeric.dialect import DIALECTS
 from tests.ops.structure import Given, OneNode, kind_of, log_uniform
-from tests.oracle import tables
+from tests.oracle import logarithm, tables
 from tests.oracle.pointwise import RANGES, Grid, single
 from tests.oracle.tables import SINGLE, Codes, Real
 
@@ -138,3 +138,16 @@ def test_softmax_of_16_bits(
         return tables.softmax_16(row, scale, *both_tables)
 
     assert_row("softmax", "int16", (Grid(scale, 0), Grid(2.0**-15, 0)), row, softmax)
+
+
+@BOUNDED
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+@given(data=st.data(), scale=st.floats(2.0**-10, 4.0).map(single), zero=st.integers(0, 127))
+def test_log_softmax_of_bytes(dtype: str, data: st.DataObject, scale: float, zero: int) -> None:
+    """The input's zero point does not matter."""
+
+    def log_softmax(row: list[int]) -> list[int]:
+        return logarithm.log_softmax(row, scale, dtype)
+
+    y = Grid(2.0**-4, RANGES[dtype][1])
+    assert_row("log_softmax", dtype, (Grid(scale, zero), y), data.draw(rows_of(dtype)), log_softmax)
