@@ -24,8 +24,8 @@ def wrap(value: int, bits: int) -> Any:
 @njit
 def saturate(value: int, bits: int) -> Any:
     """`value` clamped to the signed range of `bits` bits."""
-    high = (np.int64(1) << (bits - 1)) - 1
-    low = -high - 1
+    low = np.int64(-1) << (bits - 1)
+    high = ~low
     if value > high:
         return high
     if value < low:
