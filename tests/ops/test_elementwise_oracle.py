@@ -38,10 +38,11 @@ BINARY: Final[Mapping[str, tuple[str, ...]]] = {
 }
 # An int16 sum of power-of-two scales has a form of its own; these operands are told not to.
 OPTIONS: Final = {"pot_scale_int16": False, "fused_activation_function": "NONE"}
-BOUNDED = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+BOUNDED = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 
 UNARY_CASES: Final = [(kind, dtype) for kind, dtypes in UNARY.items() for dtype in dtypes]
 BINARY_CASES: Final = [(kind, dtype) for kind, dtypes in BINARY.items() for dtype in dtypes]
+SIGNED_PAIRS: Final = [case for case in BINARY_CASES if case[1] == "int8"]
 BYTE_PAIRS: Final = [case for case in BINARY_CASES if case[1] != "int16"]
 
 
@@ -96,7 +97,7 @@ def every_pair(dtype: str) -> list[list[int]]:
     return [[a for a in codes for _ in codes], [b for _ in codes for b in codes]]
 
 
-@pytest.mark.parametrize(("kind", "dtype"), BYTE_PAIRS)
+@pytest.mark.parametrize(("kind", "dtype"), SIGNED_PAIRS)
 def test_every_pair_of_codes(kind: str, dtype: str) -> None:
     """2^16 cases."""
     rng = Random(f"{kind} {dtype} pairs")
