@@ -1,6 +1,6 @@
 """The overflow audit: how wide each layer's accumulator must be, and what a narrower one does."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from analysis.text import table
 from simulator.decode import value_range
 from simulator.errors import BadConfig
 from simulator.execute import run
-from simulator.graph import Array, Graph, Node
-from simulator.mac import MacOperator, Product
+from simulator.graph import STORAGE, Array, Graph, Node, TensorType
+from simulator.mac import AccumulatingOperator, Sums
 from simulator.numeric.audit import Extremes, count_overflows, observe, prove
+from simulator.numeric.datapath import GRAPH_DATAPATH, Datapath
 
 
 @dataclass(frozen=True)
@@ -64,30 +65,42 @@ def audit(
 ) -> tuple[LayerAudit, ...]:
     """Audit every layer whose weights are constant, in order of execution.
 
-    `inputs` are samples to observe; `bits` is a width whose damage is counted on them; `folded`
-    audits raw activations with the zero point in the bias. Layers with computed weights have no
-    proof and are left out.
+    `inputs` are samples to observe, each from the initial state; `bits` is a width whose damage is
+    counted on them; `folded` audits raw activations with the zero point in the bias. Layers with
+    computed weights have no proof and are left out. An operator with several sums (SVDF, LSTM) has
+    an entry for each, `<node>/<sums>`.
     """
-    layers = [n for n in graph.nodes if isinstance(n.op, MacOperator) and _constant(graph, n)]
+    layers = [n for n in graph.nodes if _is_proved(graph, n)]
+    names = {n.name for n in layers}
     observed: dict[str, Extremes] = {}
     overflows: dict[str, NDArray[np.int64]] = {}
 
-    def watch(node: Node, operands: Sequence[Array | None], _: Sequence[Array]) -> None:
-        if node not in layers or not isinstance(node.op, MacOperator):
+    def watch(node: Node, operands: Sequence[Array | None], results: Sequence[Array]) -> None:
+        if node.name not in names:
             return
-        blocks = list(node.op.products(operands, folded=folded))
-        seen = _joined([observe(p.x, p.w, p.bias, dot_width).values for p in blocks])
-        earlier = observed.get(node.name)
-        observed[node.name] = Extremes(seen).merge(earlier) if earlier else Extremes(seen)
-        if bits is not None:
-            counts = [count_overflows(p.x, p.w, p.bias, dot_width, bits) for p in blocks]
-            overflows[node.name] = _joined(counts) + overflows.get(node.name, 0)
+        for label, sums in _sums(node, operands, all_results(node, operands, results), folded):
+            blocks = sums.products
+            seen = _joined([observe(p.x, p.w, p.bias, dot_width).values for p in blocks])
+            earlier = observed.get(label)
+            observed[label] = Extremes(seen).merge(earlier) if earlier else Extremes(seen)
+            if bits is not None:
+                counts = [count_overflows(p.x, p.w, p.bias, dot_width, bits) for p in blocks]
+                overflows[label] = _joined(counts) + overflows.get(label, 0)
 
     for values in inputs:
         run(graph, values, tap=watch)
     return tuple(
-        _layer(graph, node, dot_width, folded, observed.get(node.name), overflows.get(node.name))
+        LayerAudit(
+            label,
+            node.op.kind,
+            taps,
+            proved.final_bits,
+            proved.prefix_bits,
+            observed.get(label),
+            overflows.get(label),
+        )
         for node in layers
+        for label, taps, proved in _proofs(graph, node, dot_width, folded)
     )
 
 
@@ -135,43 +148,81 @@ def _row(layer: LayerAudit, counted: bool) -> list[object]:
     return row
 
 
-def _layer(
-    graph: Graph,
+def all_results(
     node: Node,
-    dot_width: int,
-    folded: bool,
-    observed: Extremes | None,
-    overflows: NDArray[np.int64] | None,
-) -> LayerAudit:
-    assert isinstance(node.op, MacOperator)
-    x = graph.tensors[node.inputs[0]]
-    low, high = value_range(x)
-    offset = 0 if folded else node.op.weighted.input_zero_point
-    blocks = _products_of_zeros(graph, node, folded)
-    proved = Extremes(
-        _joined([prove(p.w, p.bias, low - offset, high - offset, dot_width).values for p in blocks])
+    operands: Sequence[Array | None],
+    results: Sequence[Array],
+    datapath: Datapath = GRAPH_DATAPATH,
+) -> Sequence[Array]:
+    """What an operator's `run` gives: the outputs, then the variables it replaces."""
+    return node.op.run(operands, datapath) if node.updates else results
+
+
+def _sums(
+    node: Node, operands: Sequence[Array | None], results: Sequence[Array], folded: bool
+) -> Iterator[tuple[str, Sums]]:
+    """The sums of a node, each with the label of its entry."""
+    assert isinstance(node.op, AccumulatingOperator)
+    for sums in node.op.sums(operands, results, folded=folded):
+        yield f"{node.name}/{sums.name}" if sums.name else node.name, sums
+
+
+def _proofs(
+    graph: Graph, node: Node, dot_width: int, folded: bool
+) -> Iterator[tuple[str, int, Extremes]]:
+    """(label, taps, extremes) of each sum of a node, whatever its activations hold.
+
+    What enters the multiplier is read off the two runs in which every activation is at one end.
+    """
+    lowest, highest = (_sums(node, *_filled(graph, node, end), folded) for end in (0, 1))
+    for (label, low), (_, high) in zip(lowest, highest, strict=True):
+        parts = []
+        for below, above in zip(low.products, high.products, strict=True):
+            ends = int(below.x.min()), int(above.x.max())
+            parts.append(prove(below.w, below.bias, *ends, dot_width).values)
+        yield label, low.products[0].w.shape[1], Extremes(_joined(parts))
+
+
+def _filled(graph: Graph, node: Node, end: int) -> tuple[list[Array | None], list[Array]]:
+    """Operands and results with every activation at the low (0) or high (1) end of its range."""
+
+    def full(name: str) -> Array:
+        kind = graph.tensors[name]
+        code: float = codes(kind)[end]
+        if kind.dtype.startswith("f") and kind.quant is not None:
+            code = (code - kind.quant.zero_point[0]) * kind.quant.scale[0]
+        return np.full(kind.shape, code, dtype=STORAGE[kind.dtype])
+
+    operands = [
+        None if not name else graph.constants[name] if name in graph.constants else full(name)
+        for name in node.inputs
+    ]
+    return operands, [full(name) for name in (*node.outputs, *node.updates)]
+
+
+def codes(kind: TensorType) -> tuple[int, int]:
+    """The codes a tensor may hold.
+
+    A float that lies on a grid does not tell their sign, so both are taken; as far as a product
+    takes them, which refuses codes that leave int16 when their zero point is subtracted.
+    """
+    low, high = value_range(kind)
+    if not kind.dtype.startswith("f") or kind.quant is None:
+        return low, high
+    zero = kind.quant.zero_point[0]
+    if zero >= 0:
+        high = (1 << kind.bits) - 1
+    return max(low, zero - 2**15), min(high, zero + 2**15 - 1)
+
+
+def _is_proved(graph: Graph, node: Node) -> bool:
+    """Whether all but the activations and the state is constant."""
+    if not isinstance(node.op, AccumulatingOperator):
+        return False
+    free = {node.op.roles.index("input"), *node.op.updates}
+    return all(
+        i in free or not name or name in graph.constants for i, name in enumerate(node.inputs)
     )
-    return LayerAudit(
-        node.name,
-        node.op.kind,
-        blocks[0].w.shape[1],
-        proved.final_bits,
-        proved.prefix_bits,
-        observed,
-        overflows,
-    )
-
-
-def _products_of_zeros(graph: Graph, node: Node, folded: bool) -> list[Product]:
-    assert isinstance(node.op, MacOperator)
-    x = graph.tensors[node.inputs[0]]
-    operands = [np.zeros(x.shape, dtype=x.dtype)]
-    rest = [graph.constants[name] if name else None for name in node.inputs[1:]]
-    return list(node.op.products([*operands, *rest], folded=folded))
-
-
-def _constant(graph: Graph, node: Node) -> bool:
-    return all(not name or name in graph.constants for name in node.inputs[1:])
 
 
 def _joined(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:

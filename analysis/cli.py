@@ -173,20 +173,36 @@ def golden(
     fold_taps: Annotated[
         int | None, _number("--fold-taps", "Partial sums after every so many taps.", 1)
     ] = None,
+    intermediates: Annotated[
+        bool,
+        typer.Option(
+            "--intermediates",
+            help="Each stage of the requantizers, the multipliers' operands and, with a systolic "
+            "--hw, the partial sums of its folds.",
+        ),
+    ] = False,
     lanes: Annotated[int, _number("--lanes", "Elements in a hex word.", 1, 4096)] = 1,
-    corners: Annotated[bool, typer.Option(help="Vectors at extremes, ties and clamps.")] = True,
+    corners: Annotated[
+        bool, typer.Option(help="Vectors at extremes, ties and clamps beside the real ones.")
+    ] = True,
     dialect: Dialect = None,
 ) -> None:
-    """Write golden vectors for RTL: each layer's inputs, sums, requantizer and outputs."""
+    """Write golden vectors for RTL: each layer's inputs, sums, requantizer and outputs.
+
+    Arrays as .npy and as hex for $readmemh, and a manifest.json of shapes, packing and sha256.
+    """
     import workloads
     from analysis.arrays import one_sample
-    from analysis.golden import Options
     from analysis.golden import golden as write_pack
+    from analysis.golden import taps_per_fold
+    from analysis.golden_sums import Options
 
     machine = _optional_machine(hw, set_)
     datapath = machine.datapath.datapath() if machine else None
     graph = workloads.load(model, dialect)
-    options = Options(layer, fold_taps, lanes, corners)
+    if intermediates and machine is not None and fold_taps is None:
+        fold_taps = taps_per_fold(machine)
+    options = Options(layer, fold_taps, lanes, corners, intermediates)
     manifest = write_pack(graph, one_sample(graph, inputs), out, options, datapath)
     print(f"{len(manifest['files'])} arrays of {len(manifest['layers'])} layers written to {out}")
 

@@ -143,7 +143,8 @@ def _candidates(
     graph: Graph, node: Node, op: MacOperator, channel: int, acc: int
 ) -> Iterator[tuple[str, str, int]]:
     """(rounding, scale derivation, value) of this accumulator under each."""
-    x, w = (graph.tensors[name].quant for name in node.inputs[:2])
+    operands = (node.inputs[op.roles.index(role)] for role in ("input", "weights"))
+    x, w = (graph.tensors[name].quant for name in operands)
     y = graph.tensors[node.outputs[0]].quant
     if x is None or w is None or y is None:
         return

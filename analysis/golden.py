@@ -1,97 +1,43 @@
 """Golden vectors for RTL: what goes into each layer, what every stage holds, what comes out.
 
-Each array is written as `.npy` and as hex for `$readmemh`: one word a line, two's complement,
-elements in C order, `lanes` of them packed into a word with the first in the low bits. A JSON
-manifest names shape, bits and sha256 of every file. The same inputs give the same bytes.
+A pack is a folder with one subfolder a layer and a manifest; `docs/golden.md` describes it. The
+same inputs give the same bytes.
 """
 
-import hashlib
+import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from analysis.files import make_folder, replacing, write_json, write_text
+from analysis.accumulators import all_results, codes
+from analysis.files import make_folder, write_json
+from analysis.golden_files import PACKING, Pack
+from analysis.golden_sums import DEFAULTS, Options, Range, taps_at_once, write_sums
 from simulator.errors import BadFile, Unsupported
 from simulator.execute import run
 from simulator.graph import Array, Graph, Node
-from simulator.mac import MacOperator
+from simulator.mac import AccumulatingOperator, MacOperator, Sums
 from simulator.numeric.datapath import GRAPH_DATAPATH, Datapath
-from simulator.numeric.requantize import Requantize
 
+if TYPE_CHECKING:
+    from simulator.machines.base import Machine
 
-@dataclass(frozen=True)
-class Options:
-    """What a pack holds besides inputs, weights, bias, accumulators and outputs.
-
-    `fold_taps` writes the partial sum after every so many taps; `lanes` packs hex words;
-    `corners` adds vectors at every extreme, tie and clamp of the requantizer.
-    """
-
-    layer: str | None = None
-    fold_taps: int | None = None
-    lanes: int = 1
-    corners: bool = True
-
-
-class Pack:
-    """A folder being filled; remembers what it wrote for the manifest."""
-
-    def __init__(self, folder: Path, lanes: int) -> None:
-        self.folder = folder
-        self.lanes = lanes
-        self.files: dict[str, dict[str, Any]] = {}
-
-    def add(self, name: str, values: Array, bits: int) -> None:
-        """Write one array as `name.npy` and `name.hex`."""
-        values = np.ascontiguousarray(values)
-        npy, text = self.folder / f"{name}.npy", self.folder / f"{name}.hex"
-        make_folder(npy.parent)
-        with replacing(npy) as scratch, scratch.open("wb") as stream:
-            np.save(stream, values, allow_pickle=False)
-        write_text(text, to_hex(values, bits, self.lanes))
-        self.files[name] = {
-            "shape": list(values.shape),
-            "dtype": str(values.dtype),
-            "bits": bits,
-            "lanes": self.lanes,
-            "sha256": {"npy": _sha256(npy), "hex": _sha256(text)},
-        }
-
-
-def to_hex(values: Array, bits: int, lanes: int = 1) -> str:
-    """Elements in C order as hex words of `lanes * bits` bits, the first element lowest.
-
-    Real numbers are written as the bits of their IEEE 754 format, `bits` wide. A last word that is
-    not full is filled with zeros. Raises ValueError where a value needs more than `bits`.
-    """
-    if np.issubdtype(values.dtype, np.floating):
-        values = np.ascontiguousarray(values).view(f"uint{8 * values.dtype.itemsize}")
-    flat = values.astype(object).ravel()
-    low, high = -(1 << (bits - 1)), (1 << bits) - 1
-    for value in flat:
-        if not low <= value <= high:
-            raise ValueError(f"{value} does not fit {bits} bits")
-    digits = -(-bits * lanes // 4)
-    mask = (1 << bits) - 1
-    lines = []
-    for start in range(0, len(flat), lanes):
-        word = 0
-        for lane, value in enumerate(flat[start : start + lanes]):
-            word |= (int(value) & mask) << (lane * bits)
-        lines.append(f"{word:0{digits}x}")
-    return "\n".join(lines) + "\n"
+ORDER = (
+    "row: output positions n, oy, ox (time, batch for an LSTM); channel: output channels; tap: "
+    "products in the order ky, kx, ic; fold: the sum after each fold_taps of them; block: groups, "
+    "each with channels of its own"
+)
 
 
 def golden(
     graph: Graph,
     inputs: Mapping[str, Array],
     folder: Path,
-    options: Options = Options(),
+    options: Options = DEFAULTS,
     datapath: Datapath | None = None,
 ) -> dict[str, Any]:
     """Write the pack of one inference into `folder` (made, and empty before); returns the manifest.
@@ -99,31 +45,24 @@ def golden(
     Raises Unsupported where `options` do not fit the graph or the datapath, BadFile where the
     folder holds files.
     """
-    names = [node.name for node in graph.nodes]
-    if options.layer is not None and options.layer not in names:
-        raise Unsupported(f"--layer {options.layer}: no such layer; there are {', '.join(names)}")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise BadFile(f"{folder}: is not empty; choose another --out")
-    group = _taps_at_once(datapath or GRAPH_DATAPATH)
-    if options.fold_taps is not None and options.fold_taps % group:
-        raise Unsupported(
-            f"--fold-taps {options.fold_taps}: must be a multiple of {group}, the products that "
-            "the datapath sums at once"
-        )
+    arithmetic = datapath or GRAPH_DATAPATH
+    _check(graph, folder, options, arithmetic)
     pack = Pack(folder, options.lanes)
     layers: list[dict[str, Any]] = []
 
     def write(node: Node, operands: Sequence[Array | None], results: Sequence[Array]) -> None:
         if options.layer in (None, node.name):
-            arithmetic = datapath or GRAPH_DATAPATH
-            layers.append(_write_layer(graph, node, operands, results, pack, options, arithmetic))
+            given = all_results(node, operands, results, arithmetic)
+            layers.append(_write_layer(graph, node, operands, given, pack, options, arithmetic))
 
     run(graph, inputs, datapath=datapath, tap=write)
     manifest = {
         "schema": "bitlane.golden/1",
         "model": graph.name,
         "dialect": graph.dialect,
-        "packing": "C order, two's complement, lane 0 in the low bits of a word",
+        "datapath": "graph" if datapath is None else dataclasses.asdict(datapath),
+        "packing": PACKING,
+        "order": ORDER,
         "layers": layers,
         "files": dict(sorted(pack.files.items())),
     }
@@ -132,13 +71,34 @@ def golden(
     return manifest
 
 
-def _taps_at_once(datapath: Datapath) -> int:
-    """Products that enter the accumulator together."""
-    if datapath.graph:
-        return 1
-    return math.prod(stage.fan_in for stage in datapath.stages) * (
-        1 if datapath.stages else datapath.dot_width
-    )
+def taps_per_fold(machine: "Machine") -> int | None:
+    """Products that one pass over a systolic array adds to a sum; None where it adds all of them.
+
+    Output stationary keeps a sum in its element to the end; other machines have no folds.
+    """
+    from simulator.machines.systolic import Systolic
+
+    if not isinstance(machine, Systolic) or machine.array.dataflow == "output_stationary":
+        return None
+    # A staged accumulator takes a whole group at a time, as the tree of one element does.
+    return machine.array.rows * taps_at_once(machine.datapath.datapath())
+
+
+def _check(graph: Graph, folder: Path, options: Options, datapath: Datapath) -> None:
+    names = [node.name for node in graph.nodes]
+    if options.layer is not None and options.layer not in names:
+        raise Unsupported(f"--layer {options.layer}: no such layer; there are {', '.join(names)}")
+    for name in names:
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            raise Unsupported(f"{graph.name}: '{name}' cannot name a folder; rename the layer")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise BadFile(f"{folder}: is not empty; choose another --out")
+    group = taps_at_once(datapath)
+    if options.fold_taps is not None and options.fold_taps % group:
+        raise Unsupported(
+            f"--fold-taps {options.fold_taps}: must be a multiple of {group}, the products that "
+            "the datapath sums at once"
+        )
 
 
 def _write_layer(
@@ -150,111 +110,96 @@ def _write_layer(
     options: Options,
     datapath: Datapath,
 ) -> dict[str, Any]:
-    roles = ("input", "weights", "bias")
-    weighted = isinstance(node.op, MacOperator)
-    for i, (name, value) in enumerate(zip(node.inputs, operands, strict=True)):
-        if value is not None:
-            role = roles[i] if weighted and i < len(roles) else f"input_{i}"
-            pack.add(f"{node.name}/{role}", value, graph.tensors[name].bits)
-    for i, (name, value) in enumerate(zip(node.outputs, results, strict=True)):
-        role = "output" if len(results) == 1 else f"output_{i}"
-        pack.add(f"{node.name}/{role}", value, graph.tensors[name].bits)
-    entry: dict[str, Any] = {"name": node.name, "op": node.op.kind, "reference": node.op.reference}
+    entry: dict[str, Any] = {
+        "name": node.name,
+        "op": node.op.kind,
+        "reference": node.op.reference,
+        "tensors": _write_tensors(graph, node, operands, results, pack),
+        "parameters": _parameters(node.op),
+    }
+    if not isinstance(node.op, AccumulatingOperator):
+        return entry
+    folded = datapath.zero_point == "folded" and not datapath.graph
+    found = node.op.sums(operands, results, folded=folded)
+    raw = found if folded else node.op.sums(operands, results, folded=True)
+    for sums, codes_of in zip(found, raw, strict=True):
+        prefix = f"{node.name}/{sums.name}" if sums.name else node.name
+        ranges = _operand_ranges(graph, node, sums, codes_of)
+        written = write_sums(prefix, sums, ranges, pack, options, datapath)
+        if sums.name:
+            entry.setdefault("sums", []).append({"name": sums.name, **written})
+        else:
+            entry |= written
     if isinstance(node.op, MacOperator):
-        entry |= _write_sums(node, node.op, operands, pack, options, datapath)
+        entry["input_zero_point"] = node.op.weighted.input_zero_point
     return entry
 
 
-def _write_sums(
+def _write_tensors(
+    graph: Graph,
     node: Node,
-    op: MacOperator,
     operands: Sequence[Array | None],
+    results: Sequence[Array],
     pack: Pack,
-    options: Options,
-    datapath: Datapath,
-) -> dict[str, Any]:
-    bits = op.weighted.accumulator_bits if datapath.graph else datapath.accumulator_bits
-    pack.add(f"{node.name}/accumulator", op.accumulate(operands, datapath), bits)
-    if options.fold_taps:
-        for fold, sums in _partial_sums(op, operands, datapath, options.fold_taps):
-            pack.add(f"{node.name}/partial_{fold:04d}", sums, bits)
-    requantize = op.weighted.requantize
-    if requantize.rounding in ("double_round", "single_round", "double_round_up"):
-        pack.add(f"{node.name}/multiplier", np.array(requantize.multiplier, dtype=np.int64), 32)
-        pack.add(f"{node.name}/shift", np.array(requantize.shift, dtype=np.int64), 8)
-    if options.corners:
-        accumulators = corner_accumulators(requantize, bits)
-        pack.add(f"{node.name}/corner_accumulator", accumulators, bits)
-        outputs = corner_outputs(requantize, accumulators)
-        pack.add(f"{node.name}/corner_output", outputs, 8 * np.dtype(op.weighted.dtype).itemsize)
-    return {
-        "input_zero_point": op.weighted.input_zero_point,
-        "accumulator_bits": bits,
-        "overflow": "wrap" if datapath.graph else datapath.overflow,
-        "requantize": {
-            "rounding": requantize.rounding,
-            "scale": list(requantize.scale),
-            "multiplier": list(requantize.multiplier),
-            "shift": list(requantize.shift),
-            "zero_point": requantize.zero_point,
-            "clamp": [requantize.low, requantize.high],
-        },
-    }
+) -> list[dict[str, str]]:
+    """Inputs, outputs and the new state of a node; returns their entries."""
+    roles = _roles(node)
+    named = [
+        *((roles[i], name, operands[i]) for i, name in enumerate(node.inputs)),
+        *zip(_output_roles(node), node.outputs, results, strict=False),
+        *(
+            (f"{roles[i]}_after", node.inputs[i], value)
+            for i, value in zip(node.op.updates, results[len(node.outputs) :], strict=True)
+        ),
+    ]
+    return [
+        {
+            "role": role,
+            "tensor": name,
+            "file": pack.add(f"{node.name}/{role}", value, graph.tensors[name].bits),
+        }
+        for role, name, value in named
+        if value is not None
+    ]
 
 
-def _partial_sums(
-    op: MacOperator, operands: Sequence[Array | None], datapath: Datapath, taps: int
-) -> Iterator[tuple[int, Array]]:
-    """(fold, accumulators) after every `taps` taps, as the array holds them between folds."""
-    from simulator.numeric.matmul import matmul
-
-    folded = datapath.zero_point == "folded" and not datapath.graph
-    blocks = list(op.products(operands, folded=folded))
-    bits = op.weighted.accumulator_bits
-    total = max(b.w.shape[1] for b in blocks)
-    for fold, end in enumerate(range(taps, total + taps, taps)):
-        parts = [
-            matmul(
-                np.ascontiguousarray(b.x[:, :end]),
-                np.ascontiguousarray(b.w[:, :end]),
-                b.bias,
-                datapath,
-                bits,
-                b.first_channel,
-            )
-            for b in blocks
-        ]
-        yield fold, np.concatenate(parts, axis=1)
+def _roles(node: Node) -> list[str]:
+    """What each input is: as the operator says, else `input_<position>`."""
+    said = node.op.roles if isinstance(node.op, AccumulatingOperator) else ()
+    return [said[i] if i < len(said) else f"input_{i}" for i in range(len(node.inputs))]
 
 
-def corner_accumulators(requantize: Requantize, bits: int) -> NDArray[np.int64]:
-    """Accumulators (cases, channels) at every extreme, sign, clamp and rounding tie nearby.
-
-    For each channel: 0, +-1, both ends of the accumulator, and around each output clamp, zero and
-    one step either side of it, the accumulators whose real result is a half-integer or next to one.
-    """
-    high = (1 << (min(bits, 48) - 1)) - 1
-    columns = []
-    for scale in requantize.scale:
-        values = {0, 1, -1, high, -high - 1}
-        steps = (requantize.low, requantize.high, requantize.zero_point)
-        for step in steps:
-            for half in (-1.5, -0.5, 0.5, 1.5):
-                real = (step - requantize.zero_point + half) / scale if scale else 0.0
-                if abs(real) < high:
-                    values |= {int(real) + d for d in (-1, 0, 1)}
-        columns.append(sorted(v for v in values if -high - 1 <= v <= high))
-    length = max(len(c) for c in columns)
-    padded = [c + [0] * (length - len(c)) for c in columns]
-    return np.array(padded, dtype=np.int64).T
+def _output_roles(node: Node) -> list[str]:
+    if len(node.outputs) == 1:
+        return ["output"]
+    return [f"output_{i}" for i in range(len(node.outputs))]
 
 
-def corner_outputs(requantize: Requantize, accumulators: NDArray[np.int64]) -> Array:
-    """What the requantizer makes of them, on an int64 carrier."""
-    from simulator.numeric.requantize import requantize_array
+def _operand_ranges(graph: Graph, node: Node, sums: Sums, raw: Sums) -> tuple[Range, Range]:
+    """What activations and weights can be as they enter the multiplier; `raw` folds zero points."""
+    x, w = (graph.tensors[node.inputs[i]] for i in sums.operands)
+    taken, codes_taken = sums.products[0].x, raw.products[0].x
+    zero = int(codes_taken.flat[0]) - int(taken.flat[0]) if taken.size else 0
+    low, high = codes(x)
+    least, most = codes(w)
+    reached = [v for p in sums.products for v in (int(p.w.min()), int(p.w.max()))]
+    if min(reached) < least or max(reached) > most:
+        # Less a zero point: one bit wider.
+        least, most = least - most, most - least
+    return (low - zero, high - zero), (least, most)
 
-    return requantize_array(accumulators, requantize, "int64")
 
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _parameters(value: Any) -> Any:
+    """An operator's parameters, or one of them, as JSON has them; reals that it has not as text."""
+    if dataclasses.is_dataclass(value):
+        shown = [f for f in dataclasses.fields(value) if f.init and f.name != "weighted"]
+        return {f.name: _parameters(getattr(value, f.name)) for f in shown}
+    if isinstance(value, Mapping):
+        return {str(k): _parameters(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return _parameters(value.tolist())
+    if isinstance(value, tuple | list):
+        return [_parameters(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if isinstance(value, bool | int | float | str | None) else str(value)

@@ -152,8 +152,12 @@ def _check_operands(graph: Graph, node: Node, datapath: Datapath) -> None:
     """Refuse products whose operands are wider than the datapath multiplies."""
     if datapath.graph or not isinstance(node.op, MacOperator):
         return
-    pairs = (("activations", datapath.activation_bits), ("weights", datapath.weight_bits))
-    for name, (what, bits) in zip(node.inputs, pairs, strict=False):
+    roles = node.op.roles
+    for role, what, bits in (
+        ("input", "activations", datapath.activation_bits),
+        ("weights", "weights", datapath.weight_bits),
+    ):
+        name = node.inputs[roles.index(role)]
         if graph.tensors[name].bits > bits:
             raise Unsupported(
                 f"{graph.name}, {node.name}: its {what} have {graph.tensors[name].bits} bits, the "

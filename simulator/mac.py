@@ -6,6 +6,7 @@ One view serves execution on any accumulator, the overflow audit, golden vectors
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from simulator.graph import Array, Operator, TensorType
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.direct import WRAP_32, Accumulator
 from simulator.numeric.matmul import matmul
+from simulator.numeric.requantize import Requantize
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,58 @@ class LaneSums:
     bias: NDArray[np.int64]
 
 
-class MacOperator(Operator):
+@dataclass(frozen=True)
+class Sums:
+    """One matrix product within an operator, and what its sums are brought onto a grid by.
+
+    `name` is empty where the operator has no other. `operands` are the positions of the inputs
+    that activations and weights come from. `products` have as many rows each, output channels
+    ascending; `bits` is the (wrapping) accumulator of the reference; `dtype` that of the
+    requantized values.
+    """
+
+    name: str
+    operands: tuple[int, int]
+    products: tuple[Product, ...]
+    requantize: Requantize
+    bits: int
+    dtype: str
+
+    def accumulate(self, datapath: Datapath) -> Array:
+        """Every block, summed as the datapath does, side by side: (rows, channels)."""
+        blocks = [
+            matmul(p.x, p.w, p.bias, datapath, self.bits, p.first_channel) for p in self.products
+        ]
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
+
+
+class AccumulatingOperator(Operator):
+    """An operator that requantizes sums of products, one set of them or several."""
+
+    roles: ClassVar[tuple[str, ...]]
+    """What each input is, by position; `input` names the activations."""
+
+    @abstractmethod
+    def sums(
+        self, inputs: Sequence[Array | None], results: Sequence[Array], *, folded: bool
+    ) -> tuple[Sums, ...]:
+        """The sums of one run, given what `run` took and gave; `folded` as in `products`."""
+
+
+class MacOperator(AccumulatingOperator):
     """An operator whose outputs are requantized sums of products."""
 
+    roles: ClassVar[tuple[str, ...]] = ("input", "weights", "bias")
     weighted: Weighted
+
+    def sums(
+        self, inputs: Sequence[Array | None], results: Sequence[Array], *, folded: bool
+    ) -> tuple[Sums, ...]:
+        """The one set of sums, from `products`."""
+        blocks = tuple(self.products(inputs, folded=folded))
+        by = self.weighted
+        operands = self.roles.index("input"), self.roles.index("weights")
+        return (Sums("", operands, blocks, by.requantize, by.accumulator_bits, by.dtype),)
 
     @abstractmethod
     def products(self, inputs: Sequence[Array | None], *, folded: bool) -> Iterator[Product]:

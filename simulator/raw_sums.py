@@ -15,6 +15,7 @@ BIAS: Final = 2
 X_ZERO: Final = 3
 W_ZERO: Final = 4
 """Positions of the optional inputs, after x and the weights."""
+ROLES: Final = ("input", "weights", "bias", "input_zero_point", "weight_zero_points")
 
 
 def raw_sums() -> Weighted:

@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 import hwconfigs
 import workloads
 from analysis.arrays import random_inputs
-from analysis.golden import Options, corner_accumulators, corner_outputs, golden, to_hex
+from analysis.golden import golden
+from analysis.golden_corners import corner_accumulators, corner_outputs
+from analysis.golden_files import to_hex
+from analysis.golden_sums import Options
 from simulator.errors import BadFile, Unsupported
 from simulator.execute import run
 from simulator.graph import Array, Graph, Node
@@ -124,7 +127,11 @@ def test_every_file_is_listed_hashed_and_read_back(pack: Path) -> None:
             assert hashlib.sha256(path.read_bytes()).hexdigest() == about["sha256"][kind]
         array = np.load(npy, allow_pickle=False)
         assert [list(array.shape), str(array.dtype)] == [about["shape"], about["dtype"]]
-        signed = bool(np.issubdtype(array.dtype, np.signedinteger))
+        assert len(about.get("axes", about["shape"])) == array.ndim
+        assert about["words"] == len(text.read_text().splitlines())
+        if about["encoding"] == "float":
+            array = array.view(f"uint{about['bits']}")
+        signed = about["encoding"] == "signed"
         values = from_hex(text.read_text(), array.size, about["bits"], about["lanes"], signed)
         assert values == array.ravel().tolist()
 
@@ -160,19 +167,19 @@ def test_sums_requantize_to_the_outputs(graph: Graph, pack: Path) -> None:
 def test_partial_sums_are_prefixes_and_end_at_the_sum(graph: Graph, pack: Path) -> None:
     values = {name: np.load(pack / f"{name}.npy") for name in manifest(pack)["files"]}
     for node, op in nodes_of(graph):
-        parts = sorted(n for n in values if n.startswith(f"{node.name}/partial_"))
+        parts = values[f"{node.name}/partial_sum"]
         operands = [values[f"{node.name}/{role}"] for role in ("input", "weights", "bias")]
         blocks = list(op.products(operands, folded=False))
         taps = blocks[0].w.shape[1]
         assert len(parts) == -(-taps // FOLD)
-        for fold, name in enumerate(parts):
+        for fold, part in enumerate(parts):
             end = (fold + 1) * FOLD
             sums = [
                 b.bias + b.x[:, :end].astype(np.int64) @ b.w[:, :end].astype(np.int64).T
                 for b in blocks
             ]
-            assert np.array_equal(values[name], np.concatenate(sums, axis=1))
-        assert np.array_equal(values[parts[-1]], values[f"{node.name}/accumulator"])
+            assert np.array_equal(part, np.concatenate(sums, axis=1))
+        assert np.array_equal(parts[-1], values[f"{node.name}/accumulator"])
 
 
 def test_corners_hit_both_clamps_of_every_channel(graph: Graph, pack: Path) -> None:
@@ -229,8 +236,9 @@ def test_one_layer_on_a_narrow_machine(
     (layer,) = found["layers"]
     assert (layer["accumulator_bits"], layer["overflow"]) == (14, "saturate")
     sums = np.load(tmp_path / "pack/conv_2d_3/accumulator.npy")
-    last = sorted((tmp_path / "pack/conv_2d_3").glob("partial_*.npy"))[-1]
-    assert np.array_equal(np.load(last), sums)
+    partial = np.load(tmp_path / "pack/conv_2d_3/partial_sum.npy")
+    assert found["files"]["conv_2d_3/partial_sum"]["axes"] == ["fold", "row", "channel"]
+    assert np.array_equal(partial[-1], sums)
     assert sums.min() >= -(2**13)
     assert sums.max() == 2**13 - 1
     assert found["files"]["conv_2d_3/accumulator"]["bits"] == 14

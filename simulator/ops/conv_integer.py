@@ -15,7 +15,7 @@ from simulator.numeric.depthwise import depthwise
 from simulator.numeric.matmul import patches, wraps_in_int32
 from simulator.numeric.requantize import requantize_array
 from simulator.plain_products import PlainConvolution, check_convolution
-from simulator.raw_sums import activations, check_zero_points, raw_sums, weights
+from simulator.raw_sums import ROLES, activations, check_zero_points, raw_sums, weights
 from simulator.registry import register
 from simulator.windowed import Windows
 
@@ -34,6 +34,7 @@ class ConvInteger(PlainConvolution, MacOperator):
     kind = "conv_integer"
     formats = ("onnx:ConvInteger", "onnx:Conv[integers]")
     reference = "ONNX Runtime 1.31.1, ConvInteger (exact int32)"
+    roles = ROLES
 
     weighted = raw_sums()
 

@@ -14,7 +14,7 @@ from simulator.mac import MacOperator, Product, sum_products
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.requantize import requantize_array
 from simulator.plain_products import PlainMatMul
-from simulator.raw_sums import activations, check_zero_points, raw_sums, weights
+from simulator.raw_sums import ROLES, activations, check_zero_points, raw_sums, weights
 from simulator.registry import register
 
 
@@ -31,6 +31,7 @@ class MatMulInteger(PlainMatMul, MacOperator):
     kind = "matmul_integer"
     formats = ("onnx:MatMulInteger", "onnx:MatMul[integers]", "onnx:Gemm[integers]")
     reference = "ONNX Runtime 1.31.1, MatMulInteger (exact int32)"
+    roles = ROLES
 
     weighted = raw_sums()
 

@@ -17,12 +17,13 @@ from simulator.decode import (
     single_grid,
 )
 from simulator.errors import IllegalGraph
-from simulator.graph import Array, Operator, Source, TensorType
+from simulator.graph import Array, Source, TensorType
+from simulator.mac import AccumulatingOperator, Product, Sums
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.depthwise import depthwise
 from simulator.numeric.matmul import Window, matmul, wraps_in_int32
 from simulator.numeric.requantize import Requantize, make_requantize, requantize_array
-from simulator.recurrent import weighted_sums
+from simulator.recurrent import weighted_product, weighted_sums
 from simulator.registry import register
 from simulator.work import Work
 
@@ -30,7 +31,7 @@ from simulator.work import Work
 @register
 @final
 @dataclass(frozen=True)
-class Svdf(Operator):
+class Svdf(AccumulatingOperator):
     """y[u] = clamp(requantize(b[u] + sum over rank r and time m of wt[ur, m] s[ur, m]) + zy).
 
     s[f, 0 .. m-1] is the history of feature f, the newest last; each run drops the oldest and
@@ -43,6 +44,7 @@ class Svdf(Operator):
     formats = ("tflite:SVDF",)
     reference = "LiteRT 2.3.0 BUILTIN_REF, EvalIntegerSVDF; with int8 state TFLM, svdf_common.cc"
     updates = (4,)
+    roles = ("input", "feature_weights", "time_weights", "bias", "state")
 
     rank: int
     input_zero_point: int
@@ -128,12 +130,32 @@ class Svdf(Operator):
         out = requantize_array(sums, self.requantize, "int8")
         return out, state.reshape(old.shape)
 
+    def sums(
+        self, inputs: Sequence[Array | None], results: Sequence[Array], *, folded: bool
+    ) -> tuple[Sums, ...]:
+        """`feature`, the newest values of the history, and `time`, the units: a block each."""
+        x, wf, wt = (present(inputs, i) for i in (0, 1, 2))
+        feature = weighted_product(x, self.input_zero_point, wf, None, folded=folded)
+        x, w, start = self._operands(results[1].reshape(len(x), *wt.shape), wt, optional(inputs, 3))
+        units = tuple(
+            Product(np.ascontiguousarray(x[:, u]), w[u, None], start[u, None], u)
+            for u in range(len(w))
+        )
+        return (
+            Sums("feature", (0, 1), (feature,), self.feature, 32, self.state_dtype),
+            Sums("time", (4, 2), units, self.requantize, 32, "int8"),
+        )
+
+    def _operands(self, state: Array, wt: Array, bias: Array | None) -> tuple[Array, Array, Array]:
+        """(history (n, units, taps), weights (units, taps), bias): rank and time are one sum."""
+        taps = self.rank * state.shape[2]
+        x = state.astype(np.int16).reshape(len(state), -1, taps)
+        w = wt.astype(np.int16).reshape(-1, taps)
+        return x, w, np.zeros(len(w), dtype=np.int32) if bias is None else bias
+
     def _units(self, state: Array, wt: Array, bias: Array | None, datapath: Datapath) -> Array:
         """The accumulators (n, units): rank and time are one sum of a unit."""
-        batch, taps = state.shape[0], self.rank * state.shape[2]
-        x = state.astype(np.int16).reshape(batch, -1, taps)
-        w = wt.astype(np.int16).reshape(-1, taps)
-        start = np.zeros(len(w), dtype=np.int32) if bias is None else bias
+        x, w, start = self._operands(state, wt, bias)
         if not wraps_in_int32(datapath, 32):
             blocks = [
                 matmul(np.ascontiguousarray(x[:, u]), w[u, None], start[u, None], datapath, 32, u)
@@ -145,7 +167,7 @@ class Svdf(Operator):
             np.ascontiguousarray(x[:, None].swapaxes(2, 3)),
             np.ascontiguousarray(w[None].swapaxes(1, 2)),
             start,
-            Window((1, taps), (1, 1), (1, 1), (0, 0), (1, 1)),
+            Window((1, w.shape[1]), (1, 1), (1, 1), (0, 0), (1, 1)),
             datapath,
         )
 

@@ -34,6 +34,7 @@ class TransposeConv(MacOperator):
     kind = "transpose_conv"
     formats = ("tflite:TRANSPOSE_CONV",)
     reference = "LiteRT 2.3.0 BUILTIN_REF, integer_ops/transpose_conv.h"
+    roles = ("output_shape", "weights", "input", "bias")
 
     stride: tuple[int, int]
     padding: Padding

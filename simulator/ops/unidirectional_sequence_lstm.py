@@ -18,12 +18,13 @@ from simulator.decode import (
     single_grid,
 )
 from simulator.errors import IllegalGraph, Unsupported
-from simulator.graph import Array, Operator, Source, TensorType
+from simulator.graph import Array, Source, TensorType
+from simulator.mac import AccumulatingOperator, Sums
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.dialect import Rule
 from simulator.numeric.recurrent import GATE_POWER, add_saturating, evaluate
 from simulator.numeric.requantize import Requantize, make_requantize, requantize_array
-from simulator.recurrent import weighted_sums
+from simulator.recurrent import weighted_product, weighted_sums
 from simulator.registry import register
 from simulator.work import Work
 
@@ -33,6 +34,15 @@ HIDDEN_WEIGHTS: Final = (5, 6, 7, 8)
 BIASES: Final = (12, 13, 14, 15)
 HIDDEN_STATE: Final = 18
 CELL_STATE: Final = 19
+GATES: Final = ("input", "forget", "cell", "output")
+ROLES: Final = (
+    "input",
+    *(f"{gate}_gate_from_input_weights" for gate in GATES),
+    *(f"{gate}_gate_from_hidden_weights" for gate in GATES),
+    *(f"{gate}_peephole_weights" for gate in ("input", "forget", "output")),
+    *(f"{gate}_gate_bias" for gate in GATES),
+    *("projection_weights", "projection_bias", "hidden_state", "cell_state"),
+)
 _REFUSED: Final = {
     "peephole weights": (9, 10, 11),
     "a projection": (16, 17),
@@ -57,7 +67,7 @@ class Products:
 @register
 @final
 @dataclass(frozen=True)
-class UnidirectionalSequenceLstm(Operator):
+class UnidirectionalSequenceLstm(AccumulatingOperator):
     """c = f * c + i * g; h = o * tanh(c), each gate a function of W x + R h + b, step by step.
 
     i, f and o are logistics, g a tanh, all Q0.15 of Q3.12 sums that saturate at 16 bits. Inputs as
@@ -70,6 +80,7 @@ class UnidirectionalSequenceLstm(Operator):
     formats = ("tflite:UNIDIRECTIONAL_SEQUENCE_LSTM",)
     reference = "LiteRT 2.3.0 BUILTIN_REF, lstm_eval.cc 8x8_16; TFLM lstm_eval.h; CMSIS-NN s8, s16"
     updates = (HIDDEN_STATE, CELL_STATE)
+    roles = ROLES
 
     time_major: bool
     form: str
@@ -160,6 +171,27 @@ class UnidirectionalSequenceLstm(Operator):
             hidden, cell = self._step([s[t] for s in shares], hidden, cell, inputs, datapath)
             out[t] = hidden
         return (out if self.time_major else out.swapaxes(0, 1).copy(), hidden, cell)
+
+    def sums(
+        self, inputs: Sequence[Array | None], results: Sequence[Array], *, folded: bool
+    ) -> tuple[Sums, ...]:
+        """Two a gate, from the input and from the hidden state; rows by time, then batch."""
+        x, before, out = present(inputs, 0), present(inputs, HIDDEN_STATE), results[0]
+        if not self.time_major:
+            x, out = x.swapaxes(0, 1), out.swapaxes(0, 1)
+        rows = x.reshape(-1, x.shape[2])
+        hidden = np.concatenate([before[None], out[:-1]]).reshape(-1, before.shape[1])
+        bits, found = self.accumulator_bits, []
+        for g, gate in enumerate(GATES):
+            w, bias = present(inputs, INPUT_WEIGHTS[g]), optional(inputs, BIASES[g])
+            taken = weighted_product(rows, self.input_zero_point, w, bias, folded=folded)
+            name, pair = f"{gate}_gate_from_input", (0, INPUT_WEIGHTS[g])
+            found.append(Sums(name, pair, (taken,), self.from_input[g], bits, "int16"))
+            r = present(inputs, HIDDEN_WEIGHTS[g])
+            fed_back = weighted_product(hidden, self.hidden_zero_point, r, None, folded=folded)
+            name, pair = f"{gate}_gate_from_hidden", (HIDDEN_STATE, HIDDEN_WEIGHTS[g])
+            found.append(Sums(name, pair, (fed_back,), self.from_hidden[g], bits, "int32"))
+        return tuple(found)
 
     def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
         """MACs = batch time 4 cells (n + cells)."""
