@@ -20,7 +20,7 @@ from analysis.golden_sums import DEFAULTS, Options, Range, taps_at_once, write_s
 from simulator.errors import BadFile, Unsupported
 from simulator.execute import run
 from simulator.graph import Array, Graph, Node
-from simulator.mac import AccumulatingOperator, MacOperator, Sums
+from simulator.mac import AccumulatingOperator, Sums
 from simulator.numeric.datapath import GRAPH_DATAPATH, Datapath
 
 if TYPE_CHECKING:
@@ -120,18 +120,20 @@ def _write_layer(
     if not isinstance(node.op, AccumulatingOperator):
         return entry
     folded = datapath.zero_point == "folded" and not datapath.graph
-    found = node.op.sums(operands, results, folded=folded)
-    raw = found if folded else node.op.sums(operands, results, folded=True)
-    for sums, codes_of in zip(found, raw, strict=True):
+    both = (node.op.sums(operands, results, folded=f) for f in (False, True))
+    for subtracted, raw in zip(*both, strict=True):
+        sums = raw if folded else subtracted
         prefix = f"{node.name}/{sums.name}" if sums.name else node.name
-        ranges = _operand_ranges(graph, node, sums, codes_of)
-        written = write_sums(prefix, sums, ranges, pack, options, datapath)
+        zero = _zero_point(subtracted, raw)
+        ranges = _operand_ranges(graph, node, sums, 0 if folded else zero)
+        written = {
+            "input_zero_point": zero,
+            **write_sums(prefix, sums, ranges, pack, options, datapath),
+        }
         if sums.name:
             entry.setdefault("sums", []).append({"name": sums.name, **written})
         else:
             entry |= written
-    if isinstance(node.op, MacOperator):
-        entry["input_zero_point"] = node.op.weighted.input_zero_point
     return entry
 
 
@@ -175,11 +177,15 @@ def _output_roles(node: Node) -> list[str]:
     return [f"output_{i}" for i in range(len(node.outputs))]
 
 
-def _operand_ranges(graph: Graph, node: Node, sums: Sums, raw: Sums) -> tuple[Range, Range]:
-    """What activations and weights can be as they enter the multiplier; `raw` folds zero points."""
+def _zero_point(subtracted: Sums, raw: Sums) -> int:
+    """Of the activations, be it a parameter or a tensor: what tells the two views apart."""
+    x = subtracted.products[0].x
+    return int(raw.products[0].x.flat[0]) - int(x.flat[0]) if x.size else 0
+
+
+def _operand_ranges(graph: Graph, node: Node, sums: Sums, zero: int) -> tuple[Range, Range]:
+    """What activations less `zero` and weights can be as they enter the multiplier."""
     x, w = (graph.tensors[node.inputs[i]] for i in sums.operands)
-    taken, codes_taken = sums.products[0].x, raw.products[0].x
-    zero = int(codes_taken.flat[0]) - int(taken.flat[0]) if taken.size else 0
     low, high = codes(x)
     least, most = codes(w)
     reached = [v for p in sums.products for v in (int(p.w.min()), int(p.w.max()))]

@@ -40,6 +40,7 @@ class Options:
     corners: bool = True
     intermediates: bool = False
 
+
 DEFAULTS: Final = Options()
 
 
