@@ -25,8 +25,13 @@ class Pack:
         self.files: dict[str, dict[str, Any]] = {}
 
     def add(self, name: str, values: Array, bits: int, axes: str = "") -> str:
-        """Write one array as `name.npy` and `name.hex`; `axes` names its axes. Returns `name`."""
+        """Write one array as `name.npy` and `name.hex`; `axes` names its axes. Returns `name`.
+
+        A real number is as wide as its format, also where it lies on a grid of fewer bits.
+        """
         values = np.ascontiguousarray(values)
+        if np.issubdtype(values.dtype, np.floating):
+            bits = 8 * values.dtype.itemsize
         npy, text = self.folder / f"{name}.npy", self.folder / f"{name}.hex"
         make_folder(npy.parent)
         with replacing(npy) as scratch, scratch.open("wb") as stream:
