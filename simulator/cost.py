@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from simulator.designs import Evaluation, Ints, evaluate_designs, evaluate_rows
+from simulator.designs import (
+    Evaluation,
+    Ints,
+    batched,
+    evaluate_designs,
+    evaluate_rows,
+    largest_count,
+    most_counted,
+)
 from simulator.errors import Unsupported
 from simulator.graph import Graph
 from simulator.machines.actions import (
@@ -24,6 +32,7 @@ from simulator.machines.actions import (
     MACS,
     OVERHEAD_CYCLES,
     STALL_CYCLES,
+    TOO_MUCH_ENERGY,
     TOTAL_CYCLES,
     TOTAL_ENERGY_FJ,
     TOTAL_MACS,
@@ -170,7 +179,9 @@ def price(
     energy = np.zeros(COMPONENTS, np.int64)
     priced = []
     for layer in layers:
-        price_layer(np.array(layer.actions, np.int64), prices, energy)
+        if price_layer(np.array(layer.actions, np.int64), prices, energy) < 0:
+            reason = machine.refusals[TOO_MUCH_ENERGY]
+            raise Unsupported(f"{layer.name} ({layer.op}) on {machine.name}: {reason}")
         priced.append(_components(machine, energy))
     return tuple(priced)
 
@@ -182,12 +193,15 @@ def _evaluate(graph: Graph, machine: Machine, batch: int) -> Evaluation:
     code = int(result.totals[0, TOTAL_REFUSAL])
     if code:
         layer = int(result.totals[0, TOTAL_REFUSED_LAYER])
-        work, datapath = graph.work[layer], machine.datapath
+        work, datapath = batched(graph.work[layer], batch), machine.datapath
+        count, what = largest_count(work, machine)
         reason = machine.refusals[code].format(
             weight_bits=work.weight_bits,
             activation_bits=work.activation_bits,
             machine_weight_bits=datapath.weight_bits,
             machine_activation_bits=datapath.activation_bits,
+            too_many=f"{count} {what}",
+            most=most_counted(machine),
         )
         node = graph.nodes[layer]
         raise Unsupported(f"{graph.name}, {node.name} ({node.op.kind}) on {machine.name}: {reason}")

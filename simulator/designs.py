@@ -14,10 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.errors import Unsupported
-from simulator.machines.actions import ACTIONS, COMPONENTS, TOTAL_CYCLES, TOTAL_REFUSAL, TOTALS
+from simulator.machines.actions import (
+    ACTIONS,
+    COMPONENTS,
+    TOO_MANY,
+    TOTAL_CYCLES,
+    TOTAL_REFUSAL,
+    TOTAL_REFUSED_LAYER,
+    TOTALS,
+)
 from simulator.machines.base import CLOCK_HZ, Machine
 from simulator.technology.model import Technology
-from simulator.work import Work
+from simulator.work import WORK_FIELDS, Work
 
 Ints: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
@@ -64,7 +72,45 @@ def work_rows(works: Sequence[Work], batch: int = 1) -> Ints:
     """The works as int64 [L, len(WORK_FIELDS)]; raises Unsupported for a batch below 1."""
     if batch < 1:
         raise Unsupported(f"batch must be >= 1; found {batch}")
-    return np.stack([batched(work, batch).row() for work in works])
+    rows = [batched(work, batch).row() for work in works]
+    return np.stack(rows) if rows else np.zeros((0, len(WORK_FIELDS)), np.int64)
+
+
+def most_counted(machine: Machine) -> int:
+    """The largest count of a layer for which no product of its cost functions passes 2^63."""
+    return (1 << 60) // machine.count_scale
+
+
+def largest_count(work: Work, machine: Machine) -> tuple[int, str]:
+    """What is largest of a layer's exact counts, and its name: operations, or bits moved.
+
+    Where neither operand fits on chip, one is fetched again for every part of the other that does.
+    """
+    bits = {
+        "input": work.input_elements * work.activation_bits,
+        "weight": work.weight_elements * work.weight_bits,
+        "bias": work.bias_elements * work.bias_bits,
+        "output": work.output_elements * work.output_bits,
+    }
+    room = 4 * min(machine.srams().values())
+    counts = {
+        "multiply-accumulates": work.macs,
+        "elementwise operations": work.elementwise,
+        "requantizations": work.requantizations,
+        **{f"{name} bits": count for name, count in bits.items()},
+        "bits fetched again": bits["input"] * bits["weight"] // room >> 4,
+    }
+    name = max(counts, key=lambda key: counts[key])
+    return counts[name], name
+
+
+def uncountable(works: Sequence[Work], machine: Machine, batch: int = 1) -> int | None:
+    """The first layer whose counts are too large to stay exact on a machine; None without one."""
+    most = most_counted(machine)
+    return next(
+        (i for i, w in enumerate(works) if largest_count(batched(w, batch), machine)[0] > most),
+        None,
+    )
 
 
 def evaluate_designs(
@@ -75,7 +121,6 @@ def evaluate_designs(
     A machine that cannot run them is marked refused, not raised. Memory grows with the number of
     designs alone unless `per_layer` keeps every layer's actions and energies.
     """
-    rows = work_rows(works, batch)
     kept = (len(machines), len(works)) if per_layer else (0, 0)
     result = Evaluation(
         totals=np.zeros((len(machines), TOTALS), np.int64),
@@ -84,23 +129,45 @@ def evaluate_designs(
         actions=np.zeros((*kept, ACTIONS), np.int64),
         energy_fj=np.zeros((*kept, COMPONENTS), np.int64),
     )
-    for kind in dict.fromkeys(type(machine) for machine in machines):
-        places = [index for index, machine in enumerate(machines) if type(machine) is kind]
+    layers = _uncountable_layers(works, machines, batch)
+    for kind, layer in dict.fromkeys(zip(map(type, machines), layers, strict=True)):
+        pairs = zip(machines, layers, strict=True)
+        places = [i for i, (m, at) in enumerate(pairs) if (type(m), at) == (kind, layer)]
         group = [machines[index] for index in places]
         slots: dict[Technology, int] = {}
         technology_of = [slots.setdefault(m.technology, len(slots)) for m in group]
         part = evaluate_rows(
             kind,
-            rows,
+            # Refused for a count: no layer goes through int64, and the area is known all the same.
+            work_rows(works if layer is None else (), batch),
             np.stack([machine.row() for machine in group]),
             np.stack([technology.row() for technology in slots]),
             np.array(technology_of),
-            per_layer,
+            per_layer and layer is None,
         )
         for name in ("totals", "area_mm2", "latency_s", "actions", "energy_fj"):
             if getattr(part, name).shape[0]:
                 getattr(result, name)[places] = getattr(part, name)
+        if layer is not None:
+            result.totals[places] = -1
+            result.totals[places, TOTAL_REFUSAL] = TOO_MANY
+            result.totals[places, TOTAL_REFUSED_LAYER] = layer
+            result.latency_s[places] = np.nan
     return result
+
+
+def _uncountable_layers(
+    works: Sequence[Work], machines: Sequence[Machine], batch: int
+) -> list[int | None]:
+    """For each design the first layer whose counts would overflow."""
+    found: dict[tuple[int, int], int | None] = {}
+    layers = []
+    for machine in machines:
+        key = (machine.count_scale, min(machine.srams().values()))
+        if key not in found:
+            found[key] = uncountable(works, machine, batch)
+        layers.append(found[key])
+    return layers
 
 
 def evaluate_rows(

@@ -36,6 +36,7 @@ from simulator.numeric.pairs import table_of_pairs
 from simulator.numeric.requantize import Requantize, requantize_array
 from simulator.numeric.tables import Grids
 from simulator.prepared import Prepared, PreparedPairs
+from simulator.shapes import broadcast
 from simulator.work import Work
 
 Shape = tuple[int, ...]
@@ -67,7 +68,7 @@ class Elementwise(Operator):
         """The broadcast shape."""
         shapes = [present(inputs, i).shape for i in range(self.operands)]
         try:
-            return (np.broadcast_shapes(*shapes),)
+            return (broadcast(*shapes),)
         except ValueError:
             listed = " and ".join(str(shape) for shape in shapes)
             raise IllegalGraph(f"shapes {listed} do not broadcast") from None

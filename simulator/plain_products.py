@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from simulator.decode import optional, present
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Operator, TensorType
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.float_direct import float_direct
 from simulator.prepared import Prepared, PreparedReals
+from simulator.shapes import broadcast
 from simulator.windowed import Windows
 from simulator.work import Work
 
@@ -90,7 +89,7 @@ class PlainMatMul(Operator):
         if len(x) < 2 or len(w) < 2 or x[-1] != w[-2]:
             raise IllegalGraph(f"matrices {x} and {w} do not multiply")
         try:
-            return ((*np.broadcast_shapes(x[:-2], w[:-2]), x[-2], w[-1]),)
+            return ((*broadcast(x[:-2], w[:-2]), x[-2], w[-1]),)
         except ValueError:
             raise IllegalGraph(f"stacks {x} and {w} do not broadcast") from None
 

@@ -12,6 +12,7 @@ from simulator.decode import present
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Operator, TensorType
 from simulator.numeric.datapath import Datapath
+from simulator.shapes import broadcast
 from simulator.work import Work
 
 Shape = tuple[int, ...]
@@ -35,7 +36,7 @@ class Pointwise(Operator):
         """The broadcast shape (NumPy's rules)."""
         shapes = [present(inputs, i).shape for i in range(min(self.operands, len(inputs)))]
         try:
-            return (np.broadcast_shapes(*shapes),)
+            return (broadcast(*shapes),)
         except ValueError:
             raise IllegalGraph(f"shapes {shapes} do not broadcast") from None
 

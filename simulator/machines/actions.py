@@ -66,6 +66,12 @@ COMPONENT_NAMES: Final = (
 """Energy components before the memory levels, which follow in the kind's own names."""
 COMPONENTS: Final = len(COMPONENT_NAMES) + LEVELS
 
+TOO_MANY, TOO_MUCH_ENERGY = 3, 4
+"""Refusals of every machine where integers would overflow; `base.REFUSALS` words them."""
+
+MOST_FJ: Final = 2.0**63
+"""Energies are int64 femtojoules: below 9223 J."""
+
 TOTAL_NAMES: Final = (
     "cycles",
     "compute_cycles",
@@ -107,15 +113,17 @@ def keep_layer(actions: Counts, energy: Counts, kept_actions: Counts, kept_energ
 
 @njit
 def femtojoules(count: int, price_fj: float) -> int:
-    """Count times price, rounded half up: the one rounding of an energy."""
-    return math.floor(count * price_fj + 0.5)
+    """Count times price, rounded half up: the one rounding of an energy; -1 where it overflows."""
+    energy = count * price_fj + 0.5
+    return -1 if energy >= MOST_FJ else math.floor(energy)
 
 
 @njit
 def price_layer(actions: Counts, prices: Prices, energy: Counts) -> int:
     """Fill `energy` (int64 [COMPONENTS], femtojoules) from int64 actions and float64 prices.
 
-    Returns the sum of the components. Prices are femtojoules per action, indexed as actions are.
+    Returns the sum of the components, -1 where it or one of them overflows. Prices are femtojoules
+    per action, indexed as actions are.
     """
     energy[0] = femtojoules(actions[MACS], prices[MACS])
     tree = actions[TREE_ADDITIONS] * prices[TREE_ADDITIONS]
@@ -128,8 +136,11 @@ def price_layer(actions: Counts, prices: Prices, energy: Counts) -> int:
         read, write = LEVEL_0 + 2 * level, LEVEL_0 + 2 * level + 1
         joined = actions[read] * prices[read] + actions[write] * prices[write]
         energy[6 + level] = femtojoules(1, joined)
-    total = 0
+    total, real = 0, 0.0
     for component in range(COMPONENTS):
+        real += float(energy[component])
+        if energy[component] < 0 or real >= MOST_FJ:
+            return -1
         total += energy[component]
     return total
 
@@ -140,6 +151,11 @@ def add_layer(layer: int, actions: Counts, prices: Prices, energy: Counts, total
 
     A refused layer refuses the design: its cycles and energy become -1, never a small number.
     """
+    total_fj = 0
+    if totals[TOTAL_REFUSAL] == 0 and actions[REFUSAL] == 0:
+        total_fj = price_layer(actions, prices, energy)
+        if total_fj < 0 or float(totals[TOTAL_ENERGY_FJ]) + total_fj >= MOST_FJ:
+            actions[REFUSAL] = TOO_MUCH_ENERGY
     if totals[TOTAL_REFUSAL] != 0 or actions[REFUSAL] != 0:
         for component in range(COMPONENTS):
             energy[component] = 0
@@ -151,7 +167,6 @@ def add_layer(layer: int, actions: Counts, prices: Prices, energy: Counts, total
         totals[TOTAL_REFUSAL] = actions[REFUSAL]
         totals[TOTAL_REFUSED_LAYER] = layer
         return
-    total_fj = price_layer(actions, prices, energy)
     totals[TOTAL_COMPUTE] += actions[COMPUTE_CYCLES]
     totals[TOTAL_STALL] += actions[STALL_CYCLES]
     totals[TOTAL_OVERHEAD] += actions[OVERHEAD_CYCLES]

@@ -137,6 +137,10 @@ REFUSALS: Final = (
     "widen datapath.weight_bits or set datapath.narrow: true",
     "its activations have {activation_bits} bits, the datapath {machine_activation_bits}; "
     "widen datapath.activation_bits or set datapath.narrow: true",
+    "{too_many} are more than are counted exactly here ({most}); "
+    "split the layer or lower the batch",
+    "its energy, or the sum up to it, is more than 2^63 femtojoules (9223 J); "
+    "split the network or lower the batch",
 )
 """Why a layer may be refused, by the code in its `REFUSAL` action; a kind may add its own."""
 
@@ -187,6 +191,11 @@ class Machine(Schema, ABC):
     @abstractmethod
     def outer_bytes_per_cycle(self) -> float:
         """Bandwidth of the outermost memory level, the last of `levels`: the roofline's slope."""
+
+    @property
+    def count_scale(self) -> int:
+        """What counts are multiplied by at most before a division makes cycles of them."""
+        return FRACTION
 
     def row(self) -> NDArray[np.int64]:
         """The machine as int64 [len(COMMON) + len(columns)], for its scalar cost functions."""

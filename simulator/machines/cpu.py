@@ -292,6 +292,13 @@ class Cpu(Machine):
         return self.memory.flash.line_bytes / (1 + self.memory.flash.wait_states)
 
     @property
+    def count_scale(self) -> int:
+        """The most cycles of one operation, in 1/65536."""
+        core = self.core
+        once = (core.cycles_per_output, core.cycles_per_requantize, core.cycles_per_elementwise)
+        return fixed(max(*vars(core.cycles_per_mac).values(), *once))
+
+    @property
     def peak_macs_per_cycle(self) -> int:
         """What one multiply-accumulate instruction does, one a cycle."""
         return self.core.macs_per_instruction

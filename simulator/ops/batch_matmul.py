@@ -15,6 +15,7 @@ from simulator.movement import Shape
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.requantize import requantize_array
 from simulator.registry import register
+from simulator.shapes import broadcast
 from simulator.work import Work
 
 
@@ -114,7 +115,7 @@ class BatchMatMul(MacOperator):
         m, k = x[-2:][::-1] if self.adj_x else x[-2:]
         inner, n = w[-2:][::-1] if self.adj_w else w[-2:]
         try:
-            lead = np.broadcast_shapes(x[:-2], w[:-2])
+            lead = broadcast(x[:-2], w[:-2])
         except ValueError:
             lead = None
         if lead is None or inner != k:

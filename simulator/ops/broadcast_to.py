@@ -9,6 +9,7 @@ from simulator.errors import IllegalGraph
 from simulator.graph import Array, Source
 from simulator.movement import Movement, Shape
 from simulator.registry import register
+from simulator.shapes import broadcast
 
 
 @register
@@ -31,7 +32,7 @@ class BroadcastTo(Movement):
     def shapes(self, x: Shape) -> tuple[Shape, ...]:
         """The target, where `x` reaches it."""
         try:
-            reached = np.broadcast_shapes(x, self.shape)
+            reached = broadcast(x, self.shape)
         except ValueError:
             reached = ()
         if reached != self.shape:

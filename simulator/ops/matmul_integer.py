@@ -16,6 +16,7 @@ from simulator.numeric.requantize import requantize_array
 from simulator.plain_products import PlainMatMul
 from simulator.raw_sums import ROLES, activations, check_zero_points, raw_sums, weights
 from simulator.registry import register
+from simulator.shapes import broadcast
 
 
 @register
@@ -58,7 +59,7 @@ class MatMulInteger(PlainMatMul, MacOperator):
         if prod(w.shape[:-2]) == 1:
             pairs = [(operand.reshape(-1, operand.shape[-1]), w.reshape(w.shape[-2:]))]
         else:
-            stack = np.broadcast_shapes(operand.shape[:-2], w.shape[:-2])
+            stack = broadcast(operand.shape[:-2], w.shape[:-2])
             left = np.broadcast_to(operand, (*stack, *operand.shape[-2:]))
             right = np.broadcast_to(w, (*stack, *w.shape[-2:]))
             pairs = [(left[index], right[index]) for index in np.ndindex(stack)]
@@ -76,7 +77,7 @@ class MatMulInteger(PlainMatMul, MacOperator):
         """Accumulate; nothing follows."""
         x, w = present(inputs, 0), present(inputs, 1)
         sums = self.accumulate(inputs, datapath)
-        stack = np.broadcast_shapes(x.shape[:-2], w.shape[:-2])
+        stack = broadcast(x.shape[:-2], w.shape[:-2])
         if prod(w.shape[:-2]) != 1:
             sums = sums.reshape(x.shape[-2], prod(stack), w.shape[-1]).swapaxes(0, 1)
         out = requantize_array(

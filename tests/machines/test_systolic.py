@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from simulator.designs import evaluate_designs
 from simulator.machines.actions import ACTIONS, COMPUTE_CYCLES
 from simulator.machines.base import Machine
+from simulator.machines.folds import OFMAP_TOO_SMALL
 from simulator.machines.systolic import layer_cost
 from tests.machines.folds_oracle import Array, run
 from tests.machines.works import OPERATORS, conv, cost, gemm, machine
@@ -140,7 +141,7 @@ def test_refusals() -> None:
     narrow = machine("systolic_16x16", datapath__activation_bits=4)
     assert cost(narrow, gemm(2, 2, 2))["refusal"] == 2
     tiny = small("weight_stationary", memory__ofmap_sram__bytes=20)
-    assert cost(tiny, gemm(10, 5, 6))["refusal"] == 3
+    assert cost(tiny, gemm(10, 5, 6))["refusal"] == OFMAP_TOO_SMALL
     # Narrowing stores and moves fewer bits.
     four = {"datapath__weight_bits": 4, "datapath__activation_bits": 4, "datapath__narrow": True}
     counted = cost(machine("systolic_16x16", **four), gemm(10, 5, 6))
