@@ -26,7 +26,7 @@ def describe(graph: Graph) -> dict[str, Any]:
 def to_text(graph: Graph) -> str:
     """The same for a terminal."""
     rows = [
-        (node.name, _shape(graph.output_types(node)[0]), work.macs, work.weight_elements)
+        (node.name, _result(graph, node), work.macs, work.weight_elements)
         for node, work in zip(graph.nodes, graph.work, strict=True)
     ]
     lines = [
@@ -83,6 +83,11 @@ def _port(graph: Graph, name: str) -> str:
     if kind.quant and len(kind.quant.scale) == 1:
         grid = f", scale {kind.quant.scale[0]:.9g}, zero point {kind.quant.zero_point[0]}"
     return f"{name}: {_shape(kind)}{grid}"
+
+
+def _result(graph: Graph, node: Node) -> str:
+    """The first output; what only assigns a variable has none."""
+    return _shape(kinds[0]) if (kinds := graph.output_types(node)) else "-"
 
 
 def _shape(kind: TensorType) -> str:

@@ -152,6 +152,11 @@ def _node(node: Any, index: int, name: str) -> OnnxNode:
     place = f"{name}, node {index} ({node.op_type})"
     attributes = {}
     for attribute in node.attribute:
+        if attribute.ref_attr_name:
+            raise IllegalGraph(
+                f"{place}: attribute '{attribute.name}' refers to a function's; the node is in "
+                "none. Export the model again"
+            )
         value = onnx.helper.get_attribute_value(attribute)
         if isinstance(value, TensorProto):
             value = _constant(value, place)[0]

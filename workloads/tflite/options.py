@@ -32,6 +32,13 @@ class Options(dict[str, Any]):
         raise IllegalGraph(f"{self.place}: option '{key}' is missing; export the model again")
 
 
+def check_text(text: str, place: str) -> str:
+    """The text, refused where it holds control characters, as damaged bytes do."""
+    if not text.isprintable():
+        raise BadFile(f"{place} is no text; the file is damaged, fetch or export it again")
+    return text
+
+
 def builtin_name(model: Any, index: int, name: str) -> str:
     """The operator name of an operator code, ``CUSTOM:<code>`` for custom ones."""
     if not 0 <= index < model.OperatorCodesLength():
@@ -44,7 +51,8 @@ def builtin_name(model: Any, index: int, name: str) -> str:
     number = max(newer, code.DeprecatedBuiltinCode())
     builtin = _enum_names(tflite.BuiltinOperator).get(number, f"code {number}")
     if builtin == "CUSTOM":
-        return f"CUSTOM:{(code.CustomCode() or b'').decode()}"
+        custom = (code.CustomCode() or b"").decode()
+        return f"CUSTOM:{check_text(custom, f'{name}: operator code {index}')}"
     return builtin
 
 

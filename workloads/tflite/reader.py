@@ -29,7 +29,7 @@ from simulator.graph import (
 from simulator.numeric.dialect import Dialect
 from simulator.registry import find
 from workloads.tflite.numbers import MAY_TAKE_NUMBERS, options_of, registered_name
-from workloads.tflite.options import builtin_name, read_options
+from workloads.tflite.options import builtin_name, check_text, read_options
 from workloads.tflite.variables import (
     CALL_ONCE,
     TAKES_HANDLE,
@@ -39,6 +39,8 @@ from workloads.tflite.variables import (
 )
 
 IDENTIFIER: Final = b"TFL3"
+MOST_DIMENSIONS: Final = 8
+"""Of a tensor; converted networks have up to 5, runtimes compute on up to 8."""
 _MALFORMED: Final = (struct.error, IndexError, ValueError, TypeError, OverflowError, MemoryError)
 _DTYPES: Final = {
     value: name.lower()
@@ -74,9 +76,21 @@ def read(path: Path, dialect: Dialect) -> Graph:
         raise
     except _MALFORMED as error:
         raise BadFile(
-            f"{path}: the file is truncated or damaged: a table points outside its "
-            f"{len(data)} bytes ({type(error).__name__}); fetch or export it again"
+            f"{path}: the file is truncated or damaged: {_fault(error, len(data))}; "
+            "fetch or export it again"
         ) from None
+
+
+def _fault(error: BaseException, size: int) -> str:
+    """What is wrong with the bytes, by what reading them raised."""
+    if isinstance(error, struct.error):
+        return f"one of its tables leads outside its {size} bytes"
+    if isinstance(error, UnicodeDecodeError):
+        return "a name in it is no UTF-8 text"
+    if isinstance(error, MemoryError):
+        return "a tensor in it is larger than the memory"
+    reason = " ".join(str(error).split())[:120]
+    return f"one of its tables contradicts another ({reason})"
 
 
 class _Reader:
@@ -253,6 +267,8 @@ class _Reader:
         """Names by index; `t<index>` where a name is empty, repeats or is a variable's."""
         count = self._count(self.subgraph.TensorsLength(), "tensors")
         names = [(self.subgraph.Tensors(i).Name() or b"").decode() for i in range(count)]
+        for i, name in enumerate(names):
+            check_text(name, f"{self.name}, tensor {i}: its name")
         seen = Counter((*names, *variables))
         given = {i: n if n and seen[n] == 1 else f"t{i}" for i, n in enumerate(names)}
         times = Counter((*given.values(), *variables))
@@ -303,6 +319,10 @@ def _tensor_type(tensor: Any, place: str) -> TensorType:
         raise Unsupported(f"{place}: tensors of type {found} are not supported")
     dtype = _DTYPES[tensor.Type()]
     shape = tuple(int(d) for d in tensor.ShapeAsNumpy()) if tensor.ShapeLength() else ()
+    if len(shape) > MOST_DIMENSIONS:
+        raise Unsupported(
+            f"{place}: has {len(shape)} dimensions; up to {MOST_DIMENSIONS} are supported"
+        )
     if any(d < 0 for d in shape):
         raise Unsupported(f"{place}: shape {shape} is not fixed; export it with fixed shapes")
     quant = _quantization(tensor, place, shape)

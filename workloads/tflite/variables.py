@@ -12,7 +12,7 @@ import numpy as np
 
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, TensorType
-from workloads.tflite.options import builtin_name, read_options
+from workloads.tflite.options import builtin_name, check_text, read_options
 
 VAR_HANDLE: Final = "VAR_HANDLE"
 CALL_ONCE: Final = "CALL_ONCE"
@@ -73,5 +73,8 @@ def handle_names(
             options = read_options(operator, place)
             if operator.OutputsLength() != 1:
                 raise IllegalGraph(f"{place}: it must have one output")
-            container, own = options["container"] or "", options["shared_name"] or ""
+            container, own = (
+                check_text(options[key] or "", f"{place}: its {key}")
+                for key in ("container", "shared_name")
+            )
             yield s, operator.Outputs(0), f"{container}/{own}" if container else own
