@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.arrays import load_npz, match_inputs, samples
-from analysis.files import write_json
+from analysis.files import tell, write_json
 from analysis.text import table
 from simulator.decode import value_range
 from simulator.errors import BadConfig
@@ -115,7 +115,7 @@ def audit_command(
     elif bits is not None:
         raise BadConfig("--bits counts what is lost on data; give the data by --inputs")
     layers = audit(graph, observed, dot_width=dot_width, bits=bits)
-    print(to_text(layers, bits))
+    tell(to_text(layers, bits), json)
     if json:
         document = {
             "schema": "bitlane.accumulators/1",

@@ -8,8 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from simulator.errors import BadFile, IllegalValues, Unsupported
+from simulator.errors import BadFile, IllegalValues
 from simulator.graph import Array, Graph, TensorType
+from simulator.numeric.dialect import dialect
 
 _NOT_ARRAYS: Final = (
     *(OSError, ValueError, EOFError, KeyError, MemoryError, NotImplementedError, RuntimeError),
@@ -86,18 +87,33 @@ def one_sample(graph: Graph, path: Path) -> dict[str, Array]:
 
 
 def random_inputs(graph: Graph, rng: np.random.Generator) -> dict[str, Array]:
-    """Uniform values over each integer input's whole range; raises Unsupported for any other."""
-    drawn = {}
-    for name in graph.inputs:
-        kind = graph.tensors[name]
-        if not np.issubdtype(np.dtype(kind.dtype), np.integer):
-            raise Unsupported(
-                f"{graph.name}: input '{name}' is {kind.dtype}; random values are drawn for "
-                "integers only: give values by --inputs"
-            )
-        info = np.iinfo(kind.dtype)
-        drawn[name] = rng.integers(info.min, info.max, kind.shape, dtype=kind.dtype, endpoint=True)
-    return drawn
+    """Uniform values over each integer input's whole range, standard normal ones for a real input.
+
+    Where real tensors carry integers (RequantShift graphs) a real input takes 8-bit codes: -128 to
+    127. Booleans are either with equal chance.
+    """
+    carried = dialect(graph.dialect).form("carrier", "file") == "integers"
+    return {name: _drawn(graph.tensors[name], rng, carried) for name in graph.inputs}
+
+
+def drawn_from(graph: Graph) -> str:
+    """How `random_inputs` draws for a graph, in words."""
+    kinds = {np.dtype(graph.tensors[name].dtype).kind for name in graph.inputs}
+    if "f" not in kinds:
+        return "uniform"
+    carried = dialect(graph.dialect).form("carrier", "file") == "integers"
+    return "codes -128 to 127" if carried else "standard normal"
+
+
+def _drawn(kind: TensorType, rng: np.random.Generator, carried: bool) -> Array:
+    dtype = np.dtype(kind.dtype)
+    if dtype.kind == "b":
+        return rng.integers(0, 2, kind.shape).astype(dtype)
+    if dtype.kind == "f":
+        codes = rng.integers(-128, 128, kind.shape) if carried else None
+        return (rng.standard_normal(kind.shape) if codes is None else codes).astype(dtype)
+    info = np.iinfo(dtype)
+    return rng.integers(info.min, info.max, kind.shape, dtype=dtype, endpoint=True)
 
 
 def _count(kind: TensorType, value: Array, name: str, place: str) -> int:

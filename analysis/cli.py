@@ -33,7 +33,9 @@ def _number(option: str, text: str, low: int, high: int | None = None) -> Any:
 Model = Annotated[
     str, typer.Argument(help="A .tflite or .onnx file, or zoo:NAME.", metavar="MODEL")
 ]
-Json = Annotated[Path | None, typer.Option("--json", help="Write a JSON document here.")]
+Json = Annotated[
+    Path | None, typer.Option("--json", help="Write a JSON document here; - is standard output.")
+]
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", help="PATH=VALUE: replace a field of every machine (repeatable)."),
@@ -76,7 +78,7 @@ def inspect(
     """Show what a model holds: operators, shapes, grids, MACs; or audit its accumulators."""
     import workloads
     from analysis.accumulators import audit_command
-    from analysis.files import write_json
+    from analysis.files import tell, write_json
     from analysis.inspect import describe, to_text
 
     graph = workloads.load(model, dialect)
@@ -85,7 +87,7 @@ def inspect(
         return
     if inputs or bits:
         raise BitlaneError("--inputs and --bits belong to --accumulators; add it")
-    print(to_text(graph))
+    tell(to_text(graph), json)
     if json:
         write_json(json, describe(graph))
 
@@ -134,10 +136,11 @@ def validate(
 ) -> None:
     """Compare every tensor with a reference runtime; exit 1 where a bit differs.
 
+    Random inputs are uniform for integers, standard normal for reals.
     With --hw instead: report what a machine's arithmetic changes, and exit 0.
     """
     import workloads
-    from analysis.files import write_json
+    from analysis.files import tell, write_json
     from analysis.validate import sample_inputs, to_text
     from analysis.validate import validate as compare
     from workloads.source import resolve
@@ -147,15 +150,17 @@ def validate(
     machine = _optional_machine(hw, set_)
     graph = workloads.load(model, dialect)
     if machine is not None:
+        from analysis.arrays import drawn_from
         from analysis.damage import damage_command
 
         given = list(sample_inputs(graph, samples, seed, inputs))
-        damage_command(graph, machine.name, machine.datapath.datapath(), given, json)
+        origin = "given inputs" if inputs else f"{drawn_from(graph)}, seed {seed}"
+        damage_command(graph, machine.name, machine.datapath.datapath(), given, json, origin)
         return
     assert against is not None
     reference_file = resolve(reference_model or model)
     outcome = compare(graph, reference_file, against, count=samples, seed=seed, inputs=inputs)
-    print(to_text(outcome))
+    tell(to_text(outcome), json)
     if json:
         write_json(json, outcome.to_json_dict())
     if outcome.differing:

@@ -19,7 +19,8 @@ class LayerDamage:
     """One tensor over all samples, the machine's values against the graph's.
 
     Both sides run the whole network, so that damage travels. `sqnr_db` is 10 log10 of the sum of
-    squared real values over that of squared real differences (None where nothing differs);
+    squared real values over that of squared real differences (None where nothing differs, finite
+    values alone);
     `top_1` is the share of rows of the last axis whose largest element is at the same place.
     """
 
@@ -28,23 +29,29 @@ class LayerDamage:
     tensor: str
     values: int = 0
     changed: int = 0
-    max_abs_difference: int = 0
+    max_abs_difference: float = 0
     signal: float = 0.0
     noise: float = 0.0
     rows: int = 0
     agreeing_rows: int = 0
 
     def add(self, own: Array, hardware: Array, zero_point: int) -> None:
-        """Compare one sample's tensor."""
-        difference = hardware.astype(np.float64) - own.astype(np.float64)
+        """Compare one sample's tensor; a NaN on both sides is no change."""
+        signal, other = own.astype(np.float64), hardware.astype(np.float64)
+        changed = (signal != other) & ~(np.isnan(signal) & np.isnan(other))
+        difference = np.where(changed & np.isfinite(signal) & np.isfinite(other), other - signal, 0)
         self.values += own.size
-        self.changed += int(np.count_nonzero(difference))
-        self.max_abs_difference = max(self.max_abs_difference, int(np.abs(difference).max()))
-        self.signal += float(np.square(own.astype(np.float64) - zero_point).sum())
+        self.changed += int(np.count_nonzero(changed))
+        largest = np.abs(difference).max(initial=0)
+        whole = own.dtype.kind in "iub"
+        self.max_abs_difference = max(self.max_abs_difference, int(largest) if whole else largest)
+        self.signal += float(np.square(signal[np.isfinite(signal)] - zero_point).sum())
         self.noise += float(np.square(difference).sum())
-        ours, theirs = (v.reshape(-1, v.shape[-1]).argmax(axis=1) for v in (own, hardware))
-        self.rows += ours.size
-        self.agreeing_rows += int(np.count_nonzero(ours == theirs))
+        if own.size:
+            last = own.shape[-1] if own.ndim else 1
+            ours, theirs = (v.reshape(-1, last).argmax(axis=1) for v in (own, hardware))
+            self.rows += ours.size
+            self.agreeing_rows += int(np.count_nonzero(ours == theirs))
 
     @property
     def sqnr_db(self) -> float | None:
@@ -81,11 +88,13 @@ def damage(
     return tuple(layers.values())
 
 
-def to_text(graph: Graph, machine: str, samples: int, layers: Sequence[LayerDamage]) -> str:
-    """A line of what changed and the layers that did."""
+def to_text(
+    graph: Graph, machine: str, samples: int, layers: Sequence[LayerDamage], origin: str
+) -> str:
+    """A line of what changed and the layers that did; `origin` says where the inputs are from."""
     changed = [layer for layer in layers if layer.changed]
     last = [layer for layer in layers if layer.tensor in graph.outputs]
-    lines = [f"{graph.name} on {machine} against its own arithmetic: {samples} samples"]
+    lines = [f"{graph.name} on {machine} against its own arithmetic: {samples} samples ({origin})"]
     for layer in last:
         lines.append(
             f"output '{layer.tensor}': {layer.changed} of {layer.values} values change, "
@@ -132,11 +141,12 @@ def damage_command(
     datapath: Datapath,
     inputs: Sequence[Mapping[str, Array]],
     json: Path | None,
+    origin: str = "given inputs",
 ) -> None:
     """Compare, print, and write the document if asked; a difference is a result, not a failure."""
-    from analysis.files import write_json
+    from analysis.files import tell, write_json
 
     layers = damage(graph, datapath, inputs)
-    print(to_text(graph, machine, len(inputs), layers))
+    tell(to_text(graph, machine, len(inputs), layers, origin), json)
     if json:
         write_json(json, document(graph, machine, len(inputs), layers))

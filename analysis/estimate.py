@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import workloads
-from analysis.files import write_json, write_text
+from analysis.files import tell, write_json, write_text
 from analysis.text import si, table
 from simulator.cost import Estimate, estimate
 from simulator.graph import Graph
@@ -25,7 +25,7 @@ def estimate_command(
     """Estimate, print, and write what was asked for."""
     graph = workloads.load(model)
     estimates = [estimate(graph, machine, batch) for machine in machines]
-    print(to_text(graph, estimates))
+    tell(to_text(graph, estimates), json)
     if json:
         write_json(json, document(graph, estimates, batch))
     if csv_file:

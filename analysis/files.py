@@ -3,11 +3,15 @@
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from simulator.errors import BadFile
+
+STANDARD_OUTPUT: Final = Path("-")
+"""What `--json -` names: the document alone, for a pipe."""
 
 
 @contextlib.contextmanager
@@ -49,5 +53,15 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
-    """Write a JSON document whole, two spaces deep."""
-    write_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
+    """Write a JSON document whole, two spaces deep; `-` is standard output."""
+    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
+    if path == STANDARD_OUTPUT:
+        sys.stdout.write(text)
+    else:
+        write_text(path, text)
+
+
+def tell(text: str, path: Path | None) -> None:
+    """Print what a command found, unless its JSON document takes standard output."""
+    if path != STANDARD_OUTPUT:
+        print(text)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.arrays import load_npz, match_inputs, random_inputs, samples
+from analysis.arrays import drawn_from, load_npz, match_inputs, random_inputs, samples
 from analysis.diverge import first_difference
 from analysis.reference import Reference
 from analysis.text import grouped, table
@@ -70,6 +70,8 @@ class Validation:
     samples: int
     seed: int | None
     layers: tuple[LayerComparison, ...]
+    drawn: str | None = None
+    """How the random inputs were drawn; None where they were given."""
     unseen: tuple[str, ...] = field(default=())
     explanation: str | None = None
     """Accumulator, multiplier, shift and the rules behind the first difference, where known."""
@@ -112,8 +114,9 @@ def validate(
 ) -> Validation:
     """Run `graph` and the reference runtime on the file `model`, on the same inputs.
 
-    Inputs are `count` uniform random ones from `seed`, or those of an `.npz`. Every tensor that a
-    node computes is compared. Raises Unsupported where the reference cannot run or hides them all.
+    Inputs are `count` random ones from `seed`, drawn as `random_inputs` says, or those of an
+    `.npz`. Every tensor that a node computes is compared. Raises Unsupported where the reference
+    cannot run or hides them all.
     """
     layers = {
         name: LayerComparison(node.name, node.op.kind, name)
@@ -151,6 +154,7 @@ def validate(
         runtime=runtime,
         samples=ran,
         seed=None if inputs else seed,
+        drawn=None if inputs else drawn_from(graph),
         layers=tuple(layers.values()),
         unseen=tuple(sorted(set(layers) - seen)),
         explanation=explanation,
@@ -170,7 +174,7 @@ def _explain(
 def sample_inputs(
     graph: Graph, count: int, seed: int, path: Path | None
 ) -> Iterator[Mapping[str, Array]]:
-    """The samples of an `.npz`, or `count` uniform random ones from `seed`."""
+    """The samples of an `.npz`, or `count` of `random_inputs` from `seed`."""
     if path is not None:
         yield from samples(graph, match_inputs(graph, load_npz(path), str(path)), str(path))
         return
@@ -214,7 +218,7 @@ def to_text(outcome: Validation) -> str:
 
 
 def _counted(outcome: Validation) -> str:
-    origin = "given inputs" if outcome.seed is None else f"seed {outcome.seed}"
+    origin = "given inputs" if outcome.seed is None else f"{outcome.drawn}, seed {outcome.seed}"
     return (
         f"{outcome.samples} samples ({origin}), {len(outcome.layers)} tensors, "
         f"{grouped(outcome.values)} values, {grouped(outcome.differing)} differ"

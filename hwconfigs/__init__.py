@@ -99,6 +99,8 @@ def _read(folder: str, name_or_path: str | Path, place: str = "") -> "Document":
 
     text = str(name_or_path)
     if _is_file(name_or_path):
+        if not Path(text).exists():
+            raise BadFile(f"{place}{text}: no such file; {_way_out(folder, Path(text))}")
         try:
             return load_yaml(name_or_path)
         except BadFile as error:
@@ -110,6 +112,22 @@ def _read(folder: str, name_or_path: str | Path, place: str = "") -> "Document":
             "(a file's name ends in .yaml)"
         )
     return load_yaml(_path(folder, text), f"hwconfigs/{folder}/{text}.yaml")
+
+
+def _way_out(folder: str, path: Path) -> str:
+    """What may have been meant by a file that is not there: one beside it, or what ships."""
+    import difflib
+
+    from simulator.yaml_source import near_file
+
+    # A technology is named in a machine's file, and that lies beside it.
+    beside, shipped = None if folder == "technologies" else near_file(path), names(folder)
+    if beside is not None:
+        return f"did you mean '{beside}'?"
+    near = difflib.get_close_matches(path.stem, shipped, n=1, cutoff=0.75)
+    if near:
+        return f"did you mean '{near[0]}', which ships with bitlane?"
+    return f"these ship with bitlane: {', '.join(shipped)}"
 
 
 def _is_file(name_or_path: str | Path) -> bool:

@@ -92,7 +92,11 @@ def shown(value: Any) -> str:
 
 def _faults(document: Document, model: type[BaseModel], errors: Sequence[Any]) -> Iterator[Fault]:
     located = [(_written(document.root, error), error) for error in errors]
+    meant = {_meant(model, loc) for loc, error in located if error["type"] == "extra_forbidden"}
     for loc, error in located:
+        if error["type"] == "missing" and loc in meant:
+            # The field is there under a misspelt name, which has a line of its own.
+            continue
         others = [(place, other["type"]) for place, other in located if other is not error]
         deeper = any(len(place) > len(loc) and place[: len(loc)] == loc for place, _ in others)
         better = any(place == loc and not kind.endswith("_type") for place, kind in others)
@@ -101,6 +105,12 @@ def _faults(document: Document, model: type[BaseModel], errors: Sequence[Any]) -
         if not ((deeper or better) and error["type"].endswith(("_type", "too_short"))):
             path = ".".join(str(step) for step in loc)
             yield Fault(document.place(loc), path, _rule(model, loc, error))
+
+
+def _meant(model: type[BaseModel], loc: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Where an unknown field would be if it were named as the nearest known one."""
+    near = difflib.get_close_matches(str(loc[-1]), sorted(_fields(model, loc[:-1])), n=1)
+    return (*loc[:-1], *near)
 
 
 def _written(root: Entry, error: Any) -> tuple[Step, ...]:

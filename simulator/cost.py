@@ -18,7 +18,6 @@ from simulator.designs import (
     evaluate_designs,
     evaluate_rows,
     largest_count,
-    most_counted,
 )
 from simulator.errors import Unsupported
 from simulator.graph import Graph
@@ -194,14 +193,14 @@ def _evaluate(graph: Graph, machine: Machine, batch: int) -> Evaluation:
     if code:
         layer = int(result.totals[0, TOTAL_REFUSED_LAYER])
         work, datapath = batched(graph.work[layer], batch), machine.datapath
-        count, what = largest_count(work, machine)
+        count, most, what = largest_count(work, machine)
         reason = machine.refusals[code].format(
             weight_bits=work.weight_bits,
             activation_bits=work.activation_bits,
             machine_weight_bits=datapath.weight_bits,
             machine_activation_bits=datapath.activation_bits,
             too_many=f"{count} {what}",
-            most=most_counted(machine),
+            most=most,
         )
         node = graph.nodes[layer]
         raise Unsupported(f"{graph.name}, {node.name} ({node.op.kind}) on {machine.name}: {reason}")

@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -23,13 +24,15 @@ from simulator.machines.actions import (
     TOTAL_REFUSED_LAYER,
     TOTALS,
 )
-from simulator.machines.base import CLOCK_HZ, Machine
+from simulator.machines.base import CLOCK_HZ, FRACTION, Machine
 from simulator.technology.model import Technology
 from simulator.work import WORK_FIELDS, Work
 
 Ints: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
 _CHUNK: Final = 512
+_MOST: Final = 1 << 60
+"""Of a count in 1/65536: room for sums and for traffic that repeats below 2^63."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +79,11 @@ def work_rows(works: Sequence[Work], batch: int = 1) -> Ints:
     return np.stack(rows) if rows else np.zeros((0, len(WORK_FIELDS)), np.int64)
 
 
-def most_counted(machine: Machine) -> int:
-    """The largest count of a layer for which no product of its cost functions passes 2^63."""
-    return (1 << 60) // machine.count_scale
+def largest_count(work: Work, machine: Machine) -> tuple[int, int, str]:
+    """Of a layer's exact counts the one nearest its limit, that limit, and its name.
 
-
-def largest_count(work: Work, machine: Machine) -> tuple[int, str]:
-    """What is largest of a layer's exact counts, and its name: operations, or bits moved.
-
-    Where neither operand fits on chip, one is fetched again for every part of the other that does.
+    Up to the limit no product of the cost functions passes 2^63. Counts are operations and bits
+    moved; where neither operand fits on chip, one is fetched again for each part of the other.
     """
     bits = {
         "input": work.input_elements * work.activation_bits,
@@ -92,25 +91,25 @@ def largest_count(work: Work, machine: Machine) -> tuple[int, str]:
         "bias": work.bias_elements * work.bias_bits,
         "output": work.output_elements * work.output_bits,
     }
-    room = 4 * min(machine.srams().values())
-    counts = {
-        "multiply-accumulates": work.macs,
-        "elementwise operations": work.elementwise,
-        "requantizations": work.requantizations,
-        **{f"{name} bits": count for name, count in bits.items()},
-        "bits fetched again": bits["input"] * bits["weight"] // room >> 4,
-    }
-    name = max(counts, key=lambda key: counts[key])
-    return counts[name], name
+    per_mac, per_element, per_output = machine.cycle_scales
+    again = bits["input"] * bits["weight"] // (4 * min(machine.srams().values()))
+    counts = [
+        (work.macs, _MOST // per_mac, "multiply-accumulates"),
+        (work.elementwise, _MOST // per_element, "elementwise operations"),
+        (work.requantizations, _MOST // per_output, "requantizations"),
+        *((count, _MOST // FRACTION, f"{name} bits") for name, count in bits.items()),
+        (again, 16 * _MOST // FRACTION, "bits fetched again"),
+    ]
+    return max(counts, key=lambda count: Fraction(count[0], count[1]))
 
 
 def uncountable(works: Sequence[Work], machine: Machine, batch: int = 1) -> int | None:
     """The first layer whose counts are too large to stay exact on a machine; None without one."""
-    most = most_counted(machine)
-    return next(
-        (i for i, w in enumerate(works) if largest_count(batched(w, batch), machine)[0] > most),
-        None,
-    )
+    for layer, work in enumerate(works):
+        count, most, _ = largest_count(batched(work, batch), machine)
+        if count > most:
+            return layer
+    return None
 
 
 def evaluate_designs(
@@ -160,10 +159,10 @@ def _uncountable_layers(
     works: Sequence[Work], machines: Sequence[Machine], batch: int
 ) -> list[int | None]:
     """For each design the first layer whose counts would overflow."""
-    found: dict[tuple[int, int], int | None] = {}
+    found: dict[tuple[tuple[int, int, int], int], int | None] = {}
     layers = []
     for machine in machines:
-        key = (machine.count_scale, min(machine.srams().values()))
+        key = (machine.cycle_scales, min(machine.srams().values()))
         if key not in found:
             found[key] = uncountable(works, machine, batch)
         layers.append(found[key])

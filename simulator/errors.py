@@ -7,6 +7,11 @@ Nothing here prints or exits; the command line turns any of these into exit code
 class BitlaneError(Exception):
     """Base of every error that is the input's fault, never the program's."""
 
+    def __str__(self) -> str:
+        """The message; control characters, which a damaged file may hold, are escaped."""
+        text = super().__str__()
+        return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
 
 class BadFile(BitlaneError):
     """A file cannot be read as what it was given as: missing, empty, truncated, another format."""

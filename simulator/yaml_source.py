@@ -6,6 +6,7 @@ it is written. Duplicate keys and tags are faults, kept until the document is va
 one report holds all of them; anchors and aliases are refused.
 """
 
+import difflib
 import math
 import re
 from collections.abc import Mapping
@@ -60,7 +61,9 @@ def load_yaml(path: str | Path, label: str | None = None) -> Document:
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
-        raise BadFile(f"{label}: no such file") from None
+        near = near_file(Path(path))
+        way = f"did you mean '{near}'?" if near else "check the path"
+        raise BadFile(f"{label}: no such file; {way}") from None
     except IsADirectoryError:
         raise BadFile(f"{label}: is a directory; give a YAML file") from None
     except (OSError, ValueError) as error:
@@ -74,6 +77,13 @@ def load_yaml(path: str | Path, label: str | None = None) -> Document:
             f"{label}:{line}: not UTF-8 text (byte 0x{data[error.start]:02x}); is this a YAML file?"
         ) from None
     return parse_yaml(text, label)
+
+
+def near_file(path: Path) -> Path | None:
+    """The YAML file beside a missing one whose name is most like it."""
+    beside = {p.stem: p for p in sorted(path.parent.glob("*.y*ml"))}
+    near = difflib.get_close_matches(path.stem, beside, n=1, cutoff=0.75)
+    return beside[near[0]] if near else None
 
 
 def parse_yaml(text: str, label: str) -> Document:

@@ -93,7 +93,6 @@ bits: [0, 1]
 """
     assert fault(text).splitlines() == [
         "npu.yaml:1: name: must be text (quote it); found 5",
-        "npu.yaml:2: array.cols: is missing; add it under 'array'",
         "npu.yaml:3: array.rows: must be >= 1; found 0",
         "npu.yaml:4: array.colz: unknown field; did you mean 'cols'?",
         "npu.yaml:5: array.rows: duplicate key; first given on line 3; remove one",
@@ -152,7 +151,10 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
             load_yaml(path, path.name)
         return str(caught.value)
 
-    assert message(tmp_path / "none.yaml") == "none.yaml: no such file"
+    assert message(tmp_path / "none.yaml") == "none.yaml: no such file; check the path"
+    (tmp_path / "nine.yaml").write_text("a: 1")
+    near = message(tmp_path / "nines.yaml")
+    assert near == f"nines.yaml: no such file; did you mean '{tmp_path / 'nine.yaml'}'?"
     (tmp_path / "dir.yaml").mkdir()
     assert message(tmp_path / "dir.yaml") == "dir.yaml: is a directory; give a YAML file"
     (tmp_path / "latin.yaml").write_bytes(b"a: 1\nb: caf\xe9\n")

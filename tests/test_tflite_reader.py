@@ -74,8 +74,8 @@ REFUSALS: dict[str, tuple[bytes, type[BitlaneError], str]] = {
     "only the header": (
         conv()[:8],
         BadFile,
-        "{path}: the file is truncated or damaged: a table points outside its 8 bytes (error); "
-        "fetch or export it again",
+        "{path}: the file is truncated or damaged: one of its tables leads outside its "
+        "8 bytes; fetch or export it again",
     ),
     "unknown operator": (
         one("BROADCAST_ARGS", {}, ROW, ROW, ROW),
@@ -259,8 +259,8 @@ REFUSALS: dict[str, tuple[bytes, type[BitlaneError], str]] = {
     "more inputs than bytes": (
         poked(fb.node_edit, 0, fb.put_length, fb.NODE_INPUTS, 2**31),
         BadFile,
-        f"{{path}}: the file is truncated or damaged: a table points outside its {len(conv())} "
-        "bytes (ValueError); fetch or export it again",
+        f"{{path}}: the file is truncated or damaged: one of its tables leads outside its "
+        f"{len(conv())} bytes; fetch or export it again",
     ),
     "no inputs": (
         poked(fb.node_edit, 0, fb.put_length, fb.NODE_INPUTS, 0),

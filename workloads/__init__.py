@@ -20,7 +20,7 @@ def load(model: str | Path, dialect: str | None = None) -> "Graph":
 
     path = resolve(model)
     chosen = None if dialect is None else find_dialect(dialect)
-    if path.suffix == ".onnx":
+    if path.suffix.lower() == ".onnx":
         from workloads.onnx.reader import read as read_onnx
 
         return read_onnx(path, chosen)

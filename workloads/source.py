@@ -3,7 +3,10 @@
 import difflib
 from pathlib import Path
 
-from simulator.errors import BadFile, Unsupported
+import numpy as np
+
+from simulator.errors import BadFile, IllegalGraph, Unsupported
+from simulator.graph import Operator, Source
 from simulator.numeric.dialect import Dialect
 from workloads.zoo import digits
 
@@ -19,6 +22,8 @@ def resolve(model: str | Path) -> Path:
     text = str(model)
     if text.startswith("zoo:"):
         return _zoo(text.removeprefix("zoo:"))
+    if not text:
+        raise BadFile(f"MODEL is empty; give a .tflite or .onnx file or zoo:NAME ({_names()})")
     path = Path(text)
     if path.is_dir():
         raise BadFile(f"{text}: this is a folder; give a .tflite or .onnx file or zoo:NAME")
@@ -26,7 +31,7 @@ def resolve(model: str | Path) -> Path:
         raise BadFile(
             f"{text}: no such file; give a .tflite or .onnx file or zoo:NAME ({_names()})"
         )
-    if path.suffix not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         raise BadFile(
             f"{text}: models are read from {' and '.join(SUFFIXES)} files; found "
             f"'{path.suffix or 'no suffix'}'. Convert the model to one of them, fully quantized."
@@ -41,6 +46,18 @@ def check_dialect(path: Path, dialect: Dialect) -> None:
             f"{path}: dialect {dialect.name} is for .onnx files with its own quantizers; "
             "choose litert-ref, tflm or another one"
         )
+
+
+def decode(kind: type[Operator], source: Source) -> Operator:
+    """The operator of a file's node; refuses scales whose products or quotients are not finite."""
+    try:
+        with np.errstate(over="raise", divide="raise", invalid="raise"):
+            return kind.decode(source)
+    except (FloatingPointError, OverflowError, ZeroDivisionError) as error:
+        raise IllegalGraph(
+            f"{source.place}: its scales or constants are too large or too small to compute with "
+            f"({error}); export the model again"
+        ) from None
 
 
 def _zoo(name: str) -> Path:

@@ -193,9 +193,12 @@ class Machine(Schema, ABC):
         """Bandwidth of the outermost memory level, the last of `levels`: the roofline's slope."""
 
     @property
-    def count_scale(self) -> int:
-        """What counts are multiplied by at most before a division makes cycles of them."""
-        return FRACTION
+    def cycle_scales(self) -> tuple[int, int, int]:
+        """What MACs, elementwise operations and outputs are multiplied by to become cycles.
+
+        At most, in 1/65536.
+        """
+        return FRACTION, FRACTION, FRACTION
 
     def row(self) -> NDArray[np.int64]:
         """The machine as int64 [len(COMMON) + len(columns)], for its scalar cost functions."""

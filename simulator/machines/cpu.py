@@ -292,11 +292,16 @@ class Cpu(Machine):
         return self.memory.flash.line_bytes / (1 + self.memory.flash.wait_states)
 
     @property
-    def count_scale(self) -> int:
-        """The most cycles of one operation, in 1/65536."""
+    def cycle_scales(self) -> tuple[int, int, int]:
+        """The cycles of each kind of operation, in 1/65536 and at least 1."""
         core = self.core
-        once = (core.cycles_per_output, core.cycles_per_requantize, core.cycles_per_elementwise)
-        return fixed(max(*vars(core.cycles_per_mac).values(), *once))
+        per_mac = max(vars(core.cycles_per_mac).values())
+        per_output = max(core.cycles_per_output, core.cycles_per_requantize)
+        mac, element, output = (
+            max(FRACTION, fixed(rate))
+            for rate in (per_mac, core.cycles_per_elementwise, per_output)
+        )
+        return mac, element, output
 
     @property
     def peak_macs_per_cycle(self) -> int:

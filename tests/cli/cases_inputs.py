@@ -46,21 +46,27 @@ MODELS: Final[Cases] = {
         "flatbuffer"
     ),
     "inspect cut_8.tflite": (
-        "cut_8.tflite: the file is truncated or damaged: a table points outside its 8 bytes "
-        "(error); fetch or export it again"
+        "cut_8.tflite: the file is truncated or damaged: one of its tables leads outside its "
+        "8 bytes; fetch or export it again"
     ),
     "inspect cut_100.tflite": (
-        "cut_100.tflite: the file is truncated or damaged: a table points outside its 100 bytes"
-        " (error); fetch or export it again"
+        "cut_100.tflite: the file is truncated or damaged: one of its tables leads outside its "
+        "100 bytes; fetch or export it again"
     ),
     "inspect cut_4096.tflite": (
-        "cut_4096.tflite: the file is truncated or damaged: a table points outside its 4096 "
-        "bytes (error); fetch or export it again"
+        "cut_4096.tflite: the file is truncated or damaged: one of its tables leads outside its "
+        "4096 bytes; fetch or export it again"
     ),
     "inspect cut_9000.tflite": (
-        "cut_9000.tflite: the file is truncated or damaged: a table points outside its 9000 "
-        "bytes (error); fetch or export it again"
+        "cut_9000.tflite: the file is truncated or damaged: one of its tables leads outside its "
+        "9000 bytes; fetch or export it again"
     ),
+    "inspect ''": "MODEL is empty; give a .tflite or .onnx file or zoo:NAME (zoo:digits)",
+    "inspect WORDS.TFLITE": (
+        "WORDS.TFLITE: not a TFLite model: bytes 4-7 are b' an ', not b'TFL3'; give a .tflite "
+        "flatbuffer"
+    ),
+    "inspect EMPTY.ONNX": "EMPTY.ONNX: the file is empty; export the model again",
     "inspect empty.onnx": "empty.onnx: the file is empty; export the model again",
     "inspect digits.onnx": (
         "digits.onnx: not an ONNX model, or a truncated one: its 4096 bytes are no complete "
@@ -185,10 +191,6 @@ OPTIONS: Final[Cases] = {
     "validate zoo:digits --against litert-ref --set array.rows=3": (
         "--set array.rows=3: changes a machine's field; give the machine with --hw"
     ),
-    "validate reals.tflite --hw cortex_m4": (
-        "reals.tflite: input 'x0' is float32; random values are drawn for integers only: give "
-        "values by --inputs"
-    ),
     "golden zoo:digits --inputs five.npz --out new": (
         "five.npz: holds 5 samples; give the inputs of one inference"
     ),
@@ -210,7 +212,16 @@ OPTIONS: Final[Cases] = {
         "no machine is named 'systolic_16x15'; did you mean 'systolic_16x16'? (a file's name "
         "ends in .yaml)"
     ),
-    "estimate zoo:digits --hw nowhere.yaml": "nowhere.yaml: no such file",
+    "estimate zoo:digits --hw nowhere.yaml": (
+        f"nowhere.yaml: no such file; these ship with bitlane: {', '.join(hwconfigs.names())}"
+    ),
+    "estimate zoo:digits --hw cortex_m.yaml": (
+        "cortex_m.yaml: no such file; did you mean 'cortex_m4', which ships with bitlane?"
+    ),
+    "estimate huge.tflite --hw cortex_m4": (
+        "huge.tflite, relu_0 (relu) on cortex_m4: 2251799813685248 requantizations are more than "
+        "are counted exactly here (281474976710); split the layer or lower the batch"
+    ),
     "estimate zoo:digits --hw cortex_m4 --batch 0": (
         "--batch 0: must be an integer from 1 to 4096"
     ),

@@ -108,6 +108,7 @@ VALIDATE: Final = fields(
     runtime=NAME,
     samples=COUNT,
     seed={"type": ["integer", "null"]},
+    drawn={"enum": ["uniform", "standard normal", "codes -128 to 127", None]},
     layers=many(
         fields(
             node=NAME,

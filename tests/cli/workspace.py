@@ -15,9 +15,11 @@ import workloads
 from analysis.estimate import document
 from analysis.sweeps import Sweep, run
 from simulator.cost import estimate
+from tests.ops.build import OneOp, tensor
 from tests.ops.models import BIAS, FEATURES, IMAGE, ROW, WEIGHTS, as_float, bare, conv, one
 from workloads.zoo import digits
 
+HUGE: Final = tensor((1 << 24, 1 << 24, 8), 0.5)
 PIXELS: Final = (1, 8, 8, 1)
 MACHINE: Final = hwconfigs.text("systolic_16x16").split("\n---\n")[0]
 SWEEP: Final = """\
@@ -105,6 +107,9 @@ def models() -> Mapping[str, bytes]:
         "digits.onnx": whole[:4096],
         "empty.onnx": b"",
         "empty.tflite": b"",
+        "WORDS.TFLITE": b"PK\x03\x04 an archive of words",
+        "EMPTY.ONNX": b"",
+        "huge.tflite": OneOp("RELU", {}, (HUGE,), HUGE, (None,)).model(),
         "words.tflite": b"PK\x03\x04 an archive of words",
         "unsupported.tflite": one("BROADCAST_ARGS", {}, ROW, ROW, ROW),
         "float.tflite": conv(

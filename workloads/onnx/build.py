@@ -21,6 +21,7 @@ from simulator.ops.transpose import Transpose
 from simulator.real_grids import known
 from simulator.registry import operators
 from workloads.onnx.model import Model, OnnxNode, storage
+from workloads.source import decode
 
 Layout = Literal["file", "nhwc"]
 Shape = tuple[int, ...]
@@ -168,7 +169,7 @@ class Builder:
             constants=tuple(self.constants.get(n) for n in inputs),
             dialect=self.dialect,
         )
-        self.put(node, operators()[operator].decode(source), inputs, outputs)
+        self.put(node, decode(operators()[operator], source), inputs, outputs)
 
     def put(
         self,
@@ -201,7 +202,8 @@ class Builder:
         try:
             op.check(kinds, tuple(outputs.values()))
             shapes = op.infer(kinds)
-            values = op.run([self.constants.get(n) for n in inputs], GRAPH_DATAPATH)
+            with np.errstate(all="ignore"):  # constants follow IEEE 754, infinities and all
+                values = op.run([self.constants.get(n) for n in inputs], GRAPH_DATAPATH)
         except BitlaneError as error:
             raise IllegalGraph(f"{node.place}: {error}") from None
         for (name, kind), shape, value in zip(outputs.items(), shapes, values, strict=True):

@@ -161,7 +161,8 @@ def _node(node: Any, index: int, name: str) -> OnnxNode:
         if isinstance(value, TensorProto):
             value = _constant(value, place)[0]
         elif isinstance(value, bytes):
-            value = value.decode(errors="replace")
+            text = value.decode(errors="replace")
+            value = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
         elif attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
             raise Unsupported(f"{place}: nodes with graphs inside are not supported; unroll them")
         attributes[attribute.name] = value

@@ -28,6 +28,7 @@ from simulator.graph import (
 )
 from simulator.numeric.dialect import Dialect
 from simulator.registry import find
+from workloads.source import decode
 from workloads.tflite.numbers import MAY_TAKE_NUMBERS, options_of, registered_name
 from workloads.tflite.options import builtin_name, check_text, read_options
 from workloads.tflite.variables import (
@@ -83,7 +84,7 @@ def read(path: Path, dialect: Dialect) -> Graph:
 
 def _fault(error: BaseException, size: int) -> str:
     """What is wrong with the bytes, by what reading them raised."""
-    if isinstance(error, struct.error):
+    if isinstance(error, struct.error | IndexError) or "buffer" in str(error):
         return f"one of its tables leads outside its {size} bytes"
     if isinstance(error, UnicodeDecodeError):
         return "a name in it is no UTF-8 text"
@@ -171,7 +172,7 @@ class _Reader:
             intermediates=self._intermediates(operator, place),
         )
         try:
-            op = kind.decode(source)
+            op = decode(kind, source)
         except IndexError:
             raise IllegalGraph(
                 f"{place}: has {len(inputs)} inputs and {len(outputs)} outputs; "
