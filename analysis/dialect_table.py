@@ -1,16 +1,35 @@
 """The table of dialects as Markdown: which operator requantizes how, generated from code.
 
-Run with ``python -m analysis.dialect_table > docs/dialects.md``.
+Run with ``python -m analysis.dialect_table > docs/dialects.md`` in a checkout: the counts of
+compared values come from its ``docs/conformance.json``.
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from analysis.text import grouped
 
 from simulator.numeric.dialect import DIALECTS, Dialect, Rule
 from simulator.registry import operators
 
 
-def markdown() -> str:
-    """The page: a table of dialects, of rules, of named forms and of known defects."""
+COUNTS: Final = Path(__file__).resolve().parents[1] / "docs" / "conformance.json"
+"""What ``python -m tests.conformance.count`` wrote."""
+
+Counts: TypeAlias = Mapping[str, Mapping[str, Mapping[str, int]]]
+"""By dialect and operator: `cases`, `values` compared and values `differing`."""
+
+
+def recorded_counts() -> Counts:
+    """The counts of the last conformance run that was committed."""
+    counts: Counts = json.loads(COUNTS.read_text(encoding="utf-8"))["counts"]
+    return counts
+
+
+def markdown(counts: Counts) -> str:
+    """The page: dialects, rules, named forms, defects, and how many values were compared."""
     dialects = list(DIALECTS.values())
     names = [d.name for d in dialects]
     return "\n".join(
@@ -37,6 +56,8 @@ def markdown() -> str:
             ),
             "",
             "An empty cell is the dialect's default.",
+            "",
+            *_conformance(dialects, counts),
             "",
             "## Algorithms where runtimes use different ones",
             "",
@@ -66,6 +87,41 @@ def markdown() -> str:
     )
 
 
+def _conformance(dialects: Iterable[Dialect], counts: Counts) -> list[str]:
+    """The section on recorded outputs: what was compared, and what differs."""
+    shown = [d.name for d in dialects if d.name in counts]
+    kinds = sorted({kind for name in shown for kind in counts[name]})
+    return [
+        "## Conformance: values compared with recorded ones",
+        "",
+        "Outputs that the runtimes themselves recorded, case by case and network by network,",
+        "and the tensors inside networks where those were recorded too. Each cell: values",
+        "compared (cases), and how many differ in any bit where some do. The values of real",
+        "softmax depend on the instruction set of the recording machine; they stay within",
+        "1e-5 of it. Made by `python -m tests.conformance.count > docs/conformance.json`.",
+        "",
+        *_table(
+            ("operator", *shown),
+            [(k, *(_count(counts[name].get(k)) for name in shown)) for k in kinds]
+            + [("**all**", *(_count(_sum(counts[name].values())) for name in shown))],
+        ),
+        "",
+        "An empty cell has no recorded case; dialects without a column have none at all.",
+    ]
+
+
+def _sum(counts: Iterable[Mapping[str, int]]) -> Mapping[str, int]:
+    held = list(counts)
+    return {key: sum(c[key] for c in held) for key in ("cases", "values", "differing")}
+
+
+def _count(count: Mapping[str, int] | None) -> str:
+    if count is None:
+        return ""
+    differing = f", {grouped(count['differing'])} differ" if count["differing"] else ""
+    return f"{grouped(count['values'])} ({count['cases']}){differing}"
+
+
 def _keys(dialects: Iterable[Dialect], field: str) -> list[str]:
     return sorted({key for d in dialects for key in getattr(d, field)})
 
@@ -85,4 +141,4 @@ def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str
 
 
 if __name__ == "__main__":
-    print(markdown(), end="")
+    print(markdown(recorded_counts()), end="")
