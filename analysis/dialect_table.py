@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from analysis.text import grouped
-
 from simulator.numeric.dialect import DIALECTS, Dialect, Rule
 from simulator.registry import operators
-
 
 COUNTS: Final = Path(__file__).resolve().parents[1] / "docs" / "conformance.json"
 """What ``python -m tests.conformance.count`` wrote."""
