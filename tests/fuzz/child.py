@@ -24,13 +24,12 @@ class Child:
 
     def ask(self, path: Path, seconds: float) -> dict[str, Any]:
         """The answer for one file: that of the child, or `hang` or `crash`."""
-        started = self._process is None
         process = self._started()
         assert process.stdin is not None
         start = monotonic()
         process.stdin.write(f"{path}\n".encode())
         process.stdin.flush()
-        line = self._line(process, seconds + (START_SECONDS if started else 0.0))
+        line = self._line(process, seconds)
         taken = monotonic() - start
         if line is None:
             self.stop()
@@ -56,6 +55,11 @@ class Child:
                     stream.close()
             self._process = None
 
+    def close(self) -> None:
+        """End the process for good."""
+        self.stop()
+        self._errors.close()
+
     def _started(self) -> "subprocess.Popen[bytes]":
         if self._process is None:
             self._errors.seek(0)
@@ -68,6 +72,9 @@ class Child:
                 env={**os.environ, **ONE_THREAD},
                 bufsize=0,
             )
+            if self._line(self._process, START_SECONDS) != b"ready\n":
+                self._errors.seek(0)
+                raise RuntimeError(f"the child does not start: {self._errors.read().decode()}")
         return self._process
 
     @staticmethod

@@ -127,6 +127,7 @@ def main() -> None:
     warnings.simplefilter("error")
     machines = [hwconfigs.load(name) for name in hwconfigs.names()]
     resource.setrlimit(resource.RLIMIT_AS, (LIMIT_BYTES, LIMIT_BYTES))
+    print("ready", file=replies, flush=True)
     for line in sys.stdin:
         print(json.dumps(answer(Path(line.rstrip("\n")), machines)), file=replies, flush=True)
 

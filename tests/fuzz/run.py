@@ -121,11 +121,13 @@ def main() -> int:
     fuzzer = Fuzzer(folder, options.readers)
     if options.again:
         found = fuzzer.judged(parse(options.again))
+        fuzzer.child.close()
         print(f"{found['outcome']} after {found['seconds']:.2f} s: {found['text']}")
         return int(found["outcome"] not in SOUND)
     fuzzer.warm()
     minutes = None if options.files else options.minutes
     report = fuzzer.run(Random(options.seed), minutes, options.files)
+    fuzzer.child.close()
     sums = ", ".join(f"{count} {end}" for end, count in sorted(report.ends.items()))
     print(f"{report.files} files of {len(fuzzer.names)} seeds, seed {options.seed}: {sums}")
     print(f"slowest {report.slowest:.2f} s; {len(report.findings)} findings")
