@@ -112,7 +112,7 @@ def test_given_inputs_and_seed(bitlane: Run, tmp_path: Path, graph: Graph) -> No
     by_file = bitlane("validate", "zoo:digits", *LITERT, "--inputs", "five.npz")
     assert (by_file.code, "5 samples (given inputs)" in by_file.out) == (0, True)
     seeded = bitlane("validate", "zoo:digits", *LITERT, "--samples", "2", "--seed", "9")
-    assert (seeded.code, "2 samples (seed 9)" in seeded.out) == (0, True)
+    assert (seeded.code, "2 samples (uniform, seed 9)" in seeded.out) == (0, True)
 
 
 def test_a_machine_against_the_graph_reports_and_exits_0(bitlane: Run, tmp_path: Path) -> None:
