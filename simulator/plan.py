@@ -76,6 +76,11 @@ class Plan:
         self.offsets, self.arena_bytes = _pack(spans)
         self._local = local()
 
+    @property
+    def weights_bytes(self) -> int:
+        """What the prepared operators keep: weights in their lane layout, offsets, tables."""
+        return sum(step.prepared.kept_bytes for step in self.steps if step.prepared)
+
     def output_type(self, index: int) -> "np.dtype[Any]":
         """The dtype of a prepared step's output."""
         return self._types[index]
