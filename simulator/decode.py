@@ -116,16 +116,17 @@ def round_away(value: float) -> int:
 
 
 def activation_range(
-    place: str, name: str, scale: float, zero_point: int, dtype: str
+    place: str, name: str, scale: float, zero_point: int, limits: tuple[int, int]
 ) -> tuple[int, int]:
     """The output clamp of a fused activation on its grid (LiteRT kernel_util.cc).
 
-    Bounds are f32(bound / scale) rounded half away, plus the zero point, cut to the dtype.
+    Bounds are f32(bound / scale) rounded half away, plus the zero point, cut to `limits`, the
+    output's `value_range`.
     """
     if name not in _ACTIVATION_REALS:
         known = ", ".join(_ACTIVATION_REALS)
         refuse(place, f"fused activation must be one of {known}", name, "Export it as its own op.")
-    low, high = DTYPE_RANGE[dtype]
+    low, high = limits
     below, above = _ACTIVATION_REALS[name]
     with np.errstate(over="ignore"):
         codes = [
@@ -227,7 +228,8 @@ def decode_weighted(source: Source, kind: str, *, constant_weights: bool = True)
     if any(weights.zero_point) and symmetric:
         raise IllegalGraph(f"{source.place}: int8 weights must have zero point 0")
     activation = source.options.get("fused_activation_function", "NONE")
-    low, high = activation_range(source.place, activation, y_scale, y_zero, x_dtype)
+    limits = value_range(source.outputs[0])
+    low, high = activation_range(source.place, activation, y_scale, y_zero, limits)
     bias = optional(source.inputs, 2)
     biases = ("int32", "int64") if x_dtype == "int16" else ("int32",)
     if bias is not None and bias.dtype not in biases:

@@ -8,7 +8,8 @@ import numpy as np
 from simulator.errors import IllegalValues, Unsupported
 from simulator.graph import Array, Graph, Node
 from simulator.mac import MacOperator
-from simulator.numeric.datapath import GRAPH_DATAPATH, Datapath
+from simulator.narrow import datapath_of, prepare
+from simulator.numeric.datapath import Datapath
 
 Tap: TypeAlias = Callable[[Node, Sequence[Array | None], Sequence[Array]], None]
 State: TypeAlias = Mapping[str, Array]
@@ -28,10 +29,15 @@ def run(
     arithmetic for all nodes or by node name; without it each node computes what its reference
     does. `state` holds every variable as an earlier run returned it; without it they start from
     their initial values. `tap` is called after each node with its inputs and outputs, which it
-    must not change. Nothing that is given is changed, and the state returned shares no memory with
+    must not change. A datapath that re-quantizes runs the graph of `simulator.narrow.prepare`:
+    inputs are given on the file's grids, outputs, states and taps are on that graph's. Nothing that
+    is given is changed, and the state returned shares no memory with
     it. Raises IllegalValues for a missing or unknown input or variable, a wrong shape or dtype.
     """
     _check_values(graph, "input", graph.inputs, inputs)
+    prepared = prepare(graph, datapath)
+    if prepared.graph is not graph:
+        graph, inputs = prepared.graph, prepared.enter(inputs)
     if state is not None:
         _check_values(graph, "variable", tuple(graph.variables), state)
     started = graph.variables if state is None else state
@@ -40,11 +46,11 @@ def run(
     values.update((name, np.asarray(value, order="C")) for name, value in started.items())
     last_use = _last_uses(graph)
     for node in graph.nodes:
-        _check_operands(graph, node, _datapath_of(node, datapath))
+        _check_operands(graph, node, datapath_of(node, datapath))
     for index, node in enumerate(graph.nodes):
         operands = [values[name] if name else None for name in node.inputs]
         try:
-            results = node.op.run(operands, _datapath_of(node, datapath))
+            results = node.op.run(operands, datapath_of(node, datapath))
         except IllegalValues as error:
             raise IllegalValues(f"{graph.name}, {node.name}: {error}") from None
         values.update(zip((*node.outputs, *node.updates), results, strict=True))
@@ -67,20 +73,17 @@ def _check_operands(graph: Graph, node: Node, datapath: Datapath) -> None:
     """Refuse products whose operands are wider than the datapath multiplies."""
     if datapath.graph or not isinstance(node.op, MacOperator):
         return
-    pairs = (("activations", datapath.activation_bits), ("weights", datapath.weight_bits))
-    for name, (what, bits) in zip(node.inputs, pairs, strict=False):
-        if graph.tensors[name].bits > bits:
+    pairs = (("activation", datapath.activation_bits), ("weight", datapath.weight_bits))
+    for position, (what, bits) in zip(node.op.positions, pairs, strict=False):
+        found = graph.tensors[node.inputs[position]].bits
+        if found > bits:
+            way_out = f"widen datapath.{what}_bits or set datapath.narrow: true"
+            if datapath.narrow:
+                way_out = f"no grid is known to narrow them on: widen datapath.{what}_bits"
             raise Unsupported(
-                f"{graph.name}, {node.name}: its {what} have {graph.tensors[name].bits} bits, the "
-                f"datapath {bits}; execution does not narrow operands: quantize the model to "
-                f"{bits} bits or widen the datapath"
+                f"{graph.name}, {node.name}: its {what}s have {found} bits, the datapath {bits}; "
+                f"{way_out}"
             )
-
-
-def _datapath_of(node: Node, datapath: Datapath | Mapping[str, Datapath] | None) -> Datapath:
-    if isinstance(datapath, Mapping):
-        return datapath.get(node.name, GRAPH_DATAPATH)
-    return datapath or GRAPH_DATAPATH
 
 
 def _check_values(

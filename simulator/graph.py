@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,6 +135,10 @@ class Operator(ABC):
     """The names it has in files, ``format:NAME``, e.g. ``tflite:CONV_2D``."""
     reference: ClassVar[str]
     """Runtime, version and kernel whose bits this operator reproduces."""
+    fixed_widths: ClassVar[str] = ""
+    """Why `decode` does not follow other widths than the file's; empty where it does."""
+    parameters_of: ClassVar[Literal["input", "output", ""]] = ""
+    """Whose scale and zero point inputs 1 and 2 hold as values: input 0's or output 0's."""
     updates: ClassVar[tuple[int, ...]] = ()
     """The inputs that are variables and that this operator replaces: `infer` and `run` give their
     new shapes and values after those of the outputs."""
@@ -166,12 +170,17 @@ class Operator(ABC):
 
 @dataclass(frozen=True)
 class Node:
-    """An operator applied to named tensors; an absent optional input is the empty name."""
+    """An operator applied to named tensors; an absent optional input is the empty name.
+
+    `source` is what the operator was decoded from, kept so that it can be decoded again on other
+    grids; None for a node made in memory.
+    """
 
     name: str
     op: Operator
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    source: Source | None = field(default=None, repr=False, compare=False)
 
     @property
     def updates(self) -> tuple[str, ...]:
@@ -204,6 +213,8 @@ class Graph:
     source_view: Mapping[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
     """For a tensor kept in another layout than the file's: its name there, and the order of axes
     that gives its values there."""
+    _prepared: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What `simulator.narrow` made of this graph last, by datapath."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tensors", MappingProxyType(dict(self.tensors)))

@@ -6,6 +6,7 @@ One view serves execution on any accumulator, the overflow audit, golden vectors
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,8 @@ class MacOperator(Operator):
     """An operator whose outputs are requantized sums of products."""
 
     weighted: Weighted
+    positions: ClassVar[tuple[int, int, int]] = (0, 1, 2)
+    """Where activations, weights and bias stand among the inputs."""
 
     @abstractmethod
     def products(self, inputs: Sequence[Array | None], *, folded: bool) -> Iterator[Product]:

@@ -34,6 +34,7 @@ class ConvInteger(PlainConvolution, MacOperator):
     kind = "conv_integer"
     formats = ("onnx:ConvInteger", "onnx:Conv[integers]")
     reference = "ONNX Runtime 1.31.1, ConvInteger (exact int32)"
+    fixed_widths = "its zero points are inputs"
 
     weighted = raw_sums()
 

@@ -31,6 +31,7 @@ class MatMulInteger(PlainMatMul, MacOperator):
     kind = "matmul_integer"
     formats = ("onnx:MatMulInteger", "onnx:MatMul[integers]", "onnx:Gemm[integers]")
     reference = "ONNX Runtime 1.31.1, MatMulInteger (exact int32)"
+    fixed_widths = "its zero points are inputs"
 
     weighted = raw_sums()
 

@@ -42,6 +42,7 @@ class Svdf(Operator):
     kind = "svdf"
     formats = ("tflite:SVDF",)
     reference = "LiteRT 2.3.0 BUILTIN_REF, EvalIntegerSVDF; with int8 state TFLM, svdf_common.cc"
+    fixed_widths = "its features, its history and its sums have widths of their own"
     updates = (4,)
 
     rank: int

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Self, final
+from typing import ClassVar, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ class TransposeConv(MacOperator):
     kind = "transpose_conv"
     formats = ("tflite:TRANSPOSE_CONV",)
     reference = "LiteRT 2.3.0 BUILTIN_REF, integer_ops/transpose_conv.h"
+    positions: ClassVar[tuple[int, int, int]] = (2, 1, 3)
 
     stride: tuple[int, int]
     padding: Padding
