@@ -30,7 +30,9 @@ DTYPE_RANGE: Final = {
 
 
 def value_range(kind: TensorType) -> tuple[int, int]:
-    """The least and greatest value a tensor may hold: its dtype's sign at its own width."""
+    """The least and greatest value a tensor may hold: its own, or its dtype's sign at its width."""
+    if kind.limits is not None:
+        return kind.limits
     if kind.dtype.startswith("u"):
         return 0, (1 << kind.bits) - 1
     return -(1 << (kind.bits - 1)), (1 << (kind.bits - 1)) - 1
@@ -224,7 +226,9 @@ def decode_weighted(source: Source, kind: str, *, constant_weights: bool = True)
     x_scale, x_zero = single_grid(source.inputs[0], source.place, "the input")
     y_scale, y_zero = single_grid(source.outputs[0], source.place, "the output")
     weights = grid(source.inputs[1], source.place, "the weight tensor")
-    symmetric = x_dtype != "uint8" and constant_weights and not mixed
+    # A tensor with limits was given bits that it has in no reference, nor has it its weights there.
+    widened = present(source.inputs, 0).limits is not None
+    symmetric = x_dtype != "uint8" and constant_weights and not (mixed or widened)
     if any(weights.zero_point) and symmetric:
         raise IllegalGraph(f"{source.place}: int8 weights must have zero point 0")
     activation = source.options.get("fused_activation_function", "NONE")

@@ -80,12 +80,17 @@ class QuantParams:
 
 @dataclass(frozen=True)
 class TensorType:
-    """Shape, storage type and grid of a tensor; `bits` is the width its values need (1-64)."""
+    """Shape, storage type and grid of a tensor; `bits` is the width its values need (1-64).
+
+    `limits` are the least and greatest code where they are not those of the width: a tensor that
+    was given more bits keeps its real range, for the end of a range may stand for a RELU.
+    """
 
     shape: tuple[int, ...]
     dtype: str
     bits: int
     quant: QuantParams | None = None
+    limits: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.quant is None or self.dtype not in DTYPE_BITS or self.dtype.startswith("f"):

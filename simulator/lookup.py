@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from simulator.decode import present, refuse, value_range
+from simulator.decode import DTYPE_RANGE, present, refuse, value_range
 from simulator.elementwise import unary_grids
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Operator, Source, TensorType
@@ -75,10 +75,10 @@ class Lookup(Operator):
 def tabulate(source: Source, function: RealFunction, dtypes: tuple[str, ...]) -> Table:
     """The table of a function for tensors of one of `dtypes`, 8 bits or int16."""
     grids, x, y = unary_grids(source, dtypes), present(source.inputs, 0), source.outputs[0]
-    if y.dtype == "int16" and x.bits == y.bits == 16:
+    codes = value_range(x)
+    if y.dtype == "int16" and codes == value_range(y) == DTYPE_RANGE["int16"]:
         return InterpolatedTable(grids, table_16(function, grids))
     # Narrower int16 tensors have an entry a code: interpolation would see few of 512 intervals.
-    codes = value_range(x)
     return ByteTable(grids, codes[0], y.dtype, table_8(function, grids, codes, value_range(y)))
 
 

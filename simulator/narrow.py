@@ -16,7 +16,14 @@ from simulator.graph import STORAGE, Array, Graph, Node, QuantParams, TensorType
 from simulator.mac import MacOperator
 from simulator.numeric.datapath import GRAPH_DATAPATH, Datapath, Requantizer
 from simulator.numeric.requantizer import override
-from simulator.regrid import activation_type, convert, convert_bias, symmetric_type, weight_type
+from simulator.regrid import (
+    activation_type,
+    convert,
+    convert_bias,
+    is_codes,
+    signed_type,
+    weight_type,
+)
 from simulator.widths import activation_bits, dtype_of_codes
 
 Datapaths: TypeAlias = Datapath | Mapping[str, Datapath] | None
@@ -168,6 +175,7 @@ class _Narrowing:
     def _node(self, node: Node) -> Node:
         """The node on its new tensors, and with the machine's requantizer."""
         datapath = datapath_of(node, self.datapath)
+        self._check_fixed(node, datapath)
         source = node.source
         given = source.inputs if source else self.graph.types(node.inputs)
         made = source.outputs if source else self.graph.output_types(node)
@@ -183,6 +191,21 @@ class _Narrowing:
         if isinstance(node.op, MacOperator) and datapath.requantize and not datapath.graph:
             return _requantized(node, node.op, datapath.requantize)
         return node
+
+    def _check_fixed(self, node: Node, datapath: Datapath) -> None:
+        """Refuse an operator of fixed widths whose first operands are wider than the datapath."""
+        if not node.op.fixed_widths or datapath.graph or not datapath.narrow:
+            return
+        codes = [(n, self.graph.tensors[n]) for n in node.inputs if n]
+        operands = [(n in self.graph.constants, kind.bits) for n, kind in codes if is_codes(kind)]
+        for constant, limit in ((False, datapath.activation_bits), (True, datapath.weight_bits)):
+            least = min((bits for held, bits in operands if held == constant), default=0)
+            if least > limit:
+                raise Unsupported(
+                    f"{self.graph.name}, {node.name}: {node.op.kind} has operands of {least} bits, "
+                    f"the datapath {limit}; it cannot be narrowed: {node.op.fixed_widths}. Widen "
+                    "the datapath for this layer, or choose a model without it"
+                )
 
     def _operands(
         self,
@@ -242,8 +265,12 @@ class _Narrowing:
         """Narrow and restrict constant weights; their new type, their new name in `names`."""
         at, old, x = operands
         name, place = names[at], f"{self.graph.name}, {node.name}"
-        # int16 operators take symmetric weights alone.
-        new = symmetric_type(old) if x.dtype == "int16" and old.dtype == "uint8" else old
+        stored = self.graph.tensors[name].quant
+        if old.quant is not None and stored is not None and old.quant.axis != stored.axis:
+            # A node may state its scales in the file's layout; the values are in the graph's.
+            old = replace(old, quant=replace(old.quant, axis=stored.axis))
+        # int16 operators take signed weights alone.
+        new = signed_type(old) if x.dtype == "int16" and old.dtype == "uint8" else old
         if datapath.narrow and datapath.weight_bits < new.bits:
             new = weight_type(new, datapath.weight_bits, place)
         values = self.graph.constants[name]
@@ -264,7 +291,7 @@ class _Narrowing:
             return old
         names[at] = self._place(name, node, new, codes)
         self.changes.append(Change(name, "weights", old.bits, new.bits, clamped))
-        return new if new is not old else replace(old)
+        return replace(new)
 
     def _place(self, name: str, node: Node, kind: TensorType, value: Array) -> str:
         """Store a node's own constant: under its name, or under a new one where others read it."""

@@ -6,7 +6,8 @@ old type, so tensors that share a grid still do.
 Activations that lose bits keep their real range: scale (N - 1) / (N' - 1) with N = 2^bits levels
 (Krishnamoorthi 2018, arXiv 1806.08342, eq. 1-3). A scale that is a power of two is a fixed-point
 format, such as softmax's 1/256, and stays one: scale N / N'. Activations that gain bits lose no
-value: the old codes times a power of two.
+value, and no bound that a range stood for: the old codes times a power of two, from the least to
+the greatest.
 
 Symmetric weights keep +-(2^(bits-1) - 1) where it is, channel by channel (Nagel et al. 2021, arXiv
 2106.08295, section 2.2.2; Krishnamoorthi section 2.2): +-127 becomes +-7, and the code -8 is not
@@ -46,20 +47,20 @@ def activation_type(kind: TensorType, bits: int, codes: str | None = None) -> Te
     held = replace(kind, dtype=codes or kind.dtype)
     scale, zero = kind.quant.scale[0], kind.quant.zero_point[0]
     low, high = value_range(held)
-    dtype = held.dtype
     if bits < kind.bits:
         at = _narrower(scale, zero, low, kind.bits, bits)
-    elif bits <= DTYPE_BITS.get(dtype, 16):
-        factor = 1 << (bits - kind.bits)
-        at = (scale / factor, zero * factor)
+        quant = QuantParams((float(np.float32(at[0])),), (at[1],))
+        return replace(kind, bits=bits, quant=quant, limits=None)
+    if bits <= DTYPE_BITS.get(held.dtype, 16):
+        shift, new_zero, dtype = bits - kind.bits, zero << (bits - kind.bits), held.dtype
     else:
-        dtype, least, greatest = _WIDE, -(1 << (bits - 1)), (1 << (bits - 1)) - 1
-        shift = max(
-            k for k in range(bits) if least <= (low - zero) << k and (high - zero) << k <= greatest
-        )
-        at = (scale / (1 << shift), 0)
-    quant = QuantParams((float(np.float32(at[0])),), (at[1],))
-    return replace(kind, dtype=kind.dtype if codes else dtype, bits=bits, quant=quant)
+        half = 1 << (bits - 1)
+        fits = (k for k in range(bits) if -half <= (low - zero) << k and (high - zero) << k < half)
+        shift, new_zero, dtype = max(fits), 0, _WIDE
+    limits = (((low - zero) << shift) + new_zero, ((high - zero) << shift) + new_zero)
+    quant = QuantParams((scale / (1 << shift),), (new_zero,))
+    dtype = kind.dtype if codes else dtype
+    return replace(kind, dtype=dtype, bits=bits, quant=quant, limits=limits)
 
 
 def weight_type(kind: TensorType, bits: int, place: str) -> TensorType:
@@ -92,15 +93,11 @@ def weight_type(kind: TensorType, bits: int, place: str) -> TensorType:
     return replace(kind, bits=bits, quant=QuantParams(scales, quant.zero_point, quant.axis))
 
 
-def symmetric_type(kind: TensorType) -> TensorType:
-    """The int8 type with zero point 0 that holds weights of uint8: int16 operators want it."""
+def signed_type(kind: TensorType) -> TensorType:
+    """The int8 type of uint8 weights, each code and zero point less 128: no value changes."""
     assert kind.quant is not None
-    low, high = value_range(kind)
-    greatest = (1 << (kind.bits - 1)) - 1
-    grids = zip(kind.quant.scale, kind.quant.zero_point, strict=True)
-    scales = tuple(float(np.float32(s * max(z - low, high - z) / greatest)) for s, z in grids)
-    quant = QuantParams(scales, (0,) * len(scales), kind.quant.axis)
-    return replace(kind, dtype="int8", quant=quant)
+    zeros = tuple(z - (1 << (kind.bits - 1)) for z in kind.quant.zero_point)
+    return replace(kind, dtype="int8", quant=replace(kind.quant, zero_point=zeros))
 
 
 def convert(values: Array, old: TensorType, new: TensorType, least: int | None = None) -> Array:

@@ -21,7 +21,8 @@ def activation_bits(graph: Graph, choose: Choose) -> dict[str, int]:
 
     The least of what the products ask that read the tensor or one that shares its grid; where none
     does, of those that write it; where none does either, of its other nodes. A node without
-    `narrow` (or in the graph's own arithmetic, where it multiplies) keeps what it reads as it is.
+    `narrow` (or in the graph's own arithmetic, where it multiplies) keeps what it reads as it is,
+    and so does an operator of fixed widths with all its tensors.
     """
     names = activations(graph)
     leader = _groups(graph, names)
@@ -35,7 +36,10 @@ def activation_bits(graph: Graph, choose: Choose) -> dict[str, int]:
         for name in _activations_of(node, names):
             group, wide = leader[name], graph.tensors[name].bits
             reads = name in node.inputs
-            if datapath.graph or not (datapath.narrow or datapath.widen):
+            changes = not datapath.graph and (datapath.narrow or datapath.widen)
+            if node.op.fixed_widths:
+                kept.add(group)
+            if not changes:
                 if (multiplies and reads) or not (multiplies or datapath.graph):
                     kept.add(group)
                 continue

@@ -44,11 +44,11 @@ class FixedPointSoftmax(RowFunction):
     smallest: int
     low: int
     bits: int
+    dtype: str
 
     def rows(self, x: NDArray[Any]) -> NDArray[Any]:
         """Row by row."""
-        dtype = "int16" if self.bits > 8 else x.dtype
-        out = np.empty(x.shape, dtype=dtype)
+        out = np.empty(x.shape, dtype=self.dtype)
         high = self.low + (1 << self.bits) - 1
         softmax_rows(x, self.multiplier, self.shift, self.smallest, self.low, high, self.bits, out)
         return out

@@ -81,7 +81,7 @@ def _of_8_bits(source: Source, scale: float, beta: float) -> RowFunction:
     scaling = q5_multiplier(beta * scale)
     if scaling is None:
         refuse(source.place, "beta * scale must be >= 2^-26", beta * scale, "Rescale it.")
-    return FixedPointSoftmax(*scaling, value_range(y)[0], y.bits)
+    return FixedPointSoftmax(*scaling, value_range(y)[0], y.bits, y.dtype)
 
 
 def _check_grid(source: Source, dtype: str) -> None:
