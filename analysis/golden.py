@@ -20,7 +20,8 @@ from simulator.errors import BadFile, Unsupported
 from simulator.execute import run
 from simulator.graph import Array, Graph, Node
 from simulator.mac import MacOperator
-from simulator.numeric.datapath import GRAPH_DATAPATH, Datapath
+from simulator.narrow import Datapaths, datapath_of, prepare
+from simulator.numeric.datapath import Datapath
 from simulator.numeric.requantize import Requantize
 
 
@@ -92,7 +93,7 @@ def golden(
     inputs: Mapping[str, Array],
     folder: Path,
     options: Options = Options(),
-    datapath: Datapath | None = None,
+    datapath: Datapaths = None,
 ) -> dict[str, Any]:
     """Write the pack of one inference into `folder` (made, and empty before); returns the manifest.
 
@@ -104,7 +105,9 @@ def golden(
         raise Unsupported(f"--layer {options.layer}: no such layer; there are {', '.join(names)}")
     if folder.is_dir() and any(folder.iterdir()):
         raise BadFile(f"{folder}: is not empty; choose another --out")
-    group = _taps_at_once(datapath or GRAPH_DATAPATH)
+    own = prepare(graph, datapath).graph
+    chosen = [n for n in own.nodes if options.layer in (None, n.name)]
+    group = math.lcm(*(_taps_at_once(datapath_of(n, datapath)) for n in chosen))
     if options.fold_taps is not None and options.fold_taps % group:
         raise Unsupported(
             f"--fold-taps {options.fold_taps}: must be a multiple of {group}, the products that "
@@ -115,8 +118,8 @@ def golden(
 
     def write(node: Node, operands: Sequence[Array | None], results: Sequence[Array]) -> None:
         if options.layer in (None, node.name):
-            arithmetic = datapath or GRAPH_DATAPATH
-            layers.append(_write_layer(graph, node, operands, results, pack, options, arithmetic))
+            arithmetic = datapath_of(node, datapath)
+            layers.append(_write_layer(own, node, operands, results, pack, options, arithmetic))
 
     run(graph, inputs, datapath=datapath, tap=write)
     manifest = {

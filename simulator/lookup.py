@@ -104,7 +104,7 @@ def sigmoid_table(
             "Requantize the tensors.",
         )
     table = _sigmoid(source, grids, function, greatest_power)
-    if y.bits == 16:
+    if value_range(y) == DTYPE_RANGE["int16"]:
         return table
     return CoarseTable(table, Coarser(16 - y.bits, 0, 0, *value_range(y)))
 

@@ -5,7 +5,7 @@ from typing import Final, final
 
 import numpy as np
 
-from simulator.decode import refuse, require_dtypes, single_grid, value_range
+from simulator.decode import DTYPE_RANGE, refuse, require_dtypes, single_grid, value_range
 from simulator.elementwise import scale_ratio
 from simulator.graph import Source
 from simulator.numeric.coarse import Coarser, CoarseRows
@@ -66,7 +66,7 @@ class Softmax(RowOperator):
                 scale_ratio(source, rule.scale, scale, beta, 1.0),
                 np.float64 if precise else np.float32,
             )
-            if y.bits == 16:
+            if value_range(y) == DTYPE_RANGE["int16"]:
                 return table
             return CoarseRows(table, Coarser(16 - y.bits, 0, 0, *value_range(y)))
         return _of_8_bits(source, scale, beta)

@@ -140,8 +140,8 @@ ARRAYS: Final[Cases] = {
         "--set array.rows=3: changes a machine's field; give the machine with --hw"
     ),
     f"{ON_ARRAY} --set datapath.weight_bits=4": (
-        "digits_cnn.tflite, conv_2d_0: its weights have 8 bits, the datapath 4; execution does "
-        "not narrow operands: quantize the model to 4 bits or widen the datapath"
+        "digits_cnn.tflite, conv_2d_0: its weights have 8 bits, the datapath 4; widen "
+        "datapath.weight_bits or set datapath.narrow: true"
     ),
     f"{ON_ARRAY} {NARROW_TRAP}": (
         "digits_cnn.tflite, conv_2d_0: the 8-bit accumulator overflows at output position 0, "
