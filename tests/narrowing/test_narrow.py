@@ -106,7 +106,7 @@ def test_every_value_fits_its_bits_and_the_graph_says_so(graph: Graph) -> None:
         kind = made.tensors[name]
         if kind.dtype == "int8":
             assert kind.bits == 4
-            assert (-8, 7) == value_range(kind)
+            assert value_range(kind) == (-8, 7)
             assert -8 <= value.min() <= value.max() <= 7
     assert made.inputs == graph.inputs
     assert [n.name for n in made.nodes] == [n.name for n in graph.nodes]
