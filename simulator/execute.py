@@ -77,12 +77,9 @@ def _check_operands(graph: Graph, node: Node, datapath: Datapath) -> None:
     for position, (what, bits) in zip(node.op.positions, pairs, strict=False):
         found = graph.tensors[node.inputs[position]].bits
         if found > bits:
-            way_out = f"widen datapath.{what}_bits or set datapath.narrow: true"
-            if datapath.narrow:
-                way_out = f"no grid is known to narrow them on: widen datapath.{what}_bits"
             raise Unsupported(
                 f"{graph.name}, {node.name}: its {what}s have {found} bits, the datapath {bits}; "
-                f"{way_out}"
+                f"widen datapath.{what}_bits or set datapath.narrow: true"
             )
 
 

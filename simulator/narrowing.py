@@ -58,7 +58,7 @@ class Narrowing:
     def __init__(self, graph: Graph, datapath: Datapaths) -> None:
         self.graph = graph
         self.datapath = datapath
-        self.bits = activation_bits(graph, lambda node: datapath_of(node, datapath))
+        self.bits, self.kept = activation_bits(graph, lambda node: datapath_of(node, datapath))
         self.codes = dtype_of_codes(graph)
         self.readers: dict[str, int] = {}
         for node in graph.nodes:
@@ -128,9 +128,29 @@ class Narrowing:
         changed = any(a is not b for a, b in zip((*given, *made), (*kinds, *outputs), strict=False))
         if changed or names != list(node.inputs):
             node = self._decoded(node, names, kinds, outputs)
+        if isinstance(node.op, MacOperator) and datapath.narrow and not datapath.graph:
+            self._check_operands(node, node.op, datapath, names)
         if isinstance(node.op, MacOperator) and datapath.requantize and not datapath.graph:
             return _requantized(node, node.op, datapath.requantize)
         return node
+
+    def _check_operands(
+        self, node: Node, op: MacOperator, datapath: Datapath, names: list[str]
+    ) -> None:
+        """Refuse operands that stayed wider than the datapath, and say why they did."""
+        limits = (("activation", datapath.activation_bits), ("weight", datapath.weight_bits))
+        for at, (what, limit) in zip(op.positions, limits, strict=False):
+            found = self.tensors[names[at]].bits
+            if found <= limit:
+                continue
+            keeper = self.kept.get(names[at])
+            reason = "there is no grid to narrow them on"
+            if keeper is not None:
+                reason = f"{keeper} keeps the grid that it shares with them"
+            raise Unsupported(
+                f"{self.graph.name}, {node.name}: its {what}s have {found} bits, the datapath "
+                f"{limit}, and {reason}; widen datapath.{what}_bits for this layer"
+            )
 
     def _check_fixed(self, node: Node, datapath: Datapath) -> None:
         """Refuse an operator of fixed widths whose first operands are wider than the datapath."""

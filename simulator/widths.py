@@ -16,8 +16,8 @@ Choose: TypeAlias = Callable[[Node], Datapath]
 """The datapath of a node."""
 
 
-def activation_bits(graph: Graph, choose: Choose) -> dict[str, int]:
-    """The bits of each tensor of activations, by name.
+def activation_bits(graph: Graph, choose: Choose) -> tuple[dict[str, int], dict[str, str]]:
+    """The bits of each tensor of activations by name, and the node that keeps it as it is, if any.
 
     The least of what the products ask that read the tensor or one that shares its grid; where none
     does, of those that write it; where none does either, of its other nodes. A node without
@@ -29,7 +29,7 @@ def activation_bits(graph: Graph, choose: Choose) -> dict[str, int]:
     reading: dict[str, list[int]] = {}
     writing: dict[str, list[int]] = {}
     touching: dict[str, list[int]] = {}
-    kept: set[str] = set()
+    kept: dict[str, str] = {}
     for node in graph.nodes:
         datapath = choose(node)
         multiplies = isinstance(node.op, MacOperator)
@@ -38,10 +38,10 @@ def activation_bits(graph: Graph, choose: Choose) -> dict[str, int]:
             reads = name in node.inputs
             changes = not datapath.graph and (datapath.narrow or datapath.widen)
             if node.op.fixed_widths:
-                kept.add(group)
+                kept[group] = node.name
             if not changes:
                 if (multiplies and reads) or not (multiplies or datapath.graph):
-                    kept.add(group)
+                    kept[group] = node.name
                 continue
             weights = multiplies and name == _operand(node, 1)
             asked = _asked(datapath, wide, weights=weights)
@@ -52,7 +52,7 @@ def activation_bits(graph: Graph, choose: Choose) -> dict[str, int]:
         group, wide = leader[name], graph.tensors[name].bits
         asked_by = reading.get(group) or writing.get(group) or touching.get(group) or [wide]
         found[name] = wide if group in kept else min(asked_by)
-    return found
+    return found, {name: kept[leader[name]] for name in names if leader[name] in kept}
 
 
 def activations(graph: Graph) -> frozenset[str]:

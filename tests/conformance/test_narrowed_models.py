@@ -1,6 +1,7 @@
 """Public networks on widths of their own: they run, they fit, and fewer bits lose more."""
 
 from pathlib import Path
+from random import Random
 from typing import Final
 
 import numpy as np
@@ -10,6 +11,7 @@ import workloads
 from simulator.errors import Unsupported
 from simulator.execute import run
 from simulator.graph import Array, Graph
+from simulator.mac import MacOperator
 from simulator.narrow import prepare
 from simulator.numeric.datapath import Datapath, Requantizer
 from tests.conformance.cases import cases_root, skip_if_absent
@@ -53,7 +55,7 @@ def test_every_tensor_fits_its_bits(shared: Path, name: str) -> None:
         datapath = Datapath(weight_bits=weights, activation_bits=activations, narrow=True)
         made = prepare(graph, datapath).graph
         in_reals(graph, given[0], datapath)
-        operands = [n for n in made.nodes if hasattr(n.op, "weighted")]
+        operands = [n for n in made.nodes if isinstance(n.op, MacOperator)]
         assert {made.tensors[n.inputs[0]].bits for n in operands} == {activations}
         assert {made.tensors[n.inputs[1]].bits for n in operands} == {weights}
 
@@ -74,7 +76,7 @@ def test_the_native_widths_change_nothing(shared: Path, name: str) -> None:
 def test_fewer_bits_lose_more(shared: Path, name: str) -> None:
     """Noise of the last product against the network with 16-bit activations, which loses least."""
     graph, given = samples(shared, name)
-    last = [n for n in graph.nodes if hasattr(n.op, "weighted")][-1].outputs[0]
+    last = [n for n in graph.nodes if isinstance(n.op, MacOperator)][-1].outputs[0]
     best = [in_reals(graph, values, wide(16))[last] for values in given]
 
     def noise(datapath: Datapath) -> float:
@@ -135,6 +137,60 @@ def test_real_carriers(shared: Path, name: str, widths: tuple[int, int]) -> None
     if widths == (8, 8):
         own = in_reals(graph, values, Datapath())
         assert all(np.array_equal(own[name], found[name]) for name in own)
+
+
+MIXED: Final = (
+    "tflite/mlperf_ic_resnet8_int8.tflite",
+    "tflite/esphome_okay_nabu_v2_stream_int8.tflite",
+    "tflite/emza_ssd_slim_int8.tflite",
+    "tflite/tinyengine_vww_mcunet_int8.tflite",
+    "tflite/mlperf_kws_dscnn_int16x8.tflite",
+    "onnx/ort_resnet8_qop_u8s8_pc.onnx",
+    "onnx/ort_resnet8_qdq_s8s8_pc.onnx",
+)
+
+
+@pytest.mark.parametrize("model", MIXED)
+def test_any_mixture_of_widths_runs(shared: Path, model: str) -> None:
+    """A datapath of its own for every node: one grid a tensor, whoever reads it."""
+    graph, rng = workloads.load(shared / "models" / model), Random(model)
+    values = random_values(graph)
+    for _ in range(3):
+        datapath = {
+            node.name: Datapath(
+                weight_bits=rng.randint(2, 8),
+                activation_bits=rng.randint(1, 8),
+                zero_point=rng.choice(("folded", "subtracted")),
+                narrow=True,
+                restricted_weights=rng.random() < 0.3,
+                requantize=rng.choice((None, Requantizer(rng.randint(2, 32), "single_round"))),
+            )
+            for node in graph.nodes
+        }
+        in_reals(graph, values, datapath)
+        made = prepare(graph, datapath).graph
+        for node in made.nodes:
+            if isinstance(node.op, MacOperator):
+                x, w = (made.tensors[node.inputs[i]].bits for i in (0, 1))
+                mine = datapath[node.name]
+                assert x <= mine.activation_bits
+                assert w <= mine.weight_bits
+
+
+def test_who_keeps_a_grid_is_named(shared: Path) -> None:
+    graph = workloads.load(shared / "models" / "tflite" / "emza_ssd_slim_int8.tflite")
+    six = Datapath(activation_bits=6, narrow=True)
+    datapath = dict.fromkeys((n.name for n in graph.nodes), six) | {"pad_0": Datapath()}
+    with pytest.raises(Unsupported) as caught:
+        prepare(graph, datapath)
+    assert str(caught.value) == (
+        "emza_ssd_slim_int8.tflite, conv_2d_1: its activations have 8 bits, the datapath 6, and "
+        "pad_0 keeps the grid that it shares with them; widen datapath.activation_bits for this "
+        "layer"
+    )
+    plain = workloads.load(shared / "models" / "deeploy_int" / "deeploy_minimobilenet.onnx")
+    with pytest.raises(Unsupported, match="datapath 6, and there is no grid to narrow them on"):
+        prepare(plain, six)
 
 
 def small_cases() -> list[str]:
