@@ -172,7 +172,9 @@ def _scaling(source: Source, kind: str, grids: SumGrids) -> SumScaling:
     """The form that the dialect takes on these grids."""
     dtype = source.outputs[0].dtype
     if dtype == "int16":
-        special = source.dialect.form(f"{kind}:int16", "power_of_two") == "power_of_two"
+        # A tensor that was widened was never meant for the form of power-of-two scales.
+        own = source.outputs[0].limits is None
+        special = own and source.dialect.form(f"{kind}:int16", "power_of_two") == "power_of_two"
         shifts = _right_shifts(source, grids) if special else None
         if shifts is not None:
             return power_of_two_sum(grids, shifts)

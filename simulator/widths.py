@@ -22,7 +22,7 @@ def activation_bits(graph: Graph, choose: Choose) -> tuple[dict[str, int], dict[
     The least of what the products ask that read the tensor or one that shares its grid; where none
     does, of those that write it; where none does either, of its other nodes. A node without
     `narrow` (or in the graph's own arithmetic, where it multiplies) keeps what it reads as it is,
-    and so does an operator of fixed widths with all its tensors.
+    and so does an operator of fixed widths with all its tensors, or one with a constant code.
     """
     names = activations(graph)
     leader = _groups(graph, names)
@@ -37,7 +37,7 @@ def activation_bits(graph: Graph, choose: Choose) -> tuple[dict[str, int], dict[
             group, wide = leader[name], graph.tensors[name].bits
             reads = name in node.inputs
             changes = not datapath.graph and (datapath.narrow or datapath.widen)
-            if node.op.fixed_widths:
+            if node.op.fixed_widths or _has_bare_codes(graph, node, name):
                 kept[group] = node.name
             if not changes:
                 if (multiplies and reads) or not (multiplies or datapath.graph):
@@ -101,6 +101,14 @@ def _operand(node: Node, index: int) -> str:
 
 def _activations_of(node: Node, names: frozenset[str]) -> Iterable[str]:
     return [n for n in dict.fromkeys((*node.inputs, *node.outputs)) if n in names]
+
+
+def _has_bare_codes(graph: Graph, node: Node, name: str) -> bool:
+    """Whether a node has a constant of the tensor's dtype and no grid, as the fill of a PADV2."""
+    dtype = graph.tensors[name].dtype
+    kinds = (graph.tensors[n] for n in node.inputs if n in graph.constants)
+    multiplies = isinstance(node.op, MacOperator)
+    return not multiplies and any(k.quant is None and k.dtype == dtype for k in kinds)
 
 
 def _groups(graph: Graph, names: frozenset[str]) -> dict[str, str]:

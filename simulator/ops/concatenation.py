@@ -91,7 +91,7 @@ def _rescale(source: Source, index: int) -> Affine | None:
     y_scale, y_zero = single_grid(y, source.place, "the output")
     if (x_scale, x_zero) == (y_scale, y_zero):
         return None
-    if x.dtype == "int16":
+    if x.dtype == "int16" and y.limits is None:
         # LiteRT looks at int16 grids no closer: codes are copied as they are.
         return None
     if x.dtype != "uint8":

@@ -11,6 +11,7 @@ from simulator.errors import BadConfig, Unsupported
 from simulator.graph import Graph
 from simulator.layers import datapaths
 from simulator.machines.base import Machine
+from simulator.narrow import prepare
 from simulator.numeric.datapath import Datapath, Requantizer
 
 
@@ -131,3 +132,15 @@ def test_a_narrower_multiplier_costs_less(graph: Graph) -> None:
     assert half.energy_fj < whole.energy_fj
     assert half.area_mm2 < whole.area_mm2
     assert (same, half.cycles) == (whole, whole.cycles)
+
+
+@pytest.mark.parametrize("widths", [(4, 4), (8, 6), (5, 8)])
+def test_the_cost_of_narrowing_is_that_of_the_narrowed_graph(
+    graph: Graph, widths: tuple[int, int]
+) -> None:
+    """`estimate` counts the operand bits that execution has."""
+    target = machine(weight_bits=widths[0], activation_bits=widths[1], narrow="true")
+    made = prepare(graph, target.datapath.datapath()).graph
+    on_the_fly, before = estimate(graph, target), estimate(made, target)
+    assert on_the_fly.totals == before.totals
+    assert on_the_fly.layers == before.layers
