@@ -223,7 +223,8 @@ class Narrowing:
         operands: tuple[int, TensorType, TensorType],
     ) -> TensorType:
         """Narrow and restrict constant weights; their new type, their new name in `names`."""
-        at, old, x = operands
+        at, stated, x = operands
+        old = stated
         name, place = names[at], f"{self.graph.name}, {node.name}"
         stored = self.graph.tensors[name].quant
         if old.quant is not None and stored is not None and old.quant.axis != stored.axis:
@@ -248,7 +249,7 @@ class Narrowing:
                 "by one"
             )
         if new is old and not clamped:
-            return old
+            return stated
         names[at] = self._place(name, node, new, codes)
         self.changes.append(Change(name, "weights", old.bits, new.bits, clamped))
         return replace(new)

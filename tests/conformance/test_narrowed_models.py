@@ -135,6 +135,7 @@ def test_real_carriers(shared: Path, name: str, widths: tuple[int, int]) -> None
             codes = np.rint(value.astype(np.float64) / scale)
             assert abs(codes).max() <= 2 ** (widths[0] - 1) - (widths[0] < 8)
     if widths == (8, 8):
+        assert made is graph
         own = in_reals(graph, values, Datapath())
         assert all(np.array_equal(own[name], found[name]) for name in own)
 
