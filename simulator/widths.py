@@ -107,8 +107,8 @@ def _has_bare_codes(graph: Graph, node: Node, name: str) -> bool:
     """Whether a node has a constant of the tensor's dtype and no grid, as the fill of a PADV2."""
     dtype = graph.tensors[name].dtype
     kinds = (graph.tensors[n] for n in node.inputs if n in graph.constants)
-    multiplies = isinstance(node.op, MacOperator)
-    return not multiplies and any(k.quant is None and k.dtype == dtype for k in kinds)
+    known = isinstance(node.op, MacOperator) or node.op.parameters_of
+    return not known and any(k.quant is None and k.dtype == dtype for k in kinds)
 
 
 def _groups(graph: Graph, names: frozenset[str]) -> dict[str, str]:
