@@ -11,7 +11,9 @@ from analysis.terminal import integer, run
 from simulator.errors import BitlaneError
 
 if TYPE_CHECKING:
+    from simulator.graph import Graph
     from simulator.machines.base import Machine
+    from simulator.narrow import Datapaths
 
 app = typer.Typer(
     name="bitlane",
@@ -104,15 +106,15 @@ def exec_(
 ) -> None:
     """Run a model on given inputs, bit-exactly, and write its tensors."""
     import workloads
-    from analysis.exec import exec_file
+    from analysis.exec import describe, exec_file
 
     _choose("--tensors", tensors, ("outputs", "all"))
     machine = _optional_machine(hw, set_)
-    datapath = machine.datapath.datapath() if machine else None
     graph = workloads.load(model, dialect)
+    datapath = _datapath(machine, graph)
     results = exec_file(graph, inputs, out, every_tensor=tensors == "all", datapath=datapath)
-    for name, value in results.items():
-        print(f"{name}: {value.dtype}{list(value.shape)}")
+    lines = describe(graph, results, datapath)
+    print(*lines, sep="\n")
     print(f"written to {out}")
 
 
@@ -155,7 +157,7 @@ def validate(
 
         given = list(sample_inputs(graph, samples, seed, inputs))
         origin = "given inputs" if inputs else f"{drawn_from(graph)}, seed {seed}"
-        damage_command(graph, machine.name, machine.datapath.datapath(), given, json, origin)
+        damage_command(graph, machine.name, _datapath(machine, graph), given, json, origin)
         return
     assert against is not None
     reference_file = resolve(reference_model or model)
@@ -203,8 +205,8 @@ def golden(
     from analysis.golden_sums import Options
 
     machine = _optional_machine(hw, set_)
-    datapath = machine.datapath.datapath() if machine else None
     graph = workloads.load(model, dialect)
+    datapath = _datapath(machine, graph)
     if intermediates and machine is not None and fold_taps is None:
         fold_taps = taps_per_fold(machine)
     options = Options(layer, fold_taps, lanes, corners, intermediates)
@@ -307,6 +309,15 @@ def _optional_machine(name: str | None, pairs: list[str] | None) -> "Machine | N
             f"--set {pairs[0]}: changes a machine's field; give the machine with --hw"
         )
     return None
+
+
+def _datapath(machine: "Machine | None", graph: "Graph") -> "Datapaths":
+    """A machine's datapath, or one a layer; None for the graph's own arithmetic."""
+    if machine is None:
+        return None
+    from simulator.layers import datapaths
+
+    return datapaths(machine.datapath, graph)
 
 
 def _choose(option: str, value: str, allowed: tuple[str, ...]) -> None:

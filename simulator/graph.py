@@ -6,12 +6,12 @@ layout is NHWC; importers convert.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from simulator.work import Work
 
 if TYPE_CHECKING:
     import networkx as nx
+
+_T = TypeVar("_T")
 
 Array: TypeAlias = NDArray[Any]
 
@@ -40,6 +42,9 @@ DTYPE_BITS: Final[Mapping[str, int]] = MappingProxyType(
     }
 )
 
+
+KEPT: Final = 8
+"""How many things of a kind are kept with a graph: plans, forms of other widths."""
 
 STORAGE: Final[Mapping[str, str]] = MappingProxyType(
     {name: {"int4": "int8"}.get(name, name) for name in DTYPE_BITS}
@@ -82,12 +87,17 @@ class QuantParams:
 
 @dataclass(frozen=True)
 class TensorType:
-    """Shape, storage type and grid of a tensor; `bits` is the width its values need (1-64)."""
+    """Shape, storage type and grid of a tensor; `bits` is the width its values need (1-64).
+
+    `limits` are the least and greatest code where they are not those of the width: a tensor that
+    was given more bits keeps its real range, for the end of a range may stand for a RELU.
+    """
 
     shape: tuple[int, ...]
     dtype: str
     bits: int
     quant: QuantParams | None = None
+    limits: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.quant is None or self.dtype not in DTYPE_BITS or self.dtype.startswith("f"):
@@ -137,6 +147,10 @@ class Operator(ABC):
     """The names it has in files, ``format:NAME``, e.g. ``tflite:CONV_2D``."""
     reference: ClassVar[str]
     """Runtime, version and kernel whose bits this operator reproduces."""
+    fixed_widths: ClassVar[str] = ""
+    """Why `decode` does not follow other widths than the file's; empty where it does."""
+    parameters_of: ClassVar[Literal["input", "output", ""]] = ""
+    """Whose scale and zero point inputs 1 and 2 hold as values: input 0's or output 0's."""
     updates: ClassVar[tuple[int, ...]] = ()
     """The inputs that are variables and that this operator replaces: `infer` and `run` give their
     new shapes and values after those of the outputs."""
@@ -180,12 +194,17 @@ class Operator(ABC):
 
 @dataclass(frozen=True)
 class Node:
-    """An operator applied to named tensors; an absent optional input is the empty name."""
+    """An operator applied to named tensors; an absent optional input is the empty name.
+
+    `source` is what the operator was decoded from, kept so that it can be decoded again on other
+    grids; None for a node made in memory.
+    """
 
     name: str
     op: Operator
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    source: Source | None = field(default=None, repr=False, compare=False)
 
     @property
     def updates(self) -> tuple[str, ...]:
@@ -218,6 +237,9 @@ class Graph:
     source_view: Mapping[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
     """For a tensor kept in another layout than the file's: its name there, and the order of axes
     that gives its values there."""
+    _kept: dict[Any, dict[Any, Any]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tensors", MappingProxyType(dict(self.tensors)))
@@ -250,10 +272,17 @@ class Graph:
         """The work of every node, in order."""
         return tuple(n.op.work(self.types(n.inputs), self.output_types(n)) for n in self.nodes)
 
-    @cached_property
-    def kept(self) -> dict[Any, Any]:
-        """What others derive from this graph and keep with it, by keys of their own."""
-        return {}
+    def kept(self, maker: object, key: Hashable, make: Callable[[], _T]) -> _T:
+        """What `make` derives from this graph, made once for a key of `maker`; `KEPT` of them."""
+        found = self._kept.setdefault(maker, {})
+        if key in found:
+            value: _T = found[key]
+            return value
+        value = make()
+        while len(found) >= KEPT:
+            found.pop(next(iter(found)), None)
+        found[key] = value
+        return value
 
     def to_networkx(self) -> "nx.MultiDiGraph[str]":
         """Nodes by name, an edge for each tensor that flows, with `tensor` and its bytes."""

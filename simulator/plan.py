@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 
 from simulator.graph import STORAGE, Array, Graph, Node
-from simulator.numeric.datapath import GRAPH_DATAPATH, Datapath
+from simulator.narrowing import datapath_of
+from simulator.numeric.datapath import Datapath
 from simulator.prepared import Prepared, Scratch, ScratchSizes
 
 ALIGNMENT: Final = 64
@@ -112,13 +113,6 @@ class Plan:
             results=tuple(self.place[n] for n in (*node.outputs, *node.updates)),
             frees=tuple(sorted(self.place[n] for n in seen - held if last[n] == index)),
         )
-
-
-def datapath_of(node: Node, datapath: Datapath | Mapping[str, Datapath] | None) -> Datapath:
-    """The arithmetic of one node; its reference's where none is given."""
-    if isinstance(datapath, Mapping):
-        return datapath.get(node.name, GRAPH_DATAPATH)
-    return datapath or GRAPH_DATAPATH
 
 
 def _prepare(graph: Graph, node: Node, datapath: Datapath) -> Prepared | None:

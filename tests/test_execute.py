@@ -214,10 +214,10 @@ def test_interpreted_kernels_give_the_same_bits() -> None:
 def test_operands_wider_than_the_datapath_are_refused(field: str, what: str) -> None:
     graph = workloads.load("zoo:digits")
     values = {n: np.zeros(graph.tensors[n].shape, np.int8) for n in graph.inputs}
-    datapath = replace(Datapath(narrow=True), **{field: 7})  # type: ignore[arg-type]
+    datapath = replace(Datapath(), **{field: 7})  # type: ignore[arg-type]
     with pytest.raises(Unsupported) as caught:
         run(graph, values, datapath)
     assert str(caught.value) == (
-        f"digits_cnn.tflite, conv_2d_0: its {what} have 8 bits, the datapath 7; execution does "
-        "not narrow operands: quantize the model to 7 bits or widen the datapath"
+        f"digits_cnn.tflite, conv_2d_0: its {what} have 8 bits, the datapath 7; widen "
+        f"datapath.{field} or set datapath.narrow: true"
     )

@@ -8,13 +8,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Annotated, Any, ClassVar, Final, Literal, get_args
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from simulator.numeric.datapath import Datapath, Overflow, Stage, ZeroPoint
+from simulator.errors import Unsupported
+from simulator.numeric.datapath import Datapath, Overflow, Requantizer, Stage, ZeroPoint
 from simulator.schema import NonNegative, Positive, PositiveReal, Schema, Sources, Text
 from simulator.technology.model import Technology
 
@@ -56,8 +57,61 @@ class Accumulator(Schema):
     stages: tuple[AccumulatorStage, ...] = ()
 
 
+class RequantizeConfig(Schema):
+    """The requantizer after the accumulator: a signed fixed-point multiplier and its rounding.
+
+    `multiplier_bits` is its width, a fraction of one bit less in [1/2, 1); floating-point roundings
+    have none. `rounding: graph` keeps the graph's.
+    """
+
+    multiplier_bits: Annotated[int, Field(ge=2, le=32)] = 32
+    rounding: Literal[
+        "graph",
+        "double_round",
+        "double_round_up",
+        "single_round",
+        "tosa_double_round",
+        "q15_round",
+        "float64_away",
+        "float32_even",
+    ] = "graph"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self.requantizer()
+        return self
+
+    def requantizer(self) -> Requantizer:
+        """The same as the engine takes it; raises ValueError where the two do not fit."""
+        return Requantizer(
+            self.multiplier_bits, None if self.rounding == "graph" else self.rounding
+        )
+
+
+class LayerConfig(Schema):
+    """What some layers have instead of the machine's datapath; what is left out stays.
+
+    `layer` is a node's name, or `first`, `last` or `depthwise` among the layers that multiply.
+    """
+
+    layer: Text
+    weight_bits: Annotated[int, Field(ge=1, le=16)] | None = None
+    activation_bits: Annotated[int, Field(ge=1, le=16)] | None = None
+    dot_width: Annotated[int, Field(ge=1, le=1024)] | None = None
+    accumulator: Accumulator | None = None
+    zero_point: ZeroPoint | None = None
+    requantize: Literal["graph"] | RequantizeConfig | None = None
+    narrow: bool | None = None
+    widen: bool | None = None
+    restricted_weights: bool | None = None
+
+
 class DatapathConfig(Schema):
-    """Operand and accumulator widths. `narrow` re-quantizes wider graphs instead of refusing."""
+    """Operand and accumulator widths. `narrow` re-quantizes wider graphs instead of refusing.
+
+    `widen` re-quantizes narrower activations; `restricted_weights` leaves out the least code, as
+    -128, so that two products fit one bit less (Krishnamoorthi 2018, section 2.2).
+    """
 
     weight_bits: Annotated[int, Field(ge=1, le=16)] = 8
     activation_bits: Annotated[int, Field(ge=1, le=16)] = 8
@@ -65,11 +119,30 @@ class DatapathConfig(Schema):
     dot_width: Annotated[int, Field(ge=1, le=1024)] = 1
     accumulator: Accumulator = Accumulator()
     zero_point: ZeroPoint = "subtracted"
-    requantize: Literal["graph"] = "graph"
+    requantize: Literal["graph"] | RequantizeConfig = "graph"
     narrow: bool = False
+    widen: bool = False
+    restricted_weights: bool = False
+    layers: tuple[LayerConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for override in (None, *self.layers):
+            (self if override is None else self.overridden(override)).datapath()
+        return self
+
+    def overridden(self, override: LayerConfig) -> Self:
+        """These fields with those that `override` gives."""
+        given = {name: getattr(override, name) for name in LayerConfig.model_fields}
+        del given["layer"]
+        return self.model_copy(update={n: v for n, v in given.items() if v is not None})
 
     def datapath(self) -> Datapath:
-        """The same widths as the engine takes them."""
+        """The same widths as the engine takes them, without the overrides of `layers`.
+
+        Raises ValueError where accumulator and requantizer do not fit together.
+        """
+        requantize = self.requantize
         return Datapath(
             weight_bits=self.weight_bits,
             activation_bits=self.activation_bits,
@@ -79,7 +152,15 @@ class DatapathConfig(Schema):
             zero_point=self.zero_point,
             stages=tuple(Stage(s.fan_in, s.bits, s.overflow) for s in self.accumulator.stages),
             narrow=self.narrow,
+            widen=self.widen,
+            restricted_weights=self.restricted_weights,
+            requantize=None if isinstance(requantize, str) else requantize.requantizer(),
         )
+
+
+def multiplier_bits(requantize: str | RequantizeConfig) -> int:
+    """Width of the requantizer's multiplier; 32 where the graph or a float rounding decides."""
+    return 32 if isinstance(requantize, str) else requantize.multiplier_bits
 
 
 class Dispatch(Schema):
@@ -112,6 +193,7 @@ COMMON: Final = (
     Column("datapath.dot_width"),
     Column("datapath.zero_point", choice(*get_args(ZeroPoint))),
     Column("datapath.narrow"),
+    Column("datapath.requantize", multiplier_bits),
     Column("dispatch.cycles_per_op"),
     Column("dispatch.instructions_per_op"),
     Column("dispatch.cycles_per_inference"),
@@ -125,6 +207,7 @@ COMMON: Final = (
     DOT_WIDTH,
     ZERO_POINT,
     NARROW,
+    MULTIPLIER_BITS,
     OP_CYCLES,
     OP_INSTRUCTIONS,
     INFERENCE_CYCLES,
@@ -201,7 +284,17 @@ class Machine(Schema, ABC):
         return FRACTION, FRACTION, FRACTION
 
     def row(self) -> NDArray[np.int64]:
-        """The machine as int64 [len(COMMON) + len(columns)], for its scalar cost functions."""
+        """The machine as int64 [len(COMMON) + len(columns)], for its scalar cost functions.
+
+        Raises Unsupported where the datapath is not one and the same for every layer.
+        """
+        for field in ("layers", "widen"):
+            if getattr(self.datapath, field):
+                raise Unsupported(
+                    f"{self.name}: datapath.{field}: costs are counted on one datapath that takes "
+                    "operands as they are or narrowed; leave it out here (exec, validate and "
+                    "golden follow it)"
+                )
         values = [column.encode(get(self)) for column, get in _getters(type(self))]
         return np.array(values, dtype=np.int64)
 

@@ -146,8 +146,16 @@ ARRAYS: Final[Cases] = {
         "--set array.rows=3: changes a machine's field; give the machine with --hw"
     ),
     f"{ON_ARRAY} --set datapath.weight_bits=4": (
-        "digits_cnn.tflite, conv_2d_0: its weights have 8 bits, the datapath 4; execution does "
-        "not narrow operands: quantize the model to 4 bits or widen the datapath"
+        "digits_cnn.tflite, conv_2d_0: its weights have 8 bits, the datapath 4; widen "
+        "datapath.weight_bits or set datapath.narrow: true"
+    ),
+    f"{ON_ARRAY} --set datapath.layers='[{{layer: conv_2d_9, weight_bits: 4}}]'": (
+        "digits_cnn.tflite: datapath.layers.0.layer: no node is named 'conv_2d_9'; did you mean "
+        "'conv_2d_3'?"
+    ),
+    f"{ON_ARRAY} --set datapath.narrow=true --set datapath.weight_bits=1": (
+        "digits_cnn.tflite, conv_2d_0: symmetric weights need 2 bits; found datapath.weight_bits = "
+        "1. Set it to 2, or give a model with bipolar weights"
     ),
     f"{ON_ARRAY} {NARROW_TRAP}": (
         "digits_cnn.tflite, conv_2d_0: the 8-bit accumulator overflows at output position 0, "
@@ -266,6 +274,10 @@ OPTIONS: Final[Cases] = {
     "estimate zoo:digits --hw systolic_16x16 --set datapath.weight_bits=4": (
         "digits_cnn.tflite, conv_2d_0 (conv_2d) on systolic_16x16: its weights have 8 bits, the"
         " datapath 4; widen datapath.weight_bits or set datapath.narrow: true"
+    ),
+    "estimate zoo:digits --hw four.yaml": (
+        "systolic_16x16: datapath.layers: costs are counted on one datapath that takes operands as "
+        "they are or narrowed; leave it out here (exec, validate and golden follow it)"
     ),
     "hw show gpu": (
         f"no machine is named 'gpu'; known: {', '.join(hwconfigs.names())} "

@@ -63,6 +63,23 @@ MACHINES: Final[Mapping[str, str]] = {
     ),
     "kind.yaml": edited(MACHINE, ("model: systolic", "model: sistolic")),
     "priced.yaml": edited(MACHINE, ("technology: horowitz_45nm", "technology: prices.yaml")),
+    "four.yaml": edited(
+        MACHINE,
+        (WEIGHT_BITS, "  weight_bits: 4\n"),
+        ("activation_bits: 8", "activation_bits: 4"),
+        ("requantize: graph", "requantize: {multiplier_bits: 16, rounding: single_round}"),
+        ("narrow: false", "narrow: true\n  layers: [{layer: first, weight_bits: 8}]"),
+    ),
+    "layers.yaml": edited(
+        MACHINE,
+        ("requantize: graph", "requantize: {multiplier_bits: 64, rounding: singel_round}"),
+        ("narrow: false", "narrow: true\n  layers: [{layer: first, weigth_bits: 8}, {bits: 4}]"),
+    ),
+    "misfit.yaml": edited(
+        MACHINE,
+        ("accumulator: {bits: 32", "accumulator: {bits: 48"),
+        ("requantize: graph", "requantize: {rounding: double_round}"),
+    ),
     "tab.yaml": "name:\tx\n\ty: 1\n",
     "list.yaml": "- 1\n- 2\n",
     "nothing.yaml": "",

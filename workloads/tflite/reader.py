@@ -179,7 +179,7 @@ class _Reader:
                 "the operator needs more"
             ) from None
         self._complete(op, source, outputs)
-        return Node(f"{kind.kind}_{index}", op, names, self._named(outputs))
+        return Node(f"{kind.kind}_{index}", op, names, self._named(outputs), source)
 
     def _complete(self, op: Operator, source: Source, outputs: tuple[int, ...]) -> None:
         """Infer the shape of outputs that the file leaves open (detection post-processing)."""
