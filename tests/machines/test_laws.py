@@ -87,6 +87,22 @@ def test_more_bandwidth_or_memory_never_costs_cycles(
     assert after["cycles"] <= before["cycles"]
 
 
+@given(target=targets(), work=layers(), data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_more_processing_elements_never_cost_cycles(
+    target: tuple[str, dict[str, Any]], work: Work, data: st.DataObject
+) -> None:
+    name, changes = target
+    assume(name == "systolic_16x16")
+    path = data.draw(st.sampled_from(["array__rows", "array__cols", "datapath__dot_width"]))
+    more = data.draw(st.integers(1, 9))
+    before = cost(build(target), work)
+    after = cost(machine(name, **{**changes, path: changes[path] + more}), work)
+    assume(before["refusal"] == 0)
+    assert after["refusal"] == 0
+    assert after["cycles"] <= before["cycles"]
+
+
 @pytest.mark.parametrize("name", MACHINES)
 @pytest.mark.parametrize("operator", sorted(OPERATORS))
 def test_no_operator_is_free(name: str, operator: str) -> None:
