@@ -31,7 +31,10 @@ def _number(option: str, text: str, low: int, high: int | None = None) -> Any:
 
 
 Model = Annotated[
-    str, typer.Argument(help="A .tflite or .onnx file, or zoo:NAME.", metavar="MODEL")
+    str,
+    typer.Argument(
+        help="A .tflite or .onnx file, a SCALE-Sim topology .csv, or zoo:NAME.", metavar="MODEL"
+    ),
 ]
 Json = Annotated[Path | None, typer.Option("--json", help="Write a JSON document here.")]
 Sets = Annotated[
@@ -78,10 +81,11 @@ def inspect(
     from analysis.accumulators import audit_command
     from analysis.files import write_json
     from analysis.inspect import describe, to_text
+    from workloads.topology_csv import require_values
 
     graph = workloads.load(model, dialect)
     if accumulators:
-        audit_command(graph, inputs, bits, dot_width, json)
+        audit_command(require_values(graph), inputs, bits, dot_width, json)
         return
     if inputs or bits:
         raise BitlaneError("--inputs and --bits belong to --accumulators; add it")
@@ -94,20 +98,44 @@ def inspect(
 def exec_(
     model: Model,
     inputs: Annotated[Path, typer.Option(help="Input arrays, .npz.")],
-    out: Annotated[Path, typer.Option(help="Where the computed arrays go, .npz.")],
+    out: Annotated[Path | None, typer.Option(help="Where the computed arrays go, .npz.")] = None,
     hw: Annotated[str | None, typer.Option(help="Compute as this machine's datapath.")] = None,
     set_: Sets = None,
     dialect: Dialect = None,
     tensors: Annotated[str, typer.Option(help="outputs, or all.")] = "outputs",
+    stepper: Annotated[
+        bool, typer.Option("--stepper", help="Step --layer through the array of --hw instead.")
+    ] = False,
+    layer: Annotated[str | None, typer.Option(help="With --stepper: this layer.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="With --stepper: a page of every cycle here.")
+    ] = None,
 ) -> None:
-    """Run a model on given inputs, bit-exactly, and write its tensors."""
+    """Run a model on given inputs, bit-exactly, and write its tensors.
+
+    With --stepper instead: one layer through a systolic array, register by register; exit 1 where
+    a bit or a cycle differs from the engine's and the analytic model's.
+    """
     import workloads
     from analysis.exec import exec_file
+    from workloads.topology_csv import require_values
 
     _choose("--tensors", tensors, ("outputs", "all"))
+    if (layer or html) and not stepper:
+        raise BitlaneError("--layer and --html belong to --stepper; add it")
+    if stepper == (out is not None):
+        raise BitlaneError("exec writes --out FILE.npz, or steps with --stepper; give one of them")
     machine = _optional_machine(hw, set_)
+    graph = require_values(workloads.load(model, dialect))
+    if out is None:
+        from analysis.stepper import stepper_command
+
+        if machine is None:
+            raise BitlaneError("--stepper: steps through a machine's array; give it with --hw")
+        if not stepper_command(graph, machine, inputs, layer, html):
+            raise typer.Exit(1)
+        return
     datapath = machine.datapath.datapath() if machine else None
-    graph = workloads.load(model, dialect)
     results = exec_file(graph, inputs, out, every_tensor=tensors == "all", datapath=datapath)
     for name, value in results.items():
         print(f"{name}: {value.dtype}{list(value.shape)}")
@@ -141,11 +169,12 @@ def validate(
     from analysis.validate import sample_inputs, to_text
     from analysis.validate import validate as compare
     from workloads.source import resolve
+    from workloads.topology_csv import require_values
 
     if (against is None) == (hw is None):
         raise BitlaneError("validate takes --against RUNTIME or --hw MACHINE, one of the two")
     machine = _optional_machine(hw, set_)
-    graph = workloads.load(model, dialect)
+    graph = require_values(workloads.load(model, dialect))
     if machine is not None:
         from analysis.damage import damage_command
 
@@ -182,10 +211,11 @@ def golden(
     from analysis.arrays import one_sample
     from analysis.golden import Options
     from analysis.golden import golden as write_pack
+    from workloads.topology_csv import require_values
 
     machine = _optional_machine(hw, set_)
     datapath = machine.datapath.datapath() if machine else None
-    graph = workloads.load(model, dialect)
+    graph = require_values(workloads.load(model, dialect))
     options = Options(layer, fold_taps, lanes, corners)
     manifest = write_pack(graph, one_sample(graph, inputs), out, options, datapath)
     print(f"{len(manifest['files'])} arrays of {len(manifest['layers'])} layers written to {out}")

@@ -13,7 +13,6 @@ from simulator.jit import njit
 from simulator.machines.actions import (
     ACCUMULATIONS,
     COMPUTE_CYCLES,
-    MACS,
     OVERHEAD_CYCLES,
     REGISTER_BYTES,
     STALL_CYCLES,
@@ -200,20 +199,38 @@ def operand_reads(machine: Counts, folds: Folds) -> tuple[int, int]:
 
 
 @njit
-def count_registers(
-    machine: Counts, actions: Counts, held_bits: int, a_bits: int, w_bits: int
-) -> None:
-    """Count register bytes: each PE passes its streamed operands on and keeps its sum.
+def moved_down(length: int, size: int, past: int) -> int:
+    """Register writes that move one column of each fold of `length` down to, or `past`, its row.
 
-    Idle PEs are clock-gated (assumption); a held operand is written once per fold.
+    Pieces of `size` and a rest: r rows take r (r + 1) / 2 writes to fill, r (r - 1) / 2 to empty.
     """
-    passed = a_bits + w_bits
-    if machine[DATAFLOW] == WEIGHT_STATIONARY:
-        passed = a_bits
-    elif machine[DATAFLOW] == INPUT_STATIONARY:
-        passed = w_bits
-    bits = actions[MACS] * passed + actions[ACCUMULATIONS] * machine[ACCUMULATOR_BITS]
-    actions[REGISTER_BYTES] = ceil_div(bits + held_bits, 8)
+    full = (length - 1) // size
+    rest = length - full * size
+    return (full * size * (size + 1 - past) + rest * (rest + 1 - past)) // 2
+
+
+@njit
+def count_registers(
+    machine: Counts, actions: Counts, product: Product, folds: Folds, widths: Widths
+) -> None:
+    """Count register bytes: each element passes its streamed operands on and keeps its sum.
+
+    What is held moves down through the rows to its own, output stationary the sums to the last
+    row. Elements without data are clock-gated (assumption). As the register-level stepper counts.
+    """
+    groups, m, n, k = product
+    steps, on_cols, tiled = layout(machine, m, n, k)
+    word, sums = machine[DOT_WIDTH], actions[ACCUMULATIONS]
+    if machine[DATAFLOW] == OUTPUT_STATIONARY:
+        passed = widths[0] + widths[1]
+        held = 0
+        sums += groups * (m * n + n * moved_down(tiled, ceil_div(tiled, folds[2]), 2))
+    else:
+        weights = machine[DATAFLOW] == WEIGHT_STATIONARY
+        passed, width = (widths[1], widths[0]) if weights else (widths[0], widths[1])
+        held = groups * folds[2] * on_cols * moved_down(steps, machine[ROWS], 0) * word * width
+    bits = actions[ACCUMULATIONS] * word * passed + sums * machine[ACCUMULATOR_BITS]
+    actions[REGISTER_BYTES] = ceil_div(bits + held, 8)
 
 
 @njit

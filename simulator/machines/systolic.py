@@ -169,9 +169,8 @@ def array_traffic(work: Counts, machine: Counts, found: Plan, actions: Counts) -
     if machine[DATAFLOW] == INPUT_STATIONARY:
         in_again, w_again = w_again, in_again
     ifmap_read, weight_read, _ = sram_bits(machine, (groups, m, n, k), folds, widths)
-    held = spilled = 0
+    spilled = 0
     if machine[DATAFLOW] != OUTPUT_STATIONARY:
-        held = ifmap_read if machine[DATAFLOW] == INPUT_STATIONARY else weight_read
         spilled = (folds[0] - 1) * m * n * groups * machine[ACCUMULATOR_BITS]
     fetched = in_again * inputs + w_again * weights + biases
     move(actions, IFMAP, ifmap_read, in_again * inputs)
@@ -179,7 +178,7 @@ def array_traffic(work: Counts, machine: Counts, found: Plan, actions: Counts) -
     move(actions, WEIGHT, weight_read, w_again * weights + biases)
     move(actions, OFMAP, spilled + outputs, spilled + m * n * groups * widths[2])
     move(actions, DRAM, fetched, outputs)
-    count_registers(machine, actions, held, widths[1], widths[0])
+    count_registers(machine, actions, (groups, m, n, k), folds, widths)
     return int(fetched + outputs)
 
 

@@ -215,12 +215,14 @@ def matmul(
     datapath follows the graph. Returns int32 or int64. Raises IllegalValues where overflow traps,
     naming the first row, channel (counted from `first_channel`) and tap.
     """
-    if not datapath.graph and not _stages_fit(x, w, datapath):
-        return _staged(x, w, bias, datapath, first_channel)
     bits = reference_bits if datapath.graph else datapath.accumulator_bits
     exact = datapath.graph or datapath.overflow == "wrap"
     if not exact:
         exact = sum_bound(x, w, bias) < 1 << (bits - 1)
+    staged = bool(datapath.stages) and not datapath.graph
+    # Stages that fit still say how many products the accumulator takes at once.
+    if staged and not (exact and _stages_fit(x, w, datapath)):
+        return _staged(x, w, bias, datapath, first_channel)
     if not exact:
         return _ordered(x, w, bias, datapath, first_channel)
     if bits <= 32:
@@ -302,13 +304,17 @@ def wrap_array(values: NDArray[Any], bits: int) -> NDArray[Any]:
 
 def _trap(first: NDArray[np.int64], datapath: Datapath) -> None:
     if datapath.overflow == "trap" and first[0] >= 0:
-        row, channel, tap = (int(v) for v in first)
-        where = "the bias" if tap < 0 else f"tap {tap}"
-        raise IllegalValues(
-            f"the {datapath.accumulator_bits}-bit accumulator overflows at output position {row}, "
-            f"channel {channel}, {where}; "
-            "widen datapath.accumulator.bits or let it wrap or saturate"
-        )
+        raise IllegalValues(overflow_message(datapath, *(int(v) for v in first)))
+
+
+def overflow_message(datapath: Datapath, row: int, channel: int, tap: int) -> str:
+    """Where an accumulator that traps overflows first; tap -1 is the bias."""
+    where = "the bias" if tap < 0 else f"tap {tap}"
+    return (
+        f"the {datapath.accumulator_bits}-bit accumulator overflows at output position {row}, "
+        f"channel {channel}, {where}; "
+        "widen datapath.accumulator.bits or let it wrap or saturate"
+    )
 
 
 def wraps_in_int32(datapath: Datapath, reference_bits: int) -> bool:

@@ -63,8 +63,9 @@ def test_traffic_by_hand() -> None:
     assert counted["ofmap_sram_write"] == 50 * 4 + 50
     assert counted["ofmap_sram_read"] == 50 * 4 + 50
     assert (counted["dram_read"], counted["dram_write"]) == (60 + 30, 50)
-    # A MAC passes one activation on and keeps one sum; each weight is loaded once.
-    assert counted["register_bytes"] == 300 * (1 + 4) + 30
+    # A MAC passes one activation on and keeps one sum; folds of 4 and 2 rows load 5 columns of
+    # weights, each past the rows above its own.
+    assert counted["register_bytes"] == 300 * (1 + 4) + 5 * (4 + 3 + 2 + 1) + 5 * (2 + 1)
 
 
 def test_each_group_is_a_product_of_its_own() -> None:
