@@ -53,6 +53,19 @@ def test_a_stride_of_its_own_for_columns(tmp_path: Path) -> None:
     assert (graph.work[0].oy, graph.work[0].ox) == (4, 3)
 
 
+def test_a_batch_shares_the_weights_of_a_convolution(tmp_path: Path) -> None:
+    header = CONV.strip() + " Batch Size,\n"
+    work = topology(tmp_path, header + "Embedding, 6, 6, 1, 1, 3, 8, 1, 4,\n").work[0]
+    assert (work.n, work.macs) == (4, 4 * 36 * 3 * 8)
+    assert (work.input_elements, work.weight_elements) == (4 * 36 * 3, 24)
+
+
+def test_tabs(tmp_path: Path) -> None:
+    rows = CONV + "Conv, 9, 9, 3, 3, 1, 1, 2,\n"
+    graph = topology(tmp_path, rows.replace(",", "\t"))
+    assert graph.work == topology(tmp_path, rows).work
+
+
 def test_depthwise_is_a_layer_a_channel_with_its_filters(tmp_path: Path) -> None:
     graph = topology(tmp_path, CONV + "Conv2_DP, 10, 10, 3, 3, 12, 1, 1,\nDP3,6,6,3,3,4,2,1,\n")
     assert sizes(graph) == [(64, 1, 9, 12), (16, 2, 9, 4)]

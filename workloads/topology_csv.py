@@ -1,13 +1,14 @@
 """SCALE-Sim topology files: layers by their sizes alone, as a convolution or a matrix product each.
 
-A convolution is `name, ifmap h, ifmap w, filter h, filter w, channels, filters, stride[, stride w]
-[, N:M]`, a product `name, M, N, K[, batch or N:M]`; the header says which. Facts: SCALE-Sim 2.0.2
-and 3.0.0, topology_utils.py. There are no values: such a graph is costed, never run.
+A convolution is `name, ifmap h, ifmap w, filter h, filter w, channels, filters, stride[, stride w,
+batch or N:M]`, a product `name, M, N, K[, batch or N:M]`; the header says which. Facts: SCALE-Sim
+2.0.2 and 3.0.0, topology_utils.py. There are no values: such a graph is costed, never run.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import ClassVar, Final, Self, final
 
@@ -116,7 +117,10 @@ def require_values(graph: Graph) -> Graph:
 
 @dataclass(frozen=True)
 class _Row:
-    """One row: its numbers without those that are optional; `batch` products of the same shape."""
+    """One row: its numbers without those that are optional.
+
+    `batch` products have weights of their own each, `batch` images share those of a convolution.
+    """
 
     place: str
     name: str
@@ -136,29 +140,30 @@ def _rows(file: str, text: str) -> Iterator[_Row]:
         raise BadFile(f"{file}: is empty; give a SCALE-Sim topology .csv")
     if len(lines) > MOST_LAYERS:
         raise BadFile(f"{file}: holds {len(lines)} rows, more than {MOST_LAYERS}; split it")
-    header = _fields(lines[0][1])
+    separator = "," if "," in lines[0][1] else "\t"
+    header = _fields(lines[0][1], separator)
     if len(header) < 4 or any(re.fullmatch(r"[-+]?\d+", field) for field in header):
         raise BadFile(
             f"{file}:{lines[0][0]}: the first line must name the columns, as in 'Layer,M,N,K,'; "
             f"found '{_short(lines[0][1])}'. SCALE-Sim skips that line: add it"
         )
-    gemm = tuple(field.upper() for field in header[1:4]) == GEMM_FIELDS
     for number, line in lines[1:]:
-        fields = _fields(line)
+        fields = _fields(line, separator)
         # A name alone is the title of what follows, as in SCALE-Sim's own MLPERF.csv.
         if len(fields) > 1:
-            yield _row(f"{file}:{number}", fields, gemm, "sparsity" in header[-1].lower())
+            yield _row(f"{file}:{number}", fields, [name.lower() for name in header])
 
 
-def _fields(line: str) -> list[str]:
+def _fields(line: str, separator: str) -> list[str]:
     """The fields of a line, without a comment behind the last comma and without empty ends."""
-    fields = [field.strip() for field in line.split(",")]
+    fields = [field.strip() for field in line.split(separator)]
     while fields and (not fields[-1] or fields[-1].startswith("#")):
         fields.pop()
     return fields
 
 
-def _row(place: str, fields: list[str], gemm: bool, sparse: bool) -> _Row:
+def _row(place: str, fields: list[str], header: list[str]) -> _Row:
+    gemm = tuple(header[1:4]) == ("m", "n", "k")
     names = GEMM_FIELDS if gemm else CONV_FIELDS
     numbers, rest = fields[1 : len(names) + 1], fields[len(names) + 1 :]
     if len(numbers) < len(names):
@@ -167,13 +172,13 @@ def _row(place: str, fields: list[str], gemm: bool, sparse: bool) -> _Row:
             f"found {len(numbers)}"
         )
     values = [_number(place, what, text) for what, text in zip(names, numbers, strict=True)]
-    extra = [field for field in rest if field and ":" not in field]
-    ratio = sparse and len(extra) == len(rest)
-    batch = stride_x = 1 if gemm else values[-1]
-    if extra and not ratio:
-        what = "batch" if gemm else "stride width"
-        batch = stride_x = _number(place, what, extra[0])
-    return _Row(place, fields[0] or "layer", tuple(values), stride_x, batch if gemm else 1)
+    found = {"batch": 1, "stride width": 1 if gemm else values[-1]}
+    for title, text in zip_longest(header[len(names) + 1 :], rest, fillvalue=""):
+        what = "batch" if gemm or "batch" in title else "stride width"
+        if text and ":" not in text and "sparsity" not in title:
+            found[what] = _number(place, what, text)
+    name = fields[0] or "layer"
+    return _Row(place, name, tuple(values), found["stride width"], found["batch"])
 
 
 def _number(place: str, what: str, text: str) -> int:
@@ -204,7 +209,9 @@ def _layer(row: _Row) -> TopologyLayer:
         shape, stride_x = (height, width), row.stride_x
         # Rounded up: one output more than a convolution has where the stride does not divide.
         ofmap = (-(-(height - ky) // stride) + 1, -(-(width - kx) // stride_x) + 1)
+    images = 1 if row.gemm else row.batch
     counts = Work(
+        n=images,
         oy=ofmap[0],
         ox=ofmap[1],
         oc=filters,
@@ -217,10 +224,10 @@ def _layer(row: _Row) -> TopologyLayer:
         weight_bits=OPERAND_BITS,
         activation_bits=OPERAND_BITS,
         output_bits=OPERAND_BITS,
-        input_elements=shape[0] * shape[1] * channels * groups,
+        input_elements=images * shape[0] * shape[1] * channels * groups,
         weight_elements=groups * filters * ky * kx * channels,
-        output_elements=ofmap[0] * ofmap[1] * filters * groups,
-        requantizations=ofmap[0] * ofmap[1] * filters * groups,
+        output_elements=images * ofmap[0] * ofmap[1] * filters * groups,
+        requantizations=images * ofmap[0] * ofmap[1] * filters * groups,
         depthwise=int(groups > 1 and not row.gemm),
     )
     if counts.macs > MOST_MACS or counts.input_elements > MOST_MACS:
@@ -228,8 +235,8 @@ def _layer(row: _Row) -> TopologyLayer:
             f"{row.place}: {counts.macs} multiply-accumulates are more than {MOST_MACS}; "
             "split the layer"
         )
-    ifmap_shape = (1, *shape, channels * groups)
-    return TopologyLayer(counts, ifmap_shape, (1, *ofmap, filters * groups), row.place)
+    ifmap_shape = (images, *shape, channels * groups)
+    return TopologyLayer(counts, ifmap_shape, (images, *ofmap, filters * groups), row.place)
 
 
 def _unique(name: str, names: set[str]) -> str:

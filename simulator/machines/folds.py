@@ -1,10 +1,10 @@
 """Folds of a product on a systolic array in closed form: cycles, and the demand on each SRAM.
 
 `timing: scalesim` counts a fold as SCALE-Sim does: edge folds in full, no output drain (Samajdar
-et al., ISPASS 2020). `timing: physical` counts the rows and columns that a fold uses, at the edge
-where operands enter and sums leave, and, output stationary, the drain. So a fold costs what the
-smaller array would, and an array with more rows or columns never costs more; one whose sums cross
-its idle rows does. Numbers the columns of a systolic machine's row.
+et al., ISPASS 2020). `timing: physical` counts the rows and columns that a fold uses and, output
+stationary, the drain: sums leave behind the last row in use, idle rows are bypassed (assumption).
+So a fold costs what the smaller array would, and more rows or columns never cost more; on an array
+whose sums cross its idle rows they may. Numbers the columns of a systolic machine's row.
 """
 
 from typing import Final, Literal, TypeAlias, get_args

@@ -77,6 +77,10 @@ def test_buttons_step_and_play(page: "Page") -> None:
     page.click("#back")
     assert page.inner_text("#status").startswith("cycle 1 of")
     page.click("#play")
-    page.wait_for_function("Number(document.getElementById('cycle').value) > 2")
+    page.wait_for_timeout(1000)
     page.click("#play")
+    stopped = page.inner_text("#status")
+    assert not stopped.startswith("cycle 1 of")
+    page.wait_for_timeout(500)
+    assert page.inner_text("#status") == stopped
     assert page.inner_text("#play") == "Play"

@@ -11,6 +11,7 @@ from analysis.stepper import Outcome as Stepping
 from tests.cli.command import Run
 
 STEP = ("exec", "zoo:digits", "--inputs", "one.npz", "--stepper", "--hw", "systolic_16x16")
+pytestmark = pytest.mark.usefixtures("workspace")
 LAYERS = ("conv_2d_0", "depthwise_conv_2d_1", "conv_2d_2", "conv_2d_3", "fully_connected_7")
 
 

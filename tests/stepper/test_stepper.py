@@ -226,7 +226,7 @@ def test_the_trace_holds_every_cycle(dataflow: str) -> None:
     weights = set(np.asarray(layer.inputs[1]).ravel().tolist()) | {0}
     assert set(found.trace[..., 0].ravel().tolist()) <= weights
     # The last sums to leave are among the accumulators.
-    assert set(found.trace[-1, -1, :, 2].tolist()) & set(found.accumulators.ravel().tolist())
+    assert set(found.trace[-1, :, :, 2].ravel().tolist()) & set(found.accumulators.ravel().tolist())
 
 
 def test_refusals() -> None:
