@@ -56,7 +56,7 @@ def column_first(shape: Layout, col_folds: int, fits: Operands, tile: int) -> in
 
     Tiles larger than their SRAM pass each fold from DRAM. Returns 0 where no fold stays.
     """
-    together = fits[1] // ceil_div(shape[1], col_folds)
+    together = col_folds if fits[1] >= shape[1] else fits[1] // ceil_div(shape[1], col_folds)
     if together == 0:
         return 0
     if fits[0] >= shape[2]:
@@ -67,7 +67,7 @@ def column_first(shape: Layout, col_folds: int, fits: Operands, tile: int) -> in
 @njit
 def tile_first(shape: Layout, col_folds: int, fits: Operands, tiles: int) -> int:
     """DRAM reads of what lies on the columns where some tiles stay while all folds run, or 0."""
-    together = fits[0] // ceil_div(shape[2], tiles)
+    together = tiles if fits[0] >= shape[2] else fits[0] // ceil_div(shape[2], tiles)
     if together == 0:
         return 0
     if fits[1] >= shape[1]:

@@ -1,5 +1,9 @@
 """The stepper against the analytic cycles and the engine's bits, on seeded random layers."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from random import Random
@@ -22,6 +26,7 @@ from simulator.work import Work
 from tests.machines.works import machine
 from tests.ops import weighted
 from tests.ops.build import tensor
+from tests.shared import ROOT
 
 FLOWS = ("weight_stationary", "output_stationary", "input_stationary")
 SHAPES = (
@@ -197,11 +202,12 @@ def test_every_shape_and_flow_is_drawn() -> None:
 
 @pytest.mark.parametrize("dataflow", FLOWS)
 @pytest.mark.parametrize("bits", [10, 12, 14])
-def test_a_trap_names_the_same_first_overflow(dataflow: str, bits: int) -> None:
+@pytest.mark.parametrize("stages", [STAGES[0], STAGES[2]])
+def test_a_trap_names_the_same_first_overflow(dataflow: str, bits: int, stages: Any) -> None:
     fields: dict[str, Any] = {
         "array__dataflow": dataflow,
         "datapath__dot_width": 2,
-        "datapath__accumulator": {"bits": bits, "overflow": "trap", "stages": []},
+        "datapath__accumulator": {"bits": bits, "overflow": "trap", "stages": stages},
     }
     target = machine("systolic_16x16", **SMALL, **fields)
     for seed in range(5):
@@ -227,6 +233,41 @@ def test_the_trace_holds_every_cycle(dataflow: str) -> None:
     assert set(found.trace[..., 0].ravel().tolist()) <= weights
     # The last sums to leave are among the accumulators.
     assert set(found.trace[-1, :, :, 2].ravel().tolist()) & set(found.accumulators.ravel().tolist())
+
+
+_PROGRAM = """
+from tests.stepper.test_stepper import without_compilation
+import json
+print(json.dumps(without_compilation()))
+"""
+
+
+def without_compilation() -> list[Any]:
+    """Every count of a small layer on each dataflow and timing, a stage and a wide step in it."""
+    found: list[Any] = []
+    for dataflow in FLOWS:
+        for timing in ("physical", "scalesim"):
+            target = machine(
+                "systolic_16x16",
+                **SMALL,
+                array__dataflow=dataflow,
+                timing=timing,
+                datapath__dot_width=2,
+                datapath__accumulator={"bits": 64, "overflow": "wrap", "stages": STAGES[3]},
+            )
+            layer = plain(3, 9, 4)
+            made = step(layer.operator, layer.inputs, target, layer.work, traced_cycles=99)
+            arrays = (made.accumulators, made.active, made.trace)
+            found.append([made.cycles, dict(made.toggles), dict(made.writes)])
+            found += [array.tolist() for array in arrays]
+    return found
+
+
+def test_the_same_without_compilation() -> None:
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    command = [sys.executable, "-W", "error", "-c", _PROGRAM]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
+    assert json.loads(done.stdout) == without_compilation()
 
 
 def test_refusals() -> None:
