@@ -5,7 +5,7 @@ end of the cycle before. A register without new data is not clocked. `tags` say 
 operand or a sum belongs to; where two that meet differ, the skew at the edges is wrong.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from simulator.jit import njit
 from simulator.stepper.element import (
@@ -22,191 +22,240 @@ from simulator.stepper.element import (
 
 LOAD, STREAM, DRAIN = range(3)
 ROW_0, ROWS, COLUMN_0, COLUMNS, TILE_0, TILES = range(6)
+"""A fold: its first step or row and how many, its columns, and what it takes of the tiled."""
 
 
-@njit
-def lanes_of(matrix: Any, line: int, first: int, value: Any) -> None:
-    """The taps from `first` on of one line of an operand matrix; 0 outside it."""
-    for lane in range(value.shape[0]):
-        inside = line < matrix.shape[0] and first + lane < matrix.shape[1]
-        value[lane] = matrix[line, first + lane] if inside else 0
+class Chip(NamedTuple):
+    """Registers of all elements, what they do, and what is counted; arrays of int64.
 
-
-@njit
-def record(a: Any, b: Any, sums: Any, tags: Any, phase: int, counters: Any, trace: Any) -> None:
-    """Keep every register at the end of this cycle, and end it."""
-    cycle = counters[CYCLES]
-    if cycle < trace.shape[0]:
-        lanes = a.shape[2]
-        for i in range(a.shape[0]):
-            for j in range(a.shape[1]):
-                for lane in range(lanes):
-                    trace[cycle, i, j, lane] = a[i, j, lane]
-                    trace[cycle, i, j, lanes + lane] = b[i, j, lane]
-                trace[cycle, i, j, 2 * lanes] = sums[i, j, 0]
-                trace[cycle, i, j, 2 * lanes + 1] = tags[0, i, j] if phase == STREAM else -1
-                trace[cycle, i, j, 2 * lanes + 2] = phase
-    counters[CYCLES] += 1
-
-
-@njit
-def held_fold(
-    held_matrix: Any,
-    passing_matrix: Any,
-    result: Any,
-    fold: Any,
-    span: Any,
-    registers: Any,
-    widths: Any,
-    rules: Any,
-    swapped: bool,
-    active: Any,
-    counters: Any,
-    trace: Any,
-) -> None:
-    """One fold of weight or input stationary: load what is held, then stream past it.
-
-    result [tiled, columns, 1 + stages] holds the sums that enter at the top and takes those that
-    leave below the last row. `fold` says which taps, columns and tile; `span` how many rows and
-    columns take part, idle ones included.
+    down, right : [rows, cols, lanes], operands that enter at the top (or are held) and at the left.
+    sums : [rows, cols, 1 + stages], the accumulator and each stage's partial sum.
+    tags : [2, rows, cols], the vector that came from the left and from above, or -1.
+    value, total : [lanes], [1 + stages], what is about to be clocked.
+    widths : bits of what moves down and right; kinds: the counters of their toggles.
+    rules : [1 + stages, 3], see `simulator.stepper.element.add_step`.
+    swapped : 1 where columns hold activations, so that a result is [channel, pixel].
     """
-    held, moving, sums, tags, value, total = registers
-    rows, cols = span
-    kind = (ACTIVATION_TOGGLES, WEIGHT_TOGGLES) if swapped else (WEIGHT_TOGGLES, ACTIVATION_TOGGLES)
-    bits = (widths[1], widths[0]) if swapped else (widths[0], widths[1])
-    lanes, taps = held.shape[2], held_matrix.shape[1]
-    top = fold[ROW_0] + fold[ROWS]
-    tags[:] = -1
+
+    down: Any
+    right: Any
+    sums: Any
+    tags: Any
+    value: Any
+    total: Any
+    widths: Any
+    kinds: Any
+    rules: Any
+    swapped: int
+    active: Any
+    counters: Any
+    trace: Any
+
+
+@njit
+def take(chip: Chip, matrix: Any, line: int, first: int) -> None:
+    """Put the taps from `first` on of one line of an operand on the edge; 0 outside it."""
+    for lane in range(chip.value.shape[0]):
+        inside = line < matrix.shape[0] and first + lane < matrix.shape[1]
+        chip.value[lane] = matrix[line, first + lane] if inside else 0
+
+
+@njit
+def end_cycle(chip: Chip, phase: int) -> None:
+    """Keep every register as it is now, where a trace is wanted, and count the cycle."""
+    cycle, trace, lanes = chip.counters[CYCLES], chip.trace, chip.down.shape[2]
+    if cycle < trace.shape[0]:
+        for i in range(chip.down.shape[0]):
+            for j in range(chip.down.shape[1]):
+                for lane in range(lanes):
+                    trace[cycle, i, j, lane] = chip.down[i, j, lane]
+                    trace[cycle, i, j, lanes + lane] = chip.right[i, j, lane]
+                trace[cycle, i, j, 2 * lanes] = chip.sums[i, j, 0]
+                trace[cycle, i, j, 2 * lanes + 1] = chip.tags[0, i, j] if phase == STREAM else -1
+                trace[cycle, i, j, 2 * lanes + 2] = phase
+    chip.counters[CYCLES] += 1
+
+
+@njit
+def arriving(chip: Chip, i: int, j: int, cycle: int, vectors: int) -> Any:
+    """The vector that reaches an element in this cycle, from the left as from above, or -1.
+
+    Edge row i starts i cycles late and column j j cycles.
+    """
+    left = cycle - i if j == 0 else chip.tags[0, i, j - 1]
+    above = cycle - j if i == 0 else chip.tags[1, i - 1, j]
+    chip.tags[0, i, j] = left if 0 <= left < vectors else -1
+    chip.tags[1, i, j] = above if 0 <= above < vectors else -1
+    if chip.tags[0, i, j] != chip.tags[1, i, j]:
+        chip.counters[OUT_OF_STEP] += 1
+    return chip.tags[0, i, j]
+
+
+@njit
+def clock_down(chip: Chip, i: int, j: int) -> None:
+    """Take the operand above, or the one at the top edge."""
+    value = chip.value if i == 0 else chip.down[i - 1, j]
+    write(chip.down[i, j], value, chip.widths[0], chip.counters, chip.kinds[0])
+
+
+@njit
+def clock_right(chip: Chip, i: int, j: int) -> None:
+    """Take the operand of the left neighbour, or the one at the left edge."""
+    value = chip.value if j == 0 else chip.right[i, j - 1]
+    write(chip.right[i, j], value, chip.widths[1], chip.counters, chip.kinds[1])
+
+
+@njit
+def clock_sum(chip: Chip, i: int, j: int, value: Any) -> None:
+    """Take a sum into an element's accumulator."""
+    write(chip.sums[i, j], value, chip.rules[-1, 1], chip.counters, SUM_TOGGLES)
+
+
+@njit
+def start_sum(chip: Chip, t: int, c: int) -> None:
+    """Fit what a sum starts from, the bias, into the accumulator."""
+    start = chip.total[0]
+    chip.total[0] = fit(start, chip.rules[-1, 1], chip.rules[-1, 2])
+    if chip.total[0] != start:
+        row, channel = (c, t) if chip.swapped else (t, c)
+        note_overflow(chip.counters, row, channel, -1)
+
+
+@njit
+def multiply(chip: Chip, i: int, j: int, step: int, taps: int, t: int, c: int) -> None:
+    """Add an element's products of this step to the sum in `total`."""
+    first = step * chip.value.shape[0]
+    tap = add_step(chip.total, chip.right[i, j], chip.down[i, j], first, taps, chip.rules)
+    if tap >= 0:
+        row, channel = (c, t) if chip.swapped else (t, c)
+        note_overflow(chip.counters, row, channel, tap)
+    chip.active[i, j] += 1
+
+
+@njit
+def load_held(chip: Chip, held: Any, fold: Any, rows: int, cols: int) -> None:
+    """Move what is held down into its rows, the last row's first."""
     for cycle in range(rows):
         for i in range(cycle, -1, -1):
             for j in range(cols):
                 if i == 0:
-                    row = fold[ROW_0] + rows - 1 - cycle
-                    line = fold[COLUMN_0] + j if j < fold[COLUMNS] else held_matrix.shape[0]
-                    lanes_of(held_matrix, line, (row if row < top else taps) * lanes, value)
-                    write(held[i, j], value, bits[0], counters, kind[0])
-                else:
-                    write(held[i, j], held[i - 1, j], bits[0], counters, kind[0])
-        record(held, moving, sums, tags, LOAD, counters, trace)
+                    row = rows - 1 - cycle
+                    step = fold[ROW_0] + row if row < fold[ROWS] else held.shape[1]
+                    line = fold[COLUMN_0] + j if j < fold[COLUMNS] else held.shape[0]
+                    take(chip, held, line, step * chip.value.shape[0])
+                clock_down(chip, i, j)
+        end_cycle(chip, LOAD)
+
+
+@njit
+def held_element(
+    chip: Chip, passing: Any, result: Any, fold: Any, place: tuple[int, int, int], tag: int
+) -> None:
+    """One element of weight or input stationary in a cycle in which vector `tag` reaches it."""
+    i, j, last = place
+    t, c, step = fold[TILE_0] + tag, fold[COLUMN_0] + j, fold[ROW_0] + i
+    used_row, used = i < fold[ROWS], j < fold[COLUMNS]
+    if j == 0:
+        step_read = step if used_row else passing.shape[1]
+        take(chip, passing, t, step_read * chip.value.shape[0])
+    clock_right(chip, i, j)
+    for s in range(chip.total.shape[0]):
+        entering = result[t, c, s] if i == 0 and used else 0
+        chip.total[s] = chip.sums[i - 1, j, s] if i > 0 else entering
+    if used and step == 0:
+        start_sum(chip, t, c)
+    if used and used_row:
+        multiply(chip, i, j, step, passing.shape[1], t, c)
+    clock_sum(chip, i, j, chip.total)
+    if used and i == last:
+        for s in range(chip.total.shape[0]):
+            result[t, c, s] = chip.total[s]
+
+
+@njit
+def held_fold(
+    chip: Chip, held: Any, passing: Any, result: Any, fold: Any, span: tuple[int, int]
+) -> None:
+    """One fold of weight or input stationary: load what is held, then stream past it.
+
+    result [tiled, columns, 1 + stages] holds the sums that enter at the top and takes those that
+    leave below the last row. `span` says how many rows and columns take part, idle ones included.
+    """
+    rows, cols = span
+    chip.tags[:] = -1
+    load_held(chip, held, fold, rows, cols)
     cycle = 0
-    while tags[0, rows - 1, cols - 1] != fold[TILES] - 1:
+    while chip.tags[0, rows - 1, cols - 1] != fold[TILES] - 1:
         for i in range(rows - 1, -1, -1):
-            row = fold[ROW_0] + i
             for j in range(cols - 1, -1, -1):
-                tag = cycle - i if j == 0 else tags[0, i, j - 1]
-                sum_tag = cycle - j if i == 0 else tags[1, i - 1, j]
-                tag = tag if 0 <= tag < fold[TILES] else -1
-                sum_tag = sum_tag if 0 <= sum_tag < fold[TILES] else -1
-                tags[0, i, j], tags[1, i, j] = tag, sum_tag
-                if tag != sum_tag:
-                    counters[OUT_OF_STEP] += 1
-                if tag < 0:
-                    continue
-                t, c = fold[TILE_0] + tag, fold[COLUMN_0] + j
-                real = j < fold[COLUMNS]
-                if j == 0:
-                    lanes_of(passing_matrix, t, (row if row < top else taps) * lanes, value)
-                    write(moving[i, j], value, bits[1], counters, kind[1])
-                else:
-                    write(moving[i, j], moving[i, j - 1], bits[1], counters, kind[1])
-                for s in range(total.shape[0]):
-                    total[s] = sums[i - 1, j, s] if i > 0 else (result[t, c, s] if real else 0)
-                y, channel = (c, t) if swapped else (t, c)
-                if i == 0 and row == 0 and real:
-                    start = total[0]
-                    total[0] = fit(start, rules[-1, 1], rules[-1, 2])
-                    if total[0] != start:
-                        note_overflow(counters, y, channel, -1)
-                if row < top and real:
-                    tap = add_step(total, moving[i, j], held[i, j], row * lanes, taps, rules)
-                    if tap >= 0:
-                        note_overflow(counters, y, channel, tap)
-                    active[i, j] += 1
-                write(sums[i, j], total, rules[-1, 1], counters, SUM_TOGGLES)
-                if i == rows - 1 and real:
-                    for s in range(total.shape[0]):
-                        result[t, c, s] = total[s]
-        record(held, moving, sums, tags, STREAM, counters, trace)
+                tag = arriving(chip, i, j, cycle, fold[TILES])
+                if tag >= 0:
+                    held_element(chip, passing, result, fold, (i, j, rows - 1), tag)
+        end_cycle(chip, STREAM)
         cycle += 1
 
 
 @njit
+def output_element(chip: Chip, w: Any, x: Any, fold: Any, place: tuple[int, int], tag: int) -> None:
+    """One element of output stationary in a cycle in which step `tag` reaches it."""
+    i, j = place
+    t, c, lanes = fold[TILE_0] + i, fold[COLUMN_0] + j, chip.value.shape[0]
+    if j == 0:
+        take(chip, x, t if i < fold[TILES] else x.shape[0], tag * lanes)
+    clock_right(chip, i, j)
+    if i == 0:
+        take(chip, w, c if j < fold[COLUMNS] else w.shape[0], tag * lanes)
+    clock_down(chip, i, j)
+    if i < fold[TILES] and j < fold[COLUMNS]:
+        chip.total[:] = chip.sums[i, j]
+        multiply(chip, i, j, tag, w.shape[1], t, c)
+        clock_sum(chip, i, j, chip.total)
+
+
+@njit
+def drain(chip: Chip, result: Any, fold: Any, rows: int, cols: int) -> None:
+    """Move the sums down, row by row, out below the last."""
+    for cycle in range(rows):
+        for j in range(cols):
+            result[fold[TILE_0] + rows - 1 - cycle, fold[COLUMN_0] + j] = chip.sums[rows - 1, j]
+        for i in range(rows - 1, cycle, -1):
+            for j in range(cols):
+                clock_sum(chip, i, j, chip.sums[i - 1, j])
+        end_cycle(chip, DRAIN)
+
+
+@njit
 def output_fold(
-    w_matrix: Any,
-    x_matrix: Any,
-    result: Any,
-    fold: Any,
-    span: Any,
-    registers: Any,
-    widths: Any,
-    rules: Any,
-    drains: bool,
-    active: Any,
-    counters: Any,
-    trace: Any,
+    chip: Chip, w: Any, x: Any, result: Any, fold: Any, span: tuple[int, int], drains: bool
 ) -> None:
     """One fold of output stationary: activations right, weights down, then the sums down and out.
 
     result [rows, columns, 1 + stages] holds where the sums start and takes where they end. Without
     `drains` they are read where they stand, in no time.
     """
-    w, x, sums, tags, value, total = registers
     rows, cols = span
-    lanes, taps = w.shape[2], w_matrix.shape[1]
-    steps = (taps + lanes - 1) // lanes
-    tags[:] = -1
+    chip.tags[:] = -1
     for i in range(fold[TILES]):
         for j in range(fold[COLUMNS]):
-            m, n = fold[TILE_0] + i, fold[COLUMN_0] + j
-            total[:] = 0
-            total[0] = fit(result[m, n, 0], rules[-1, 1], rules[-1, 2])
-            if total[0] != result[m, n, 0]:
-                note_overflow(counters, m, n, -1)
-            write(sums[i, j], total, rules[-1, 1], counters, SUM_TOGGLES)
+            chip.total[:] = result[fold[TILE_0] + i, fold[COLUMN_0] + j]
+            start_sum(chip, fold[TILE_0] + i, fold[COLUMN_0] + j)
+            clock_sum(chip, i, j, chip.total)
     cycle = 0
-    while tags[0, rows - 1, cols - 1] != steps - 1:
+    while chip.tags[0, rows - 1, cols - 1] != fold[ROWS] - 1:
         for i in range(rows - 1, -1, -1):
             for j in range(cols - 1, -1, -1):
-                tag = cycle - i if j == 0 else tags[0, i, j - 1]
-                w_tag = cycle - j if i == 0 else tags[1, i - 1, j]
-                tag = tag if 0 <= tag < steps else -1
-                w_tag = w_tag if 0 <= w_tag < steps else -1
-                tags[0, i, j], tags[1, i, j] = tag, w_tag
-                if tag != w_tag:
-                    counters[OUT_OF_STEP] += 1
-                if tag < 0:
-                    continue
-                m, n = fold[TILE_0] + i, fold[COLUMN_0] + j
-                if j == 0:
-                    line = m if i < fold[TILES] else x_matrix.shape[0]
-                    lanes_of(x_matrix, line, tag * lanes, value)
-                    write(x[i, j], value, widths[1], counters, ACTIVATION_TOGGLES)
-                else:
-                    write(x[i, j], x[i, j - 1], widths[1], counters, ACTIVATION_TOGGLES)
-                if i == 0:
-                    line = n if j < fold[COLUMNS] else w_matrix.shape[0]
-                    lanes_of(w_matrix, line, tag * lanes, value)
-                    write(w[i, j], value, widths[0], counters, WEIGHT_TOGGLES)
-                else:
-                    write(w[i, j], w[i - 1, j], widths[0], counters, WEIGHT_TOGGLES)
-                if i < fold[TILES] and j < fold[COLUMNS]:
-                    total[:] = sums[i, j]
-                    tap = add_step(total, x[i, j], w[i, j], tag * lanes, taps, rules)
-                    if tap >= 0:
-                        note_overflow(counters, m, n, tap)
-                    write(sums[i, j], total, rules[-1, 1], counters, SUM_TOGGLES)
-                    active[i, j] += 1
-        record(w, x, sums, tags, STREAM, counters, trace)
+                tag = arriving(chip, i, j, cycle, fold[ROWS])
+                if tag >= 0:
+                    output_element(chip, w, x, fold, (i, j), tag)
+        end_cycle(chip, STREAM)
         cycle += 1
-    if not drains:
-        for i in range(fold[TILES]):
-            for j in range(fold[COLUMNS]):
-                result[fold[TILE_0] + i, fold[COLUMN_0] + j] = sums[i, j]
+    if drains:
+        drain(chip, result, fold, rows, cols)
         return
-    for cycle in range(rows):
-        for j in range(cols):
-            result[fold[TILE_0] + rows - 1 - cycle, fold[COLUMN_0] + j] = sums[rows - 1, j]
-        for i in range(rows - 1, cycle, -1):
-            for j in range(cols):
-                write(sums[i, j], sums[i - 1, j], rules[-1, 1], counters, SUM_TOGGLES)
-        record(w, x, sums, tags, DRAIN, counters, trace)
+    for i in range(fold[TILES]):
+        for j in range(fold[COLUMNS]):
+            result[fold[TILE_0] + i, fold[COLUMN_0] + j] = chip.sums[i, j]
+
+
+KINDS = (WEIGHT_TOGGLES, ACTIVATION_TOGGLES)
+"""The counters of what moves down and right, unless the columns hold activations."""

@@ -7,7 +7,7 @@ until the last sum has left the array, not by a formula.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from simulator.machines.folds import OFMAP_TOO_SMALL
 from simulator.machines.systolic import Systolic, mapping
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.matmul import overflow_message
-from simulator.stepper.array import held_fold, output_fold
+from simulator.stepper.array import COLUMNS, KINDS, ROWS, TILES, Chip, held_fold, output_fold
 from simulator.stepper.element import (
     ACTIVATION_TOGGLES,
     ACTIVATION_WRITES,
@@ -93,7 +93,7 @@ def step(
     widths = (datapath.weight_bits + signed, datapath.activation_bits + (not folded))
     array = _Array(machine, work, datapath, widths, traced_cycles)
     sums = [array.run(product) for product in products]
-    counters = array.counters
+    counters = array.chip.counters
     if counters[OUT_OF_STEP]:
         raise AssertionError(f"{counters[OUT_OF_STEP]} operands met the sums of another vector")
     kinds = {"weight": 0, "activation": 1, "accumulator": 2}
@@ -102,7 +102,7 @@ def step(
     return Stepped(
         np.concatenate(sums, axis=1),
         int(counters[CYCLES]),
-        array.active,
+        array.chip.active,
         MappingProxyType({kind: int(counters[toggles[i]]) for kind, i in kinds.items()}),
         MappingProxyType({kind: int(counters[writes[i]]) for kind, i in kinds.items()}),
         array.traced(),
@@ -148,64 +148,69 @@ class _Array:
             raise Unsupported(f"{machine.name}: {machine.refusals[OFMAP_TOO_SMALL]}")
         self.machine, self.datapath = machine, datapath
         stages = datapath.stages
-        self.rules = np.array(
+        rules = np.array(
             [
                 *((s.fan_in, s.bits, s.overflow == "saturate") for s in stages),
                 (1, datapath.accumulator_bits, datapath.overflow == "saturate"),
             ],
             dtype=np.int64,
         )
-        # An operand less its zero point is one bit wider.
-        self.widths = np.array(widths, dtype=np.int64)
-        self.registers = (
-            np.zeros((rows, cols, lanes), np.int64),
-            np.zeros((rows, cols, lanes), np.int64),
-            np.zeros((rows, cols, 1 + len(stages)), np.int64),
-            np.full((2, rows, cols), -1, np.int64),
-            np.zeros(lanes, np.int64),
-            np.zeros(1 + len(stages), np.int64),
+        self.swapped = machine.array.dataflow == "input_stationary"
+        turn = -1 if self.swapped else 1
+        self.chip = Chip(
+            down=np.zeros((rows, cols, lanes), np.int64),
+            right=np.zeros((rows, cols, lanes), np.int64),
+            sums=np.zeros((rows, cols, 1 + len(stages)), np.int64),
+            tags=np.full((2, rows, cols), -1, np.int64),
+            value=np.zeros(lanes, np.int64),
+            total=np.zeros(1 + len(stages), np.int64),
+            # An operand less its zero point is one bit wider.
+            widths=np.array(widths[::turn], dtype=np.int64),
+            kinds=np.array(KINDS[::turn], dtype=np.int64),
+            rules=rules,
+            swapped=int(self.swapped),
+            active=np.zeros((rows, cols), np.int64),
+            counters=np.zeros(COUNTERS, np.int64),
+            trace=np.zeros((traced, rows, cols, 2 * lanes + 3), np.int64),
         )
-        self.active = np.zeros((rows, cols), np.int64)
-        self.counters = np.zeros(COUNTERS, np.int64)
-        self.trace = np.zeros((traced, rows, cols, 2 * lanes + 3), np.int64)
 
     def run(self, product: Product) -> Ints:
         """The accumulators [rows, channels] of one product; raises IllegalValues at a trap."""
-        swapped = self.machine.array.dataflow == "input_stationary"
         x, w = product.x.astype(np.int64), product.w.astype(np.int64)
-        tiled, on_cols = (w, x) if swapped else (x, w)
-        result = np.zeros((len(tiled), len(on_cols), len(self.rules)), np.int64)
+        tiled, on_cols = (w, x) if self.swapped else (x, w)
+        result = np.zeros((len(tiled), len(on_cols), len(self.chip.rules)), np.int64)
         bias = product.bias.astype(np.int64)
-        result[:, :, 0] = bias[:, None] if swapped else bias[None, :]
+        result[:, :, 0] = bias[:, None] if self.swapped else bias[None, :]
         self._check_size(product, len(tiled), len(on_cols))
-        self.counters[TRAP_ROW] = -1
+        counters = self.chip.counters
+        counters[TRAP_ROW] = -1
         for fold in self._folds(x.shape[1], len(on_cols), len(tiled)):
-            self._fold(on_cols, tiled, result, fold, swapped)
-        if self.datapath.overflow == "trap" and self.counters[TRAP_ROW] >= 0:
-            row, channel, tap = (int(self.counters[c]) for c in (TRAP_ROW, TRAP_CHANNEL, TRAP_TAP))
+            self._fold(on_cols, tiled, result, fold)
+        if self.datapath.overflow == "trap" and counters[TRAP_ROW] >= 0:
+            row, channel, tap = (int(counters[c]) for c in (TRAP_ROW, TRAP_CHANNEL, TRAP_TAP))
             channel += product.first_channel
             raise IllegalValues(overflow_message(self.datapath, row, channel, tap))
         sums = result[:, :, 0]
-        return sums.T if swapped else sums
+        return sums.T if self.swapped else sums
 
     def traced(self) -> Ints:
         """The trace, weights before activations whichever of them the array holds."""
-        trace, lanes = self.trace[: int(self.counters[CYCLES])], self.datapath.dot_width
-        if self.machine.array.dataflow != "input_stationary":
+        chip, lanes = self.chip, self.datapath.dot_width
+        trace: Ints = chip.trace[: int(chip.counters[CYCLES])]
+        if not self.swapped:
             return trace
         weights, activations = trace[..., lanes : 2 * lanes], trace[..., :lanes]
         return np.concatenate([weights, activations, trace[..., 2 * lanes :]], axis=-1)
 
-    def _fold(self, on_cols: Ints, tiled: Ints, result: Ints, fold: Ints, swapped: bool) -> None:
+    def _fold(self, on_cols: Ints, tiled: Ints, result: Ints, fold: Ints) -> None:
         array, physical = self.machine.array, self.machine.timing == "physical"
         stationary = array.dataflow == "output_stationary"
-        span = (int(fold[5] if stationary else fold[1]), int(fold[3]))
+        span = (int(fold[TILES] if stationary else fold[ROWS]), int(fold[COLUMNS]))
         span = span if physical else (array.rows, array.cols)
-        flag = physical if stationary else swapped
-        counted = (self.active, self.counters, self.trace)
-        run: Any = output_fold if stationary else held_fold
-        operands = (on_cols, tiled, result, fold, span)
-        run(*operands, self.registers, self.widths, self.rules, flag, *counted)
+        if stationary:
+            output_fold(self.chip, on_cols, tiled, result, fold, span, physical)
+        else:
+            held_fold(self.chip, on_cols, tiled, result, fold, span)
 
     def _folds(self, taps: int, on_cols: int, tiled: int) -> list[Ints]:
         """(first row, rows, first column, columns, first of the tile, tile) of each fold."""
@@ -221,8 +226,8 @@ class _Array:
 
     def _check_size(self, product: Product, tiled: int, on_cols: int) -> None:
         folds = self._folds(product.x.shape[1], on_cols, tiled)
-        rows, cols = self.active.shape
-        cycles = sum(int(f[1] + f[5]) for f in folds) + len(folds) * (rows + cols)
+        rows, cols = self.chip.active.shape
+        cycles = sum(int(f[ROWS] + f[TILES]) for f in folds) + len(folds) * (rows + cols)
         if cycles * rows * cols > MOST_STEPS:
             raise Unsupported(
                 f"{cycles * rows * cols} steps of single elements are more than {MOST_STEPS}; "
