@@ -33,7 +33,10 @@ def _number(option: str, text: str, low: int, high: int | None = None) -> Any:
 
 
 Model = Annotated[
-    str, typer.Argument(help="A .tflite or .onnx file, or zoo:NAME.", metavar="MODEL")
+    str,
+    typer.Argument(
+        help="A .tflite or .onnx file, a SCALE-Sim topology .csv, or zoo:NAME.", metavar="MODEL"
+    ),
 ]
 Json = Annotated[
     Path | None, typer.Option("--json", help="Write a JSON document here; - is standard output.")
@@ -82,10 +85,11 @@ def inspect(
     from analysis.accumulators import audit_command
     from analysis.files import tell, write_json
     from analysis.inspect import describe, to_text
+    from workloads.topology_csv import require_values
 
     graph = workloads.load(model, dialect)
     if accumulators:
-        audit_command(graph, inputs, bits, dot_width, json)
+        audit_command(require_values(graph), inputs, bits, dot_width, json)
         return
     if inputs or bits:
         raise BitlaneError("--inputs and --bits belong to --accumulators; add it")
@@ -98,19 +102,43 @@ def inspect(
 def exec_(
     model: Model,
     inputs: Annotated[Path, typer.Option(help="Input arrays, .npz.")],
-    out: Annotated[Path, typer.Option(help="Where the computed arrays go, .npz.")],
+    out: Annotated[Path | None, typer.Option(help="Where the computed arrays go, .npz.")] = None,
     hw: Annotated[str | None, typer.Option(help="Compute as this machine's datapath.")] = None,
     set_: Sets = None,
     dialect: Dialect = None,
     tensors: Annotated[str, typer.Option(help="outputs, or all.")] = "outputs",
+    stepper: Annotated[
+        bool, typer.Option("--stepper", help="Step --layer through the array of --hw instead.")
+    ] = False,
+    layer: Annotated[str | None, typer.Option(help="With --stepper: this layer.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="With --stepper: a page of every cycle here.")
+    ] = None,
 ) -> None:
-    """Run a model on given inputs, bit-exactly, and write its tensors."""
+    """Run a model on given inputs, bit-exactly, and write its tensors.
+
+    With --stepper instead: one layer through a systolic array, register by register; exit 1 where
+    a bit or a cycle differs from the engine's and the analytic model's.
+    """
     import workloads
     from analysis.exec import describe, exec_file
+    from workloads.topology_csv import require_values
 
     _choose("--tensors", tensors, ("outputs", "all"))
+    if (layer or html) and not stepper:
+        raise BitlaneError("--layer and --html belong to --stepper; add it")
+    if stepper == (out is not None):
+        raise BitlaneError("exec writes --out FILE.npz, or steps with --stepper; give one of them")
     machine = _optional_machine(hw, set_)
-    graph = workloads.load(model, dialect)
+    graph = require_values(workloads.load(model, dialect))
+    if out is None:
+        from analysis.stepper import stepper_command
+
+        if machine is None:
+            raise BitlaneError("--stepper: steps through a machine's array; give it with --hw")
+        if not stepper_command(graph, machine, inputs, layer, html):
+            raise typer.Exit(1)
+        return
     datapath = _datapath(machine, graph)
     results = exec_file(graph, inputs, out, every_tensor=tensors == "all", datapath=datapath)
     lines = describe(graph, results, datapath)
@@ -146,11 +174,12 @@ def validate(
     from analysis.validate import sample_inputs, to_text
     from analysis.validate import validate as compare
     from workloads.source import resolve
+    from workloads.topology_csv import require_values
 
     if (against is None) == (hw is None):
         raise BitlaneError("validate takes --against RUNTIME or --hw MACHINE, one of the two")
     machine = _optional_machine(hw, set_)
-    graph = workloads.load(model, dialect)
+    graph = require_values(workloads.load(model, dialect))
     if machine is not None:
         from analysis.arrays import drawn_from
         from analysis.damage import damage_command
@@ -203,9 +232,10 @@ def golden(
     from analysis.golden import golden as write_pack
     from analysis.golden import taps_per_fold
     from analysis.golden_sums import Options
+    from workloads.topology_csv import require_values
 
     machine = _optional_machine(hw, set_)
-    graph = workloads.load(model, dialect)
+    graph = require_values(workloads.load(model, dialect))
     datapath = _datapath(machine, graph)
     if intermediates and machine is not None and fold_taps is None:
         fold_taps = taps_per_fold(machine)

@@ -13,7 +13,8 @@ import workloads
 from simulator.errors import IllegalValues, Unsupported
 from simulator.execute import run
 from simulator.graph import Array, Graph, Node, TensorType
-from simulator.numeric.datapath import Datapath
+from simulator.numeric.datapath import Datapath, Stage
+from simulator.numeric.matmul import matmul
 from tests.ops.build import OneOp, tensor
 from tests.shared import ROOT
 
@@ -166,7 +167,8 @@ import numpy as np
 import workloads
 from simulator.errors import IllegalValues, Unsupported
 from simulator.jit import njit
-from simulator.numeric.datapath import Datapath
+from simulator.numeric.datapath import Datapath, Stage
+from simulator.numeric.matmul import matmul
 from tests.ops.oracles import one_op_kinds, oracle_of
 
 datapaths = [Datapath()] + [
@@ -221,3 +223,16 @@ def test_operands_wider_than_the_datapath_are_refused(field: str, what: str) -> 
         f"digits_cnn.tflite, conv_2d_0: its {what} have 8 bits, the datapath 7; widen "
         f"datapath.{field} or set datapath.narrow: true"
     )
+
+
+def test_a_stage_that_fits_still_sums_its_products_first() -> None:
+    # Pairs of products in 32 bits, then a saturating 10-bit accumulator: 500 + (400 - 400) is
+    # 500, where one product at a time would be 511 - 400.
+    x = np.array([[20, 20]], dtype=np.int16)
+    w = np.array([[20, -20]], dtype=np.int16)
+    bias = np.array([500], dtype=np.int32)
+    one = Datapath(accumulator_bits=10, overflow="saturate")
+    pair = replace(one, stages=(Stage(2, 32, "wrap"),))
+    assert matmul(x, w, bias, one).tolist() == [[111]]
+    assert matmul(x, w, bias, pair).tolist() == [[500]]
+    assert matmul(x, w, bias, replace(one, dot_width=2)).tolist() == [[500]]

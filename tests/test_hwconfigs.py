@@ -44,7 +44,7 @@ def test_the_longest_prefix_is_the_source() -> None:
 
 
 def test_the_shipped_names() -> None:
-    assert hwconfigs.names() == ["cortex_m4", "hvx_1024", "systolic_16x16"]
+    assert hwconfigs.names() == ["cortex_m4", "hvx_1024", "scalesim_compatible", "systolic_16x16"]
     assert hwconfigs.names("technologies") == ["horowitz_45nm"]
     assert list(kinds()) == ["cpu", "dsp", "systolic"]
 
@@ -61,7 +61,8 @@ def test_the_shipped_names() -> None:
         (
             "zzz",
             [],
-            "no machine is named 'zzz'; known: cortex_m4, hvx_1024, systolic_16x16 "
+            "no machine is named 'zzz'; known: cortex_m4, hvx_1024, scalesim_compatible, "
+            "systolic_16x16 "
             "(a file's name ends in .yaml)",
         ),
         (

@@ -27,10 +27,10 @@ USAGE: Final[Cases] = {
 
 MODELS: Final[Cases] = {
     "inspect nowhere.tflite": (
-        "nowhere.tflite: no such file; give a .tflite or .onnx file or zoo:NAME (zoo:digits)"
+        "nowhere.tflite: no such file; give a .tflite, .onnx or .csv file or zoo:NAME (zoo:digits)"
     ),
     "inspect folder.tflite": (
-        "folder.tflite: this is a folder; give a .tflite or .onnx file or zoo:NAME"
+        "folder.tflite: this is a folder; give a .tflite, .onnx or .csv file or zoo:NAME"
     ),
     "inspect empty.tflite": "empty.tflite: the file is empty; export the model again",
     "inspect words.tflite": (
@@ -38,8 +38,8 @@ MODELS: Final[Cases] = {
         "flatbuffer"
     ),
     "inspect digits.bin": (
-        "digits.bin: models are read from .tflite and .onnx files; found '.bin'. Convert the model "
-        "to one of them, fully quantized."
+        "digits.bin: models are read from .tflite, .onnx or .csv files; found '.bin'. Convert the "
+        "model to one of them, fully quantized."
     ),
     "inspect cut_5.tflite": (
         "cut_5.tflite: not a TFLite model: bytes 4-7 are b'T', not b'TFL3'; give a .tflite "
@@ -61,7 +61,7 @@ MODELS: Final[Cases] = {
         "cut_9000.tflite: the file is truncated or damaged: one of its tables leads outside its "
         "9000 bytes; fetch or export it again"
     ),
-    "inspect ''": "MODEL is empty; give a .tflite or .onnx file or zoo:NAME (zoo:digits)",
+    "inspect ''": "MODEL is empty; give a .tflite, .onnx or .csv file or zoo:NAME (zoo:digits)",
     "inspect WORDS.TFLITE": (
         "WORDS.TFLITE: not a TFLite model: bytes 4-7 are b' an ', not b'TFL3'; give a .tflite "
         "flatbuffer"

@@ -114,6 +114,13 @@ SWEEPS: Final[Mapping[str, str]] = {
 }
 
 
+TOPOLOGIES: Final[Mapping[str, str]] = {
+    "topology.csv": "Layer,M,N,K,\nfirst,12,3,9,\nsecond,4,4,4,\n",
+    "letters.csv": "Layer,M,N,K,\nfirst,12,B,9,\n",
+}
+"""SCALE-Sim topologies; the first is good."""
+
+
 def models() -> Mapping[str, bytes]:
     """Model files by name."""
     whole = digits.model_path().read_bytes()
@@ -207,7 +214,7 @@ def fill(folder: Path) -> None:
     """Write every file, a finished run in `run`, and damaged copies of it."""
     for name, data in {**models(), **inputs()}.items():
         (folder / name).write_bytes(data)
-    for name, text in {**MACHINES, **SWEEPS, **documents()}.items():
+    for name, text in {**MACHINES, **SWEEPS, **TOPOLOGIES, **documents()}.items():
         (folder / name).write_text(text, encoding="utf-8")
     (folder / "binary.yaml").write_bytes(b"name: \xff\xfe\n")
     (folder / "folder.tflite").mkdir()

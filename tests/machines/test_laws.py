@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from simulator.machines.base import Machine
 from simulator.work import Work
-from tests.machines.works import MACHINES, OPERATORS, compulsory_bytes, cost, layers, machine
+from tests.machines.works import (
+    MACHINES,
+    OPERATORS,
+    compulsory_bytes,
+    conv,
+    cost,
+    layers,
+    machine,
+)
 
 RATES = {
     "systolic_16x16": (
@@ -84,6 +92,38 @@ def test_more_bandwidth_or_memory_never_costs_cycles(
     after = cost(machine(name, **{**changes, path: changes[path] * factor}), work)
     assume(before["refusal"] == 0)
     assert after["refusal"] == 0
+    assert after["cycles"] <= before["cycles"]
+
+
+@given(target=targets(), work=layers(), data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_more_processing_elements_never_cost_cycles(
+    target: tuple[str, dict[str, Any]], work: Work, data: st.DataObject
+) -> None:
+    name, changes = target
+    assume(name == "systolic_16x16")
+    path = data.draw(st.sampled_from(["array__rows", "array__cols", "datapath__dot_width"]))
+    more = data.draw(st.integers(1, 9))
+    before = cost(build(target), work)
+    after = cost(machine(name, **{**changes, path: changes[path] + more}), work)
+    assume(before["refusal"] == 0)
+    assert after["refusal"] == 0
+    assert after["cycles"] <= before["cycles"]
+
+
+def test_operands_that_fit_stay_in_ragged_folds() -> None:
+    # Two folds of 18 and 17 columns, of which an SRAM of 35 holds both: more rows change nothing.
+    work = conv((19, 3), 35, (3, 3), 1, groups=2)
+    fields = {
+        "array__cols": 19,
+        "array__dataflow": "output_stationary",
+        "memory__ifmap_sram__bytes": 67,
+        "memory__ifmap_sram__bytes_per_cycle": 0.18,
+        "memory__weight_sram__bytes": 1802,
+        "memory__dram__bytes_per_cycle": 0.34,
+    }
+    before = cost(machine("systolic_16x16", **fields, array__rows=18), work)
+    after = cost(machine("systolic_16x16", **fields, array__rows=20), work)
     assert after["cycles"] <= before["cycles"]
 
 

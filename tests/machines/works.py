@@ -12,7 +12,7 @@ from simulator.machines.registry import machine_from
 from simulator.work import Work
 
 MACHINES = ("systolic_16x16", "hvx_1024", "cortex_m4")
-_DOCUMENTS = {name: hwconfigs.document(name) for name in MACHINES}
+_DOCUMENTS = {name: hwconfigs.document(name) for name in (*MACHINES, "scalesim_compatible")}
 
 
 def machine(name: str, **changes: Any) -> Machine:
