@@ -34,7 +34,7 @@ AXES: dict[str, dict[str, list[Any]]] = {
         "memory.weight_sram.bytes": [1000, 65536],
     },
     "hvx_1024": {"clock_mhz": [100, 512.5], "datapath.accumulator.bits": [24, 32]},
-    "cortex_m4": {"core.macs_per_instruction": [1, 2], "memory.flash.wait_states": [0, 5]},
+    "cortex_m4": {"core.simd.int8.dot": [1, 2], "memory.flash.wait_states": [0, 5]},
 }
 
 
