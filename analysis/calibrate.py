@@ -214,8 +214,8 @@ def _columns(
         return []
     found = []
     for column in np.flatnonzero(moved != row):
-        scale = FRACTION if row[column] == max(1, round(p.start * FRACTION)) else 1
-        if scale == 1 and row[column] != round(p.start):
+        scale = FRACTION if moved[column] == max(1, round(other * FRACTION)) else 1
+        if scale == 1 and moved[column] != round(other):
             raise BadConfig(
                 f"{base.label}: {p.path}: is no rate that the cost function reads as it stands; "
                 "fit one of those it is made of"

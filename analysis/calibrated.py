@@ -163,10 +163,24 @@ def _technology(resolved: Any) -> Any:
 
 
 def to_yaml(plain: Mapping[str, Any], comment: str) -> str:
-    """A machine's document as YAML text, fields in the order given."""
+    """A machine's document as YAML text, fields in the order given, short leaves on one line."""
     import yaml
 
-    body = yaml.safe_dump(
-        dict(plain), sort_keys=False, width=100, default_flow_style=None, allow_unicode=True
-    )
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    def leaves(dumper: Any, value: Any) -> Any:
+        short = "\n" not in str(value) and len(str(value)) <= 100
+        items = value.values() if isinstance(value, dict) else value
+        flat = all(isinstance(item, int | float | str) for item in items)
+        if isinstance(value, dict):
+            node = dumper.represent_dict(value)
+        else:
+            node = dumper.represent_list(value)
+        node.flow_style = short and flat
+        return node
+
+    Dumper.add_representer(dict, leaves)
+    Dumper.add_representer(list, leaves)
+    body = yaml.dump(dict(plain), Dumper=Dumper, sort_keys=False, width=10_000, allow_unicode=True)
     return f"# {comment}\n{body}"

@@ -44,7 +44,19 @@ def test_the_longest_prefix_is_the_source() -> None:
 
 
 def test_the_shipped_names() -> None:
-    assert hwconfigs.names() == ["cortex_m4", "hvx_1024", "systolic_16x16"]
+    assert hwconfigs.names() == [
+        "cortex_a53",
+        "cortex_a73",
+        "cortex_a76",
+        "cortex_m0plus",
+        "cortex_m33",
+        "cortex_m4",
+        "cortex_m55",
+        "cortex_m7",
+        "cortex_m85",
+        "hvx_1024",
+        "systolic_16x16",
+    ]
     assert hwconfigs.names("technologies") == ["horowitz_45nm"]
     assert list(kinds()) == ["cpu", "dsp", "systolic"]
 
@@ -61,8 +73,9 @@ def test_the_shipped_names() -> None:
         (
             "zzz",
             [],
-            "no machine is named 'zzz'; known: cortex_m4, hvx_1024, systolic_16x16 "
-            "(a file's name ends in .yaml)",
+            "no machine is named 'zzz'; known: cortex_a53, cortex_a73, cortex_a76, "
+            "cortex_m0plus, cortex_m33, cortex_m4, cortex_m55, "
+            "cortex_m7, cortex_m85, hvx_1024, systolic_16x16 (a file's name ends in .yaml)",
         ),
         (
             "cortex_m4",

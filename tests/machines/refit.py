@@ -1,4 +1,4 @@
-"""Fit the shipped microcontrollers again: `python -m tests.machines.refit [DATE]`.
+"""Fit the shipped cores again: `python -m tests.machines.refit [DATE]`.
 
 First a common fit: instructions of each software generation, cycles an instruction of each core.
 Then each core's own kernels within a quarter of those, which is what a compiler differs by. The
@@ -21,6 +21,7 @@ from analysis.calibrate import (
     at_start,
     error_percent,
     fit,
+    left_out,
     mape,
     with_values,
 )
@@ -29,6 +30,7 @@ from analysis.measurements import Measurement
 from simulator.config import override
 from simulator.document import Document
 from simulator.machines.registry import machine_from
+from tests.machines import table7
 from tests.machines.silicon import (
     board_rows,
     devices_left_out,
@@ -166,12 +168,47 @@ def _predicted(machines: dict[Any, Any], rows: Sequence[Measurement]) -> Floats:
     )
 
 
+def write_application_core(date: str) -> None:
+    """Fit the Cortex-A73 to half of the whitepaper's table 7 and write its YAML."""
+    name = "cortex_a73"
+    document = table7.starts(hwconfigs.document(name))
+    records: dict[str, Any] = {}
+    for width in table7.WIDTHS:
+        rows = table7.rows(width, table7.CALIBRATED)
+        others = table7.rows(width, [n for n in table7.CPU_MS if n not in table7.CALIBRATED])
+        chosen = table7.parameters(document, width)
+        found = fit({"": document}, rows, chosen)
+        each = [str(i) for i in range(len(rows))]
+        alone = error_percent(left_out({"": document}, rows, chosen, each), rows)
+        document = with_values(document, "", found)
+        made = {m.overrides: machine_from(document, m.overrides) for m in others}
+        unseen = error_percent(_predicted(made, others), others)
+        records[f"tflite_2018.{width}"] = {
+            "date": date,
+            "fields": [path for p in chosen for path in (p.path, *p.ties)],
+            "devices": ["Pixel 2"],
+            "rows": [m.row for m in rows],
+            "error": {
+                "fitted_percent": round(mape(error_percent(found.predicted, rows)), 1),
+                "leave_one_row_out_percent": round(mape(alone), 1),
+            },
+            "note": f"the other four rows of the table: {mape(unseen):.1f} %",
+        }
+    path = FOLDER / f"{name}.yaml"
+    first = path.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# ")
+    plain = document.root.plain()
+    plain["technology"] = plain["technology"]["name"]
+    plain["calibration"] = records
+    path.write_text(to_yaml(plain, first), encoding="utf-8")
+
+
 def main() -> None:
     """Refit every shipped core from the shared measurements."""
     shared = shared_folder()
     if shared is None:
         sys.exit("the shared folder is absent; set BITLANE_SHARED")
     date = sys.argv[1] if len(sys.argv) > 1 else "undated"
+    write_application_core(date)
     for rows in split(board_rows(shared)):
         write(cores(rows), rows, date)
 

@@ -4,8 +4,8 @@ import pytest
 
 from simulator.designs import evaluate_designs
 from simulator.errors import BadConfig
-from tests.machines import mobilenet
 from tests.machines.works import OPERATORS, conv, cost, gemm, machine
+from workloads.zoo import imagenet
 
 
 def one(**changes: object) -> dict[str, object]:
@@ -95,7 +95,7 @@ def test_lanes_must_fit() -> None:
 def test_the_fitted_and_the_unfitted_network() -> None:
     # Krishnamoorthi, arXiv 1806.08342, table 7: 16 ms (fitted) and 15.5 ms (not fitted).
     hvx = machine("hvx_1024")
-    assert sum(work.macs for work in mobilenet.v1()) == 568_741_376
-    first, second = (evaluate_designs(net, [hvx]) for net in (mobilenet.v1(), mobilenet.v2()))
+    networks = (imagenet.mobilenet_v1(), imagenet.mobilenet_v2())
+    first, second = (evaluate_designs(net, [hvx]) for net in networks)
     assert first.latency_s[0] == pytest.approx(16e-3, rel=0.001)
     assert second.latency_s[0] == pytest.approx(15.5e-3, rel=0.03)

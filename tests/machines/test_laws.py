@@ -18,7 +18,21 @@ RATES = {
         "memory__dram__bytes_per_cycle",
     ),
     "hvx_1024": ("memory__l2__bytes_per_cycle", "memory__dram__bytes_per_cycle"),
-    "cortex_m4": ("memory__flash__line_bytes", "memory__sram__line_bytes"),
+    "cortex_m4": (
+        "memory__flash__line_bytes",
+        "memory__sram__line_bytes",
+        "core__simd__int8__dot",
+        "core__simd__int8__lanes",
+        "core__simd__int16__dot",
+        "core__simd__int16__lanes",
+    ),
+    "cortex_a73": (
+        "memory__cache__bytes_per_cycle",
+        "memory__dram__bytes_per_cycle",
+        "core__simd__int8__dot",
+        "core__simd__int8__lanes",
+        "core__simd__int16__lanes",
+    ),
 }
 SIZES = {
     "systolic_16x16": (
@@ -28,6 +42,7 @@ SIZES = {
     ),
     "hvx_1024": ("memory__l2__bytes",),
     "cortex_m4": ("memory__sram__bytes",),
+    "cortex_a73": ("memory__cache__bytes",),
 }
 FLOWS = st.sampled_from(["weight_stationary", "output_stationary", "input_stationary"])
 
@@ -74,7 +89,7 @@ def test_bytes_utilization_energy(target: tuple[str, dict[str, Any]], work: Work
 
 @given(target=targets(), work=layers(), data=st.data())
 @settings(max_examples=200, deadline=None)
-def test_more_bandwidth_or_memory_never_costs_cycles(
+def test_more_bandwidth_memory_or_simd_never_costs_cycles(
     target: tuple[str, dict[str, Any]], work: Work, data: st.DataObject
 ) -> None:
     name, changes = target
