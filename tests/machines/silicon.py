@@ -56,8 +56,13 @@ RATES: Final = (
     "per_multiply.fully_connected",
     "per_output",
 )
-STARTS: Final = {"dsp": (2.6, 4.0, 3.0, 25.0), "cortex_m0plus": (8.0, 14.0, 8.0, 60.0)}
-"""Where fits start: instructions an M4 or M0+ needs with its operands loaded once each."""
+STARTS: Final = {
+    "dsp": (2.6, 4.0, 3.0, 25.0),
+    "cortex_m0plus": (8.0, 14.0, 8.0, 60.0),
+    "tflm_reference": (66.0, 76.0, 34.0, 100.0),
+}
+"""Where fits start: instructions an M4 or M0+ needs with its operands loaded once each; for
+reference loops the cycles a product of PCL Scepu02 (RV32IMAC) in MLPerf Tiny v0.5, for two."""
 TIES: Final = {"per_multiply.convolution": ("per_multiply.pointwise",)}
 """The four networks do not tell a convolution of one tap from others: one rate for both."""
 
@@ -87,6 +92,29 @@ def board_rows(shared: Path) -> tuple[Measurement, ...]:
                     source=f"{latency} ms, {row['source_path']}",
                 )
             )
+    return (*found, *tinyengine_rows(shared, {"TFLM ref kernels": "tflm_reference"}))
+
+
+def tinyengine_rows(shared: Path, softwares: Mapping[str, str]) -> tuple[Measurement, ...]:
+    """TinyEngine's table on a STM32H743 at 480 MHz, of the one network whose file is at hand."""
+    works = workloads.load(shared / "models/tflite/tinyengine_vww_mcunet_int8.tflite").work
+    found = []
+    with (shared / "reference/silicon/silicon.csv").open(encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            named = row["notes"].partition(";")[0].removeprefix("software=")
+            if row["workload"] == "mcunet-vww1" and named in softwares:
+                latency = row["latency_ms"]
+                found.append(
+                    Measurement(
+                        model="mcunet-vww1",
+                        works=works,
+                        cycles=float(latency) * 480e3,
+                        device="STM32H743 TinyEngine",
+                        overrides=(("software", softwares[named]), ("clock_mhz", "480")),
+                        machine="cortex_m7",
+                        source=f"{latency} ms, TinyEngine README, latency table",
+                    )
+                )
     return tuple(found)
 
 
@@ -111,9 +139,9 @@ def family_of(measurement: Measurement) -> str:
 
 def starts(machine: str, softwares: Sequence[str]) -> Document:
     """A shipped machine with the kernels of these generations, and its core, at their starts."""
-    first = STARTS.get(machine, STARTS["dsp"])
     pairs: list[tuple[str, float]] = []
     for software in softwares:
+        first = STARTS.get(software, STARTS.get(machine, STARTS["dsp"]))
         pairs += (
             (f"kernels.{software}.integer.{rate}", value)
             for name, value in zip(RATES, first, strict=True)

@@ -17,7 +17,12 @@ RATES = {
         "memory__ofmap_sram__bytes_per_cycle",
         "memory__dram__bytes_per_cycle",
     ),
-    "hvx_1024": ("memory__l2__bytes_per_cycle", "memory__dram__bytes_per_cycle"),
+    "hvx_1024": (
+        "memory__l2__bytes_per_cycle",
+        "memory__dram__bytes_per_cycle",
+        "vector__multiply_slots",
+        "vector__permute_slots",
+    ),
     "cortex_m4": (
         "memory__flash__line_bytes",
         "memory__sram__line_bytes",
@@ -53,7 +58,7 @@ def targets(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     name = draw(st.sampled_from(MACHINES))
     changes: dict[str, Any] = {}
     for path in RATES[name]:
-        changes[path] = draw(st.integers(1, 64))
+        changes[path] = draw(st.integers(1, 2 if path.endswith("slots") else 64))
     for path in SIZES[name]:
         changes[path] = draw(st.integers(256, 40_000))
     if name == "systolic_16x16":

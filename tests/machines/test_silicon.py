@@ -19,6 +19,7 @@ from tests.machines.silicon import (
     software_of,
     split,
     submissions_left_out,
+    tinyengine_rows,
 )
 from workloads.zoo import imagenet
 
@@ -28,7 +29,7 @@ COUNTS = {"mobilenet_v1": 568_741_376, "mobilenet_v2": 300_775_552, "inception_v
 
 def test_boards_left_out_one_by_one(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows, _ = split(board_rows(shared))
-    assert len(rows) == 152
+    assert len(rows) == 153
     errors = devices_left_out(rows)
     families = by_family(rows, errors)
     with capsys.disabled():
@@ -39,7 +40,7 @@ def test_boards_left_out_one_by_one(shared: Path, capsys: pytest.CaptureFixture[
     known = {family for family, (count, _, _) in families.items() if count}
     # Software on one core only has no other device to be predicted from.
     alone = {family.split()[1] for family in families if family not in known}
-    assert alone == {"cmsis_nn", "microtvm", "microtvm_cmsis_nn", "tflm_2_3"}
+    assert alone == {"cmsis_nn", "microtvm", "microtvm_cmsis_nn", "tflm_2_3", "tflm_reference"}
     assert mape(errors) <= 20
     assert len(known) == 23
 
@@ -50,7 +51,15 @@ def test_submissions_of_one_board_left_out(shared: Path) -> None:
     errors = submissions_left_out(rows)
     assert mape(errors) <= 20
     alone = {software_of(m) for m, e in zip(rows, errors, strict=True) if np.isnan(e)}
-    assert alone == {"tflm_2_3"}
+    assert alone == {"tflm_2_3", "tflm_reference"}
+
+
+def test_a_board_and_a_network_never_seen(shared: Path) -> None:
+    # Only the clock and the software are set; neither this chip nor this network was fitted.
+    (row,) = tinyengine_rows(shared, {"X-CUBE-AI 7.3.0": "xcube_ai_7_3"})
+    made = hwconfigs.load("cortex_m7", row.overrides)
+    seconds = evaluate_designs(row.works, [made]).latency_s[0]
+    assert seconds == pytest.approx(57e-3, rel=0.2)
 
 
 def test_shipped_kernels_are_the_fitted_ones(shared: Path) -> None:
