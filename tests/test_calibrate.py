@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import hwconfigs
+import workloads
 from analysis.calibrate import error_percent, fit, left_out, mape, parameter, with_values
 from analysis.calibrated import calibrate_command, default_paths
 from analysis.measurements import Measurement, read
@@ -17,6 +18,7 @@ from simulator.document import Document
 from simulator.errors import BadConfig, BitlaneError
 from simulator.machines.registry import machine_from
 from simulator.work import Work
+from tests.cli.command import inside
 from tests.machines.works import OPERATORS, conv, gemm
 
 RATES = "kernels.xcube_ai_7_3.integer"
@@ -108,7 +110,7 @@ def test_nothing_left_is_no_prediction() -> None:
 
 def test_the_command_writes_a_machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truth = hwconfigs.load("cortex_m4", [(f"{RATES}.per_multiply.convolution", 5.2)])
-    works = __import__("workloads").load("zoo:digits").work
+    works = workloads.load("zoo:digits").work
     rows = ["model,latency_ms,clock_mhz,device,overrides,source"]
     for number, clock in enumerate((60, 120)):
         made = hwconfigs.load(
@@ -135,6 +137,32 @@ def test_the_command_writes_a_machine(tmp_path: Path, capsys: pytest.CaptureFixt
     assert record.error.leave_one_device_out_percent is not None
     same = evaluate_designs(works, [mine, truth]).latency_s
     assert same[0] == pytest.approx(same[1], rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("cortex_m5 --measurements none.csv", "no machine is named 'cortex_m5'; did you mean "),
+        (
+            "cortex_m4 --measurements none.csv",
+            "none.csv: cannot be read: No such file or directory",
+        ),
+        ("cortex_m4", "Missing option '--measurements'. (see bitlane calibrate --help)"),
+    ],
+)
+def test_the_command_refuses_in_a_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: str,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = inside(monkeypatch, capsys)("calibrate", *arguments.split(), "--out", "new.yaml")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"bitlane: {message}")
+    assert outcome.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_customary_fields() -> None:
@@ -184,7 +212,7 @@ def test_a_bad_row_is_refused_with_its_line(tmp_path: Path, text: str, message: 
 def test_a_bad_override_is_refused_with_its_line(tmp_path: Path) -> None:
     table = tmp_path / "measured.csv"
     table.write_text("model,cycles,overrides\nzoo:digits,5,software=tlfm\n")
-    with pytest.raises(BitlaneError, match=r"measured\.csv:2: .*software 'tlfm' has no kernels"):
+    with pytest.raises(BitlaneError, match=r"measured\.csv:2: .*software: 'tlfm' has no kernels"):
         calibrate_command("cortex_m4", table, tmp_path / "out.yaml", [], None)
 
 

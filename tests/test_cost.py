@@ -199,7 +199,7 @@ def test_notes_say_what_a_reader_must_know() -> None:
     four = {"datapath__weight_bits": 4, "datapath__narrow": True}
     notes = simulator.estimate(digits(), machine("hvx_1024", **four)).notes
     assert "the graph is narrowed to 4-bit weights and 8-bit activations" in notes
-    assert "the first layer carries the 6310000 cycles that start an inference" in notes
+    assert "the first layer carries the 6330000 cycles that start an inference" in notes
 
 
 def chain() -> Graph:

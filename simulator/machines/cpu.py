@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import field_serializer, model_validator
+from pydantic import ValidationInfo, field_serializer, field_validator, model_validator
 
 from simulator.jit import njit
 from simulator.machines.actions import (
@@ -166,8 +166,8 @@ class Cpu(Machine):
 
     model: Literal["cpu"]
     core: Core
-    software: Text
     kernels: dict[Text, Kernels]
+    software: Text
     memory: Memory
 
     @field_serializer("kernels")
@@ -175,11 +175,16 @@ class Cpu(Machine):
         """A dump names the kernels that were used, not the library of them."""
         return {self.software: kernels[self.software].model_dump(mode="json")}
 
+    @field_validator("software")
+    @classmethod
+    def _is_known(cls, software: str, info: ValidationInfo) -> str:
+        kernels = info.data.get("kernels")
+        if kernels is not None and software not in kernels:
+            raise ValueError(f"'{software}' has no kernels; known: {', '.join(sorted(kernels))}")
+        return software
+
     @model_validator(mode="after")
-    def _software_is_known(self) -> Self:
-        if self.software not in self.kernels:
-            known = ", ".join(sorted(self.kernels))
-            raise ValueError(f"software '{self.software}' has no kernels; known: {known}")
+    def _runs_something(self) -> Self:
         if not (self.has_integer or self.has_float32):
             raise ValueError(f"kernels.{self.software} needs integer rates, float32 rates or both")
         least = 1 / self.core.issue_width

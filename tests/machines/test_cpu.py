@@ -89,6 +89,16 @@ def test_a_cache_before_flash_reads_weights_once() -> None:
     assert m4(memory__flash_cache__bytes=431)["flash_read"] == 13 * 216 + 24
 
 
+def test_the_software_is_chosen_by_name() -> None:
+    work = conv((25, 5), 64, (1, 1), 64)
+    plain = "kernels__{}__integer__per_multiply__pointwise"
+    for name, rate in (("xcube_ai", 2), ("tflm_reference", 50)):
+        made = machine("cortex_m4", software=name, **{plain.format(name): rate})
+        other = machine("cortex_m4", software=name, **{plain.format(name): rate + 1})
+        more = cost(other, work)["compute_cycles"] - cost(made, work)["compute_cycles"]
+        assert more == 125 * 64 * 32
+
+
 def test_float32_needs_kernels() -> None:
     work = conv((5, 5), 6, (3, 3), 4, weight_bits=32, activation_bits=32, output_bits=32)
     assert cost(machine("cortex_m4"), work)["refusal"] != 0
@@ -99,9 +109,9 @@ def test_float32_needs_kernels() -> None:
     [
         (
             {"software": "xcube_ai_6"},
-            "software 'xcube_ai_6' has no kernels; known: cmsis_nn, hale_2023, hale_2024, microtvm,"
-            " microtvm_cmsis_nn, plumerai_2022, plumerai_2023, tflm_2_3, tflm_reference, xcube_ai, xcube_ai_7_1, "
-            "xcube_ai_7_3, xcube_ai_8_1",
+            "--set software=xcube_ai_6: software: 'xcube_ai_6' has no kernels; known: cmsis_nn, hale_2023, hale_2024, microtvm,"
+            " microtvm_cmsis_nn, plumerai_2022, plumerai_2023, tflm_2_3, tflm_reference, "
+            "xcube_ai, xcube_ai_7_1, xcube_ai_7_3, xcube_ai_8_1",
         ),
         (
             {"core__cycles_per_instruction": 0.5},

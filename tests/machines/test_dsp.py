@@ -93,8 +93,6 @@ def test_a_scratchpad_takes_the_tiles() -> None:
     vectors += counted["scratchpad_write"] - counted["dram_read"]
     assert counted["compute_cycles"] + counted["stall_cycles"] == -(-vectors // 16)
     assert there.bounds[counted["bound"]] == "scratchpad"
-    smaller = cost(machine("hvx_1024", **one(memory__l2__bytes=4096)), work)
-    assert smaller["dram_read"] > before["dram_read"]
 
 
 def test_a_dma_takes_time_to_start() -> None:
