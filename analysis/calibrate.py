@@ -8,7 +8,7 @@ Read next: `analysis.measurements`, what is fitted to.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from analysis.measurements import Measurement
+from analysis.parameters import Parameter, typed
 from simulator.designs import evaluate_rows, work_rows
 from simulator.document import Document
 from simulator.errors import BadConfig, BitlaneError
@@ -31,23 +32,6 @@ WIDTH: Final = math.log(2)
 """Width of the prior on the logarithm of a rate: a factor of two."""
 STEP: Final = 1e-3
 """Step of the logarithm of a rate for slopes."""
-SPAN: Final = 16.0
-"""Without bounds of its own a rate may become this much larger or smaller."""
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A rate to fit: a dotted path, its bounds, the machines it is common to.
-
-    `ties` are further paths that take the same value.
-    """
-
-    path: str
-    start: float
-    low: float
-    high: float
-    machines: tuple[str, ...]
-    ties: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,65 +55,6 @@ def mape(errors: Floats) -> float:
     return float(known.mean()) if known.size else math.nan
 
 
-def parameter(
-    bases: Mapping[str, Document],
-    path: str,
-    bounds: tuple[float, float] | None = None,
-    machines: Sequence[str] = (),
-    ties: Sequence[str] = (),
-) -> Parameter:
-    """A parameter that starts at its value in the first of its machines.
-
-    Without bounds it may go as far as `SPAN` and the machine's own schema allow. Raises BadConfig
-    where the path holds no real number above 0.
-    """
-    names = tuple(machines) or tuple(bases)
-    document = bases[names[0]]
-    at = document.root
-    for step in path.split("."):
-        below = at.child(step)
-        if below is None:
-            raise BadConfig(f"{document.label}: {path}: there is no such field to fit")
-        at = below
-    start = at.value
-    if isinstance(start, bool) or not isinstance(start, int | float) or start <= 0:
-        raise BadConfig(
-            f"{at.place}: {path}: only a number above 0 can be fitted; found {at.plain()}"
-        )
-    if bounds is None:
-        ends = (start / SPAN, start * SPAN)
-        low, high = (_valid_end(document, path, float(start), end) for end in ends)
-        return Parameter(path, float(start), low, high, names, tuple(ties))
-    if not 0 < bounds[0] <= start <= bounds[1]:
-        raise BadConfig(
-            f"{at.place}: {path}: starts at {start:g}, outside its bounds "
-            f"{bounds[0]:g}:{bounds[1]:g}"
-        )
-    return Parameter(path, float(start), *bounds, names, tuple(ties))
-
-
-def _valid_end(document: Document, path: str, start: float, end: float) -> float:
-    """The value nearest to `end` that the machine's schema accepts, by bisection from `start`."""
-    if _accepts(document, path, end):
-        return end
-    inside, outside = math.log(start), math.log(end)
-    for _ in range(16):
-        middle = (inside + outside) / 2
-        if _accepts(document, path, math.exp(middle)):
-            inside = middle
-        else:
-            outside = middle
-    return math.exp(inside)
-
-
-def _accepts(document: Document, path: str, value: float) -> bool:
-    try:
-        machine_from(document, [(path, value)])
-    except BadConfig:
-        return False
-    return True
-
-
 @dataclass(frozen=True)
 class _Problem:
     """Measurements as rows: what is costed on what, and where each parameter enters."""
@@ -141,6 +66,7 @@ class _Problem:
     places: tuple[tuple[tuple[int, int, int], ...], ...]
     uses: tuple[tuple[int, NDArray[np.int64], NDArray[np.int64]], ...]
     cycles: Floats
+    named: tuple[str, ...]
 
 
 def _problem(
@@ -182,6 +108,7 @@ def _problem(
         tuple(places),
         tuple(uses),
         np.array([m.cycles for m in measurements]),
+        tuple(f"{m.place}: model: {m.model}" if m.place else m.model for m in measurements),
     )
 
 
@@ -208,7 +135,7 @@ def _columns(
     """Where a parameter enters a machine's row: (row, column, units of 1/scale)."""
     other = p.high if p.high / p.start > p.start / p.low else p.low
     try:
-        pairs = [(path, _typed(base, path, other)) for path in (p.path, *p.ties)]
+        pairs = [(path, typed(base, path, other)) for path in (p.path, *p.ties)]
         moved = machine_from(base, [*overrides, *pairs]).row()
     except BadConfig:
         return []
@@ -222,14 +149,6 @@ def _columns(
             )
         found.append((index, int(column), scale))
     return found
-
-
-def _typed(base: Document, path: str, value: float) -> float | int:
-    """A value as its field holds it: a count stays a count."""
-    at = base.root
-    for step in path.split("."):
-        at = at.child(step) or at
-    return round(value) if isinstance(at.value, int) and value > 1000 else value
 
 
 def _predict(problem: _Problem, values: Floats) -> Floats:
@@ -247,8 +166,12 @@ def _predict(problem: _Problem, values: Floats) -> Floats:
         result = evaluate_rows(
             problem.kind, problem.works[number], designs, problem.technology, technology_of
         )
-        if np.any(result.totals[:, TOTAL_REFUSAL] != 0):
-            raise BitlaneError("a measured network does not run on the machine to calibrate")
+        refused = result.totals[:, TOTAL_REFUSAL].reshape(count, len(distinct))[0, back] != 0
+        if refused.any():
+            raise BitlaneError(
+                f"{problem.named[which[refused][0]]}: does not run on the machine to calibrate; "
+                "bitlane estimate says why"
+            )
         cycles = result.totals[:, TOTAL_CYCLES].reshape(count, len(distinct))
         predicted[:, which] = cycles[:, back]
     return predicted
@@ -346,14 +269,9 @@ def with_values(base: Document, name: str, found: Fit) -> Document:
     from simulator.config import override
 
     pairs = [
-        (path, _typed(base, path, float(f"{value:.4g}")))
+        (path, typed(base, path, float(f"{value:.4g}")))
         for p, value in zip(found.parameters, found.values, strict=True)
         if name in p.machines
         for path in (p.path, *p.ties)
     ]
     return override(base, pairs)
-
-
-def at_start(p: Parameter, start: float) -> Parameter:
-    """The same parameter with another start, inside its bounds."""
-    return replace(p, start=min(max(start, p.low), p.high))

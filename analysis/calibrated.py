@@ -11,20 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import hwconfigs
-from analysis.calibrate import (
-    WIDTH,
-    Fit,
-    Floats,
-    Parameter,
-    error_percent,
-    fit,
-    left_out,
-    mape,
-    parameter,
-    with_values,
-)
+from analysis.calibrate import WIDTH, Fit, Floats, error_percent, fit, left_out, mape, with_values
 from analysis.files import write_text
 from analysis.measurements import Measurement, read
+from analysis.parameters import Parameter, parameter
 from analysis.text import table
 from simulator.document import Document
 from simulator.errors import BitlaneError
@@ -37,6 +27,7 @@ def calibrate_command(
     base: str, measurements: Path, out: Path, paths: Sequence[str], date: str | None
 ) -> None:
     """Fit, print the errors, write the YAML."""
+    day = _day(date)
     document = hwconfigs.document(base)
     machine = machine_from(document)
     rows = read(measurements, machine.clock_mhz)
@@ -49,10 +40,19 @@ def calibrate_command(
     plain = fitted.root.plain()
     plain["technology"] = _technology(plain["technology"])
     key = f"fit of {measurements.name}"
-    record(plain, key, found, rows, errors, date or datetime.date.today().isoformat())
+    record(plain, key, found, rows, errors, day)
     text = to_yaml(plain, f"{machine.name}, calibrated by bitlane calibrate.")
     write_text(out, text)
     print(f"written to {out}")
+
+
+def _day(text: str | None) -> str:
+    """A date as YYYY-MM-DD, today's where none is given."""
+    try:
+        day = datetime.date.fromisoformat(text) if text else datetime.date.today()
+    except ValueError:
+        raise BitlaneError(f"--date {text}: write a date as 2026-11-21") from None
+    return day.isoformat()
 
 
 def default_paths(document: Document) -> list[str]:

@@ -9,9 +9,10 @@ import pytest
 
 import hwconfigs
 import workloads
-from analysis.calibrate import error_percent, fit, left_out, mape, parameter, with_values
+from analysis.calibrate import error_percent, fit, left_out, mape, with_values
 from analysis.calibrated import calibrate_command, default_paths
 from analysis.measurements import Measurement, read
+from analysis.parameters import parameter
 from simulator.config import override
 from simulator.designs import evaluate_designs
 from simulator.document import Document
@@ -214,6 +215,22 @@ def test_a_bad_override_is_refused_with_its_line(tmp_path: Path) -> None:
     table.write_text("model,cycles,overrides\nzoo:digits,5,software=tlfm\n")
     with pytest.raises(BitlaneError, match=r"measured\.csv:2: .*software: 'tlfm' has no kernels"):
         calibrate_command("cortex_m4", table, tmp_path / "out.yaml", [], None)
+
+
+def test_a_network_that_does_not_run_is_refused_with_its_line(tmp_path: Path) -> None:
+    table = tmp_path / "measured.csv"
+    table.write_text("model,cycles,overrides\nzoo:digits,5,datapath.activation_bits=4\n")
+    with pytest.raises(BitlaneError) as caught:
+        calibrate_command("cortex_m4", table, tmp_path / "out.yaml", [f"{RATES}.per_output"], None)
+    assert str(caught.value) == (
+        f"{table}:2: model: zoo:digits: does not run on the machine to calibrate; "
+        "bitlane estimate says why"
+    )
+
+
+def test_a_date_is_one(tmp_path: Path) -> None:
+    with pytest.raises(BitlaneError, match="--date soon: write a date as 2026-11-21"):
+        calibrate_command("cortex_m4", tmp_path / "f.csv", tmp_path / "out.yaml", [], "soon")
 
 
 @pytest.mark.parametrize(

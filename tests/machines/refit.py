@@ -15,18 +15,10 @@ from typing import Any
 import numpy as np
 
 import hwconfigs
-from analysis.calibrate import (
-    Fit,
-    Floats,
-    at_start,
-    error_percent,
-    fit,
-    left_out,
-    mape,
-    with_values,
-)
+from analysis.calibrate import Fit, Floats, error_percent, fit, left_out, mape, with_values
 from analysis.calibrated import to_yaml
 from analysis.measurements import Measurement
+from analysis.parameters import at_start
 from simulator.config import override
 from simulator.document import Document
 from simulator.machines.registry import machine_from

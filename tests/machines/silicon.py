@@ -15,8 +15,9 @@ import numpy as np
 
 import hwconfigs
 import workloads
-from analysis.calibrate import Fit, Floats, Parameter, error_percent, fit, left_out, mape, parameter
+from analysis.calibrate import Fit, Floats, error_percent, fit, left_out, mape
 from analysis.measurements import Measurement
+from analysis.parameters import Parameter, parameter
 from simulator.config import override
 from simulator.document import Document
 

@@ -7,8 +7,8 @@ of 299 x 299, as TF-Slim's do.
 from collections.abc import Sequence
 from typing import Final
 
-from analysis.calibrate import Parameter, parameter
 from analysis.measurements import Measurement
+from analysis.parameters import Parameter, parameter
 from simulator.document import Document
 from simulator.work import Work
 from workloads.zoo import imagenet
