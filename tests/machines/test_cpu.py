@@ -110,8 +110,8 @@ def test_float32_needs_kernels() -> None:
         (
             {"software": "xcube_ai_6"},
             "--set software=xcube_ai_6: software: 'xcube_ai_6' has no kernels; known: cmsis_nn, "
-            "hale_2023, hale_2024, microtvm, microtvm_cmsis_nn, plumerai_2022, plumerai_2023, tflm_2_3, "
-            "tflm_reference, xcube_ai, xcube_ai_7_1, xcube_ai_7_3, xcube_ai_8_1",
+            "hale_2023, hale_2024, microtvm, microtvm_cmsis_nn, plumerai_2022, plumerai_2023, "
+            "tflm_2_3, tflm_reference, xcube_ai, xcube_ai_7_1, xcube_ai_7_3, xcube_ai_8_1",
         ),
         (
             {"core__cycles_per_instruction": 0.5},
