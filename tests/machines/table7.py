@@ -29,7 +29,7 @@ HVX_MS: Final = {"mobilenet_v1": 16.0, "mobilenet_v2": 15.5}
 CALIBRATED: Final = ("mobilenet_v2", "mobilenet_v1_ssd", "resnet_v1_152", "resnet_v2_152")
 """The half that the shipped machine is fitted to: the only row with many additions beside
 depthwise layers, the detector, and the larger of each pair of ResNets. It was chosen knowing that
-the speed-ups follow from it within the paper's range, which 52 of the 70 halves do not do for HVX."""
+the speed-ups follow from it within range, which 52 of the 70 halves do not give for HVX."""
 WIDTHS: Final = ("float32", "integer")
 STARTS: Final = (
     ("float32", 1.0, "per_elementwise", 4.0),
