@@ -295,6 +295,23 @@ def diff(
     print(compare(load_estimate(first), load_estimate(second)))
 
 
+@app.command()
+def calibrate(
+    base: Annotated[str, typer.Argument(help="A machine file or shipped name.", metavar="BASE")],
+    measurements: Annotated[Path, typer.Option(help="CSV of measured latencies.")],
+    out: Annotated[Path, typer.Option(help="Where the calibrated machine goes, .yaml.")],
+    fit: Annotated[
+        list[str] | None,
+        typer.Option(help="PATH or PATH=LOW:HIGH: a number of the machine to fit (repeatable)."),
+    ] = None,
+    date: Annotated[str | None, typer.Option(help="Date to record; today where absent.")] = None,
+) -> None:
+    """Fit a machine's rates to measured latencies, leave-one-out errors printed."""
+    from analysis.calibrated import calibrate_command
+
+    calibrate_command(base, measurements, out, fit or [], date)
+
+
 @hw_app.command("list")
 def hw_list() -> None:
     """List the machines that ship with bitlane."""

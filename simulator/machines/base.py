@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from simulator.errors import Unsupported
+from simulator.machines.calibration import Calibration
 from simulator.numeric.datapath import Datapath, Overflow, Requantizer, Stage, ZeroPoint
 from simulator.schema import NonNegative, Positive, PositiveReal, Schema, Sources, Text
 from simulator.technology.model import Technology
@@ -237,9 +238,7 @@ class Machine(Schema, ABC):
     """
 
     columns: ClassVar[tuple[Column, ...]]
-    levels: ClassVar[tuple[str, ...]]
     units: ClassVar[tuple[str, ...]]
-    bounds: ClassVar[tuple[str, ...]]
     refusals: ClassVar[tuple[str, ...]] = REFUSALS
     design_prices: ClassVar[Callable[..., float]]
     evaluate: ClassVar[Callable[..., None]]
@@ -251,11 +250,22 @@ class Machine(Schema, ABC):
     datapath: DatapathConfig = DatapathConfig()
     dispatch: Dispatch
     technology: Technology
+    calibration: dict[Text, Calibration] = Field(default_factory=dict, exclude=True)
 
     @classmethod
     def kind(cls) -> str:
         """The value of `model:` that selects this kind."""
         return str(get_args(cls.model_fields["model"].annotation)[0])
+
+    @property
+    @abstractmethod
+    def levels(self) -> tuple[str, ...]:
+        """Names of the memory levels, innermost first."""
+
+    @property
+    @abstractmethod
+    def bounds(self) -> tuple[str, ...]:
+        """Names of what a layer may wait for."""
 
     @abstractmethod
     def srams(self) -> Mapping[str, int]:

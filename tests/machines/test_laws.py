@@ -25,8 +25,27 @@ RATES = {
         "memory__ofmap_sram__bytes_per_cycle",
         "memory__dram__bytes_per_cycle",
     ),
-    "hvx_1024": ("memory__l2__bytes_per_cycle", "memory__dram__bytes_per_cycle"),
-    "cortex_m4": ("memory__flash__line_bytes", "memory__sram__line_bytes"),
+    "hvx_1024": (
+        "memory__l2__bytes_per_cycle",
+        "memory__dram__bytes_per_cycle",
+        "vector__multiply_slots",
+        "vector__permute_slots",
+    ),
+    "cortex_m4": (
+        "memory__flash__line_bytes",
+        "memory__sram__line_bytes",
+        "core__simd__int8__dot",
+        "core__simd__int8__lanes",
+        "core__simd__int16__dot",
+        "core__simd__int16__lanes",
+    ),
+    "cortex_a73": (
+        "memory__cache__bytes_per_cycle",
+        "memory__dram__bytes_per_cycle",
+        "core__simd__int8__dot",
+        "core__simd__int8__lanes",
+        "core__simd__int16__lanes",
+    ),
 }
 SIZES = {
     "systolic_16x16": (
@@ -36,6 +55,7 @@ SIZES = {
     ),
     "hvx_1024": ("memory__l2__bytes",),
     "cortex_m4": ("memory__sram__bytes",),
+    "cortex_a73": ("memory__cache__bytes",),
 }
 FLOWS = st.sampled_from(["weight_stationary", "output_stationary", "input_stationary"])
 
@@ -46,7 +66,7 @@ def targets(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     name = draw(st.sampled_from(MACHINES))
     changes: dict[str, Any] = {}
     for path in RATES[name]:
-        changes[path] = draw(st.integers(1, 64))
+        changes[path] = draw(st.integers(1, 2 if path.endswith("slots") else 64))
     for path in SIZES[name]:
         changes[path] = draw(st.integers(256, 40_000))
     if name == "systolic_16x16":
@@ -82,7 +102,7 @@ def test_bytes_utilization_energy(target: tuple[str, dict[str, Any]], work: Work
 
 @given(target=targets(), work=layers(), data=st.data())
 @settings(max_examples=200, deadline=None)
-def test_more_bandwidth_or_memory_never_costs_cycles(
+def test_more_bandwidth_memory_or_simd_never_costs_cycles(
     target: tuple[str, dict[str, Any]], work: Work, data: st.DataObject
 ) -> None:
     name, changes = target
