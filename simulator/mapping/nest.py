@@ -81,6 +81,7 @@ class Nest(NamedTuple):
     loading: Floats
 
 
+@njit
 def empty_nest() -> Nest:
     """A nest with every array in place: no loops yet."""
     levels = MEMORIES

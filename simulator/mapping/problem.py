@@ -72,6 +72,7 @@ class Problem(NamedTuple):
     fixed: Floats
 
 
+@njit
 def empty_problem() -> Problem:
     """A problem with every array in place, to be filled by `prepare`."""
     return Problem(

@@ -1,0 +1,268 @@
+"""The cost of a layer on a `spatial` machine: its row of integers, read by scalar functions.
+
+`layer_cost` unrolls the layer on the array in each way the machine offers, searches the best loop
+nest of each (`simulator.mapping.search`), and keeps the better one.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from simulator.jit import njit
+from simulator.machines.actions import (
+    ACCUMULATIONS,
+    BOUND,
+    COMPUTE_CYCLES,
+    LEVEL_0,
+    MACS,
+    OVERHEAD_CYCLES,
+    REFUSAL,
+    STALL_CYCLES,
+    TREE_ADDITIONS,
+    UNIT,
+    Counts,
+    Prices,
+    clear,
+)
+from simulator.machines.base import ACCUMULATOR_BITS, COMMON, DOT_WIDTH
+from simulator.machines.counting import (
+    activation_bits,
+    ceil_div,
+    compulsory_bits,
+    count_operator,
+    gemm,
+    refusal,
+    weight_bits,
+)
+from simulator.mapping.nest import (
+    DRAIN,
+    IDEAL,
+    OFFLOAD,
+    ONLOAD,
+    READ_DOWN,
+    READ_UP,
+    STALL,
+    WRITE_DOWN,
+    WRITE_UP,
+    Nest,
+)
+from simulator.mapping.problem import (
+    DIMENSIONS,
+    IC,
+    KX,
+    KY,
+    M_RATE,
+    M_WORD,
+    MEMORIES,
+    MEMORY_COLUMNS,
+    OC,
+    OUTPUT,
+    OX,
+    OY,
+    G,
+    N,
+    Problem,
+    chain,
+    spread_loops,
+)
+from simulator.mapping.search import MAPPING, score, search
+from simulator.work import (
+    W_ACTIVATION_BITS,
+    W_ELEMENTWISE,
+    W_GROUPS,
+    W_IC,
+    W_INPUT_COLUMNS,
+    W_INPUT_ROWS,
+    W_KX,
+    W_KY,
+    W_N,
+    W_OC,
+    W_OUTPUT_BITS,
+    W_OX,
+    W_OY,
+    W_REQUANTIZATIONS,
+    W_STRIDE_X,
+    W_STRIDE_Y,
+)
+
+UNROLLINGS: Final = 4
+"""The most ways of unrolling that a machine may offer."""
+ENERGY_COLUMNS: Final = 3
+"""Behind a memory's own columns: its kind, attojoules of a read and of a write (-1: technology)."""
+(MEMORY_COUNT, DIMENSION_COUNT, UNROLLING_COUNT, TIMING, OBJECTIVE, BUDGET, LANES, MAC_AJ) = range(
+    len(COMMON), len(COMMON) + 8
+)
+SIZES: Final = MAC_AJ + 1
+SYSTOLIC: Final = SIZES + DIMENSIONS
+UNROLL: Final = SYSTOLIC + DIMENSIONS
+MEMORY: Final = UNROLL + UNROLLINGS * DIMENSIONS * 8
+MEMORY_WIDTH: Final = MEMORY_COLUMNS + ENERGY_COLUMNS
+HIERARCHY_END: Final = MEMORY + MEMORIES * MEMORY_WIDTH
+PHYSICAL, ZIGZAG = range(2)
+REGISTER, SRAM, DRAM = range(3)
+ARRAY_UNIT, VECTOR_UNIT = range(2)
+NOTHING_FITS: Final = 3
+BY_COMPUTE, BY_MEMORY, BY_LOADING, BY_OVERHEAD = range(4)
+
+
+@njit
+def read_memories(machine: Counts, prices: Prices, problem: Problem) -> None:
+    """Fill what does not depend on the layer: the memories, their chains and prices."""
+    for memory in range(machine[MEMORY_COUNT]):
+        start = MEMORY + memory * MEMORY_WIDTH
+        for column in range(MEMORY_COLUMNS):
+            problem.memory[memory, column] = machine[start + column]
+        for way in range(2):
+            problem.price[memory, way] = prices[LEVEL_0 + 2 * memory + way] / 8.0
+    chain(problem, machine[MEMORY_COUNT])
+
+
+@njit
+def read_layer(work: Counts, machine: Counts, problem: Problem) -> None:
+    """Fill the loops, window and widths of a layer."""
+    bounds, window, bits = problem.bounds, problem.window, problem.bits
+    bounds[N], bounds[G] = work[W_N], work[W_GROUPS]
+    bounds[OC], bounds[IC] = work[W_OC], work[W_IC]
+    bounds[OY], bounds[OX] = work[W_OY], work[W_OX]
+    bounds[KY], bounds[KX] = work[W_KY], work[W_KX]
+    window[0], window[1] = work[W_STRIDE_Y], work[W_STRIDE_X]
+    window[2], window[3] = work[W_INPUT_ROWS], work[W_INPUT_COLUMNS]
+    bits[0] = weight_bits(work, machine)
+    bits[1] = activation_bits(work[W_ACTIVATION_BITS], machine)
+    bits[2] = machine[ACCUMULATOR_BITS]
+    bits[3] = activation_bits(work[W_OUTPUT_BITS], machine)
+
+
+@njit
+def unroll_layer(machine: Counts, prices: Prices, choice: int, problem: Problem) -> None:
+    """Unroll the layer in one of the machine's ways; fills what the drain and the MACs cost."""
+    dimensions = machine[DIMENSION_COUNT]
+    unroll = np.ones((DIMENSIONS, 8), np.int64)
+    drain = 0
+    for dimension in range(dimensions):
+        used = 1
+        for loop in range(8):
+            factor = machine[UNROLL + (choice * DIMENSIONS + dimension) * 8 + loop]
+            unroll[dimension, loop] = factor
+            used *= min(factor, problem.bounds[loop])
+        drain += machine[SYSTOLIC + dimension] * (used - 1)
+    spread_loops(problem, unroll, dimensions, machine[TIMING] == ZIGZAG)
+    macs = 1
+    for loop in range(8):
+        macs *= problem.bounds[loop]
+    problem.fixed[0] = drain
+    steps = ceil_div(macs, machine[DOT_WIDTH])
+    energy = macs * prices[MACS] + steps * prices[ACCUMULATIONS]
+    problem.fixed[1] = energy + (macs - steps) * prices[TREE_ADDITIONS]
+
+
+@njit
+def map_layer(
+    work: Counts, machine: Counts, prices: Prices, problem: Problem, nest: Nest, mapping: Counts
+) -> int:
+    """Leave the best nest of a layer in `nest` and `mapping` (int64 [MAPPING]).
+
+    Returns the unrolling that was chosen, or -1 where nothing fits the memories.
+    """
+    read_layer(work, machine, problem)
+    objective, budget = machine[OBJECTIVE], machine[BUDGET]
+    memories = machine[MEMORY_COUNT]
+    chosen, least = -1, np.inf
+    for choice in range(machine[UNROLLING_COUNT]):
+        unroll_layer(machine, prices, choice, problem)
+        if search(problem, memories, objective, budget, nest, mapping) > 0:
+            found = score(objective, nest.result)
+            if found < least:
+                chosen, least = choice, found
+    if chosen >= 0 and chosen != machine[UNROLLING_COUNT] - 1:
+        unroll_layer(machine, prices, chosen, problem)
+        search(problem, memories, objective, budget, nest, mapping)
+    return chosen
+
+
+@njit
+def count_nest(problem: Problem, nest: Nest, actions: Counts) -> None:
+    """Set the cycles and the bytes of every memory from a costed nest."""
+    for operand in range(3):
+        for level in range(problem.depth[operand]):
+            memory = problem.level[operand, level]
+            word = problem.memory[memory, M_WORD]
+            words = nest.accesses[operand, level]
+            read, written = words[READ_DOWN] + words[READ_UP], words[WRITE_UP] + words[WRITE_DOWN]
+            actions[LEVEL_0 + 2 * memory] += ceil_div(read * word, 8)
+            actions[LEVEL_0 + 2 * memory + 1] += ceil_div(written * word, 8)
+    result = nest.result
+    loading = int(result[ONLOAD] + result[OFFLOAD] + result[DRAIN])
+    actions[COMPUTE_CYCLES] = int(result[IDEAL])
+    actions[STALL_CYCLES] = int(result[STALL])
+    actions[BOUND] = BY_COMPUTE
+    if actions[OVERHEAD_CYCLES] > actions[COMPUTE_CYCLES] + actions[STALL_CYCLES] + loading:
+        actions[BOUND] = BY_OVERHEAD
+    elif actions[STALL_CYCLES] > max(actions[COMPUTE_CYCLES], loading):
+        actions[BOUND] = BY_MEMORY
+    elif loading > actions[COMPUTE_CYCLES]:
+        actions[BOUND] = BY_LOADING
+    actions[OVERHEAD_CYCLES] += loading
+
+
+@njit
+def vector_cost(work: Counts, machine: Counts, actions: Counts) -> None:
+    """A layer without multiply-accumulates: its operands stream past the vector unit once.
+
+    They come from the outermost memory and the results return there.
+    """
+    inputs, weights, biases, outputs = compulsory_bits(work, machine)
+    outer = machine[MEMORY_COUNT] - 1
+    rate = machine[MEMORY + outer * MEMORY_WIDTH + M_RATE]
+    read = inputs + weights + biases
+    actions[LEVEL_0 + 2 * outer] = ceil_div(read, 8)
+    actions[LEVEL_0 + 2 * outer + 1] = ceil_div(outputs, 8)
+    compute = ceil_div(work[W_ELEMENTWISE] + work[W_REQUANTIZATIONS], machine[LANES])
+    moving = ceil_div(read + outputs, rate)
+    actions[COMPUTE_CYCLES] = compute
+    actions[STALL_CYCLES] = max(0, moving - compute)
+    actions[UNIT] = VECTOR_UNIT
+    actions[BOUND] = BY_MEMORY if moving > 2 * compute else BY_COMPUTE
+    if actions[OVERHEAD_CYCLES] > max(compute, moving):
+        actions[BOUND] = BY_OVERHEAD
+
+
+@njit
+def add_biases(work: Counts, machine: Counts, actions: Counts) -> None:
+    """Count the biases, read once from the outermost memory; they load with the first weights."""
+    outer = machine[MEMORY_COUNT] - 1
+    _, _, biases, _ = compulsory_bits(work, machine)
+    rate = machine[MEMORY + outer * MEMORY_WIDTH + M_RATE]
+    actions[LEVEL_0 + 2 * outer] += ceil_div(biases, 8)
+    actions[OVERHEAD_CYCLES] += ceil_div(biases, rate)
+
+
+@njit
+def layer_cost(
+    work: Counts,
+    machine: Counts,
+    prices: Prices,
+    problem: Problem,
+    nest: Nest,
+    mapping: Counts,
+    actions: Counts,
+) -> None:
+    """Fill the int64 [ACTIONS] of one layer; `read_memories` has filled the problem before."""
+    clear(actions)
+    actions[REFUSAL] = refusal(work, machine)
+    if actions[REFUSAL] != 0:
+        return
+    count_operator(work, machine, actions)
+    groups, m, n, k = gemm(work)
+    if m * n * k == 0:
+        vector_cost(work, machine, actions)
+        return
+    if map_layer(work, machine, prices, problem, nest, mapping) < 0:
+        actions[REFUSAL] = NOTHING_FITS
+        return
+    macs = groups * m * n * k
+    actions[MACS] = macs
+    actions[ACCUMULATIONS] = ceil_div(macs, machine[DOT_WIDTH])
+    actions[TREE_ADDITIONS] = macs - actions[ACCUMULATIONS]
+    count_nest(problem, nest, actions)
+    add_biases(work, machine, actions)
