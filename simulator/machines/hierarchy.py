@@ -34,38 +34,50 @@ from simulator.machines.counting import (
     refusal,
     weight_bits,
 )
-from simulator.mapping.nest import (
-    DRAIN,
-    IDEAL,
-    OFFLOAD,
-    ONLOAD,
-    READ_DOWN,
-    READ_UP,
-    STALL,
-    WRITE_DOWN,
-    WRITE_UP,
-    Nest,
-)
-from simulator.mapping.problem import (
+from simulator.mapping.layout import (
+    ACCESS,
+    BITS,
+    BOUNDS,
+    DEPTH,
     DIMENSIONS,
+    DRAIN,
+    DRAIN_CYCLES,
+    ENERGY,
+    FINAL,
+    FIXED,
     IC,
+    IDEAL,
+    INPUT,
     KX,
     KY,
+    LATENCY,
+    LEVEL,
     M_RATE,
     M_WORD,
+    MAC_ENERGY,
     MEMORIES,
     MEMORY_COLUMNS,
     OC,
+    OFFLOAD,
+    ONLOAD,
     OUTPUT,
     OX,
     OY,
+    PRICE,
+    READ_DOWN,
+    READ_UP,
+    RESULT,
+    STALL,
+    WEIGHT,
+    WINDOW,
+    WRITE_DOWN,
+    WRITE_UP,
     G,
     N,
-    Problem,
-    chain,
-    spread_loops,
 )
-from simulator.mapping.search import MAPPING, score, search
+from simulator.mapping.layout import MEMORY as MEMORY_ROW
+from simulator.mapping.problem import set_chains, unroll
+from simulator.mapping.search import score, search
 from simulator.work import (
     W_ACTIVATION_BITS,
     W_ELEMENTWISE,
@@ -106,95 +118,100 @@ BY_COMPUTE, BY_MEMORY, BY_LOADING, BY_OVERHEAD = range(4)
 
 
 @njit
-def read_memories(machine: Counts, prices: Prices, problem: Problem) -> None:
+def read_memories(machine: Counts, prices: Prices, ints: Counts, reals: Prices) -> None:
     """Fill what does not depend on the layer: the memories, their chains and prices."""
     for memory in range(machine[MEMORY_COUNT]):
         start = MEMORY + memory * MEMORY_WIDTH
         for column in range(MEMORY_COLUMNS):
-            problem.memory[memory, column] = machine[start + column]
+            ints[MEMORY_ROW + memory, column] = machine[start + column]
         for way in range(2):
-            problem.price[memory, way] = prices[LEVEL_0 + 2 * memory + way] / 8.0
-    chain(problem, machine[MEMORY_COUNT])
+            reals[PRICE + way, memory] = prices[LEVEL_0 + 2 * memory + way] / 8.0
+    set_chains(ints, machine[MEMORY_COUNT])
 
 
 @njit
-def read_layer(work: Counts, machine: Counts, problem: Problem) -> None:
+def read_layer(work: Counts, machine: Counts, ints: Counts) -> None:
     """Fill the loops, window and widths of a layer."""
-    bounds, window, bits = problem.bounds, problem.window, problem.bits
-    bounds[N], bounds[G] = work[W_N], work[W_GROUPS]
-    bounds[OC], bounds[IC] = work[W_OC], work[W_IC]
-    bounds[OY], bounds[OX] = work[W_OY], work[W_OX]
-    bounds[KY], bounds[KX] = work[W_KY], work[W_KX]
-    window[0], window[1] = work[W_STRIDE_Y], work[W_STRIDE_X]
-    window[2], window[3] = work[W_INPUT_ROWS], work[W_INPUT_COLUMNS]
-    bits[0] = weight_bits(work, machine)
-    bits[1] = activation_bits(work[W_ACTIVATION_BITS], machine)
-    bits[2] = machine[ACCUMULATOR_BITS]
-    bits[3] = activation_bits(work[W_OUTPUT_BITS], machine)
+    ints[BOUNDS, N], ints[BOUNDS, G] = work[W_N], work[W_GROUPS]
+    ints[BOUNDS, OC], ints[BOUNDS, IC] = work[W_OC], work[W_IC]
+    ints[BOUNDS, OY], ints[BOUNDS, OX] = work[W_OY], work[W_OX]
+    ints[BOUNDS, KY], ints[BOUNDS, KX] = work[W_KY], work[W_KX]
+    ints[WINDOW, 0], ints[WINDOW, 1] = work[W_STRIDE_Y], work[W_STRIDE_X]
+    ints[WINDOW, 2], ints[WINDOW, 3] = work[W_INPUT_ROWS], work[W_INPUT_COLUMNS]
+    ints[BITS, WEIGHT] = weight_bits(work, machine)
+    ints[BITS, INPUT] = activation_bits(work[W_ACTIVATION_BITS], machine)
+    ints[BITS, OUTPUT] = machine[ACCUMULATOR_BITS]
+    ints[BITS, FINAL] = activation_bits(work[W_OUTPUT_BITS], machine)
 
 
 @njit
-def unroll_layer(machine: Counts, prices: Prices, choice: int, problem: Problem) -> None:
+def unroll_layer(machine: Counts, prices: Prices, choice: int, ints: Counts, reals: Prices) -> None:
     """Unroll the layer in one of the machine's ways; fills what the drain and the MACs cost."""
     dimensions = machine[DIMENSION_COUNT]
-    unroll = np.ones((DIMENSIONS, 8), np.int64)
-    drain = 0
+    factors = np.ones((DIMENSIONS, 8), np.int64)
+    drain, macs = 0, 1
     for dimension in range(dimensions):
         used = 1
         for loop in range(8):
             factor = machine[UNROLL + (choice * DIMENSIONS + dimension) * 8 + loop]
-            unroll[dimension, loop] = factor
-            used *= min(factor, problem.bounds[loop])
+            factors[dimension, loop] = factor
+            used *= min(factor, ints[BOUNDS, loop])
         drain += machine[SYSTOLIC + dimension] * (used - 1)
-    spread_loops(problem, unroll, dimensions, machine[TIMING] == ZIGZAG)
-    macs = 1
+    unroll(ints, reals, factors, dimensions, machine[TIMING] == ZIGZAG)
     for loop in range(8):
-        macs *= problem.bounds[loop]
-    problem.fixed[0] = drain
+        macs *= ints[BOUNDS, loop]
+    reals[FIXED, DRAIN_CYCLES] = drain
     steps = ceil_div(macs, machine[DOT_WIDTH])
     energy = macs * prices[MACS] + steps * prices[ACCUMULATIONS]
-    problem.fixed[1] = energy + (macs - steps) * prices[TREE_ADDITIONS]
+    reals[FIXED, MAC_ENERGY] = energy + (macs - steps) * prices[TREE_ADDITIONS]
 
 
 @njit
 def map_layer(
-    work: Counts, machine: Counts, prices: Prices, problem: Problem, nest: Nest, mapping: Counts
+    work: Counts,
+    machine: Counts,
+    prices: Prices,
+    ints: Counts,
+    reals: Prices,
+    mapping: Counts,
+    told: Prices,
 ) -> int:
-    """Leave the best nest of a layer in `nest` and `mapping` (int64 [MAPPING]).
+    """Leave the best nest of a layer in the tables and in `mapping` (int64 [MAPPING]).
 
-    Returns the unrolling that was chosen, or -1 where nothing fits the memories.
+    Adds the nests costed and decided to `told`. Returns the unrolling that was chosen, or -1
+    where nothing fits the memories.
     """
-    read_layer(work, machine, problem)
+    read_layer(work, machine, ints)
     objective, budget = machine[OBJECTIVE], machine[BUDGET]
-    memories = machine[MEMORY_COUNT]
+    memories, last = machine[MEMORY_COUNT], machine[UNROLLING_COUNT] - 1
     chosen, least = -1, np.inf
-    for choice in range(machine[UNROLLING_COUNT]):
-        unroll_layer(machine, prices, choice, problem)
-        if search(problem, memories, objective, budget, nest, mapping) > 0:
-            found = score(objective, nest.result)
+    for choice in range(last + 1):
+        unroll_layer(machine, prices, choice, ints, reals)
+        if search(ints, reals, memories, objective, budget, mapping, told):
+            found = score(objective, reals[RESULT, LATENCY], reals[RESULT, ENERGY])
             if found < least:
                 chosen, least = choice, found
-    if chosen >= 0 and chosen != machine[UNROLLING_COUNT] - 1:
-        unroll_layer(machine, prices, chosen, problem)
-        search(problem, memories, objective, budget, nest, mapping)
+    if chosen >= 0 and chosen != last:
+        unroll_layer(machine, prices, chosen, ints, reals)
+        search(ints, reals, memories, objective, budget, mapping, told)
     return chosen
 
 
 @njit
-def count_nest(problem: Problem, nest: Nest, actions: Counts) -> None:
+def count_nest(ints: Counts, reals: Prices, actions: Counts) -> None:
     """Set the cycles and the bytes of every memory from a costed nest."""
     for operand in range(3):
-        for level in range(problem.depth[operand]):
-            memory = problem.level[operand, level]
-            word = problem.memory[memory, M_WORD]
-            words = nest.accesses[operand, level]
-            read, written = words[READ_DOWN] + words[READ_UP], words[WRITE_UP] + words[WRITE_DOWN]
+        row = ACCESS + 4 * operand
+        for level in range(ints[DEPTH, operand]):
+            memory = ints[LEVEL + operand, level]
+            word = ints[MEMORY_ROW + memory, M_WORD]
+            read = ints[row + READ_DOWN, level] + ints[row + READ_UP, level]
+            written = ints[row + WRITE_UP, level] + ints[row + WRITE_DOWN, level]
             actions[LEVEL_0 + 2 * memory] += ceil_div(read * word, 8)
             actions[LEVEL_0 + 2 * memory + 1] += ceil_div(written * word, 8)
-    result = nest.result
-    loading = int(result[ONLOAD] + result[OFFLOAD] + result[DRAIN])
-    actions[COMPUTE_CYCLES] = int(result[IDEAL])
-    actions[STALL_CYCLES] = int(result[STALL])
+    loading = int(reals[RESULT, ONLOAD] + reals[RESULT, OFFLOAD] + reals[RESULT, DRAIN])
+    actions[COMPUTE_CYCLES] = int(reals[RESULT, IDEAL])
+    actions[STALL_CYCLES] = int(reals[RESULT, STALL])
     actions[BOUND] = BY_COMPUTE
     if actions[OVERHEAD_CYCLES] > actions[COMPUTE_CYCLES] + actions[STALL_CYCLES] + loading:
         actions[BOUND] = BY_OVERHEAD
@@ -242,12 +259,13 @@ def layer_cost(
     work: Counts,
     machine: Counts,
     prices: Prices,
-    problem: Problem,
-    nest: Nest,
+    ints: Counts,
+    reals: Prices,
     mapping: Counts,
+    told: Prices,
     actions: Counts,
 ) -> None:
-    """Fill the int64 [ACTIONS] of one layer; `read_memories` has filled the problem before."""
+    """Fill the int64 [ACTIONS] of one layer; `read_memories` has filled the tables before."""
     clear(actions)
     actions[REFUSAL] = refusal(work, machine)
     if actions[REFUSAL] != 0:
@@ -257,12 +275,12 @@ def layer_cost(
     if m * n * k == 0:
         vector_cost(work, machine, actions)
         return
-    if map_layer(work, machine, prices, problem, nest, mapping) < 0:
+    if map_layer(work, machine, prices, ints, reals, mapping, told) < 0:
         actions[REFUSAL] = NOTHING_FITS
         return
     macs = groups * m * n * k
     actions[MACS] = macs
     actions[ACCUMULATIONS] = ceil_div(macs, machine[DOT_WIDTH])
     actions[TREE_ADDITIONS] = macs - actions[ACCUMULATIONS]
-    count_nest(problem, nest, actions)
+    count_nest(ints, reals, actions)
     add_biases(work, machine, actions)

@@ -7,7 +7,7 @@ Read `Spatial` for the fields, `simulator.machines.hierarchy` for the cost of a 
 import math
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias, get_args
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -27,6 +27,16 @@ from simulator.machines.actions import (
 )
 from simulator.machines.base import DOT_WIDTH, REFUSALS, Column, Machine, choice
 from simulator.machines.counting import start_inference
+from simulator.machines.fabric import (
+    ATTO,
+    Array,
+    Level,
+    Picojoules,
+    Search,
+    Timing,
+    Vector,
+    hierarchy_of,
+)
 from simulator.machines.hierarchy import (
     DIMENSION_COUNT,
     DRAM,
@@ -38,7 +48,6 @@ from simulator.machines.hierarchy import (
     MEMORY_WIDTH,
     REGISTER,
     SIZES,
-    UNROLLINGS,
     layer_cost,
     read_memories,
 )
@@ -52,152 +61,17 @@ from simulator.machines.pricing import (
     sram_um2,
 )
 from simulator.machines.registry import register
-from simulator.mapping.nest import empty_nest
-from simulator.mapping.problem import (
-    DIMENSIONS,
-    LOOPS,
+from simulator.mapping.layout import (
     M_BITS,
     M_RATE,
     M_SERVES,
     MEMORIES,
     MEMORY_COLUMNS,
     OPERANDS,
-    PORT_KINDS,
-    empty_problem,
+    empty_tables,
 )
 from simulator.mapping.search import MAPPING, OBJECTIVES
-from simulator.schema import Positive, Schema, Text
 from simulator.technology.laws import dram_byte_fj, register_byte_fj, sram_byte_fj
-
-Loop: TypeAlias = Literal["n", "g", "oc", "ic", "oy", "ox", "ky", "kx"]
-Operand: TypeAlias = Literal["weight", "input", "output"]
-Ports: TypeAlias = Literal["shared", "read_write", "two_sided", "per_operand"]
-Kind: TypeAlias = Literal["register", "sram", "dram"]
-Objective: TypeAlias = Literal["latency", "energy", "edp"]
-Timing: TypeAlias = Literal["physical", "zigzag"]
-Factor: TypeAlias = Annotated[int, Field(ge=1, le=65536)]
-Picojoules: TypeAlias = Annotated[float, Field(ge=0, le=1e6)]
-ATTO: Final = 10**6
-"""Attojoules in a picojoule."""
-
-
-class Dimension(Schema):
-    """One dimension of the array. `systolic`: data takes a cycle from unit to unit along it."""
-
-    size: Factor
-    systolic: bool = False
-
-
-class Array(Schema):
-    """The array, and the ways in which loops are unrolled on its dimensions.
-
-    Each of `unrollings` maps a dimension to loops and factors; each layer takes the best.
-    """
-
-    dimensions: Annotated[dict[Text, Dimension], Field(min_length=1, max_length=DIMENSIONS)]
-    unrollings: Annotated[
-        tuple[dict[Text, dict[Loop, Factor]], ...], Field(min_length=1, max_length=UNROLLINGS)
-    ]
-
-    @model_validator(mode="after")
-    def _unrollings_fit(self) -> Self:
-        for index, unrolling in enumerate(self.unrollings):
-            for name, loops in unrolling.items():
-                if name not in self.dimensions:
-                    known = ", ".join(self.dimensions)
-                    raise ValueError(
-                        f"unrollings.{index} names the dimension '{name}'; array.dimensions has "
-                        f"{known}"
-                    )
-                used, size = math.prod(loops.values()), self.dimensions[name].size
-                if used > size:
-                    raise ValueError(
-                        f"unrollings.{index}.{name} must use <= {size} units; found {used}"
-                    )
-        return self
-
-
-class Vector(Schema):
-    """The unit that runs operators without multiply-accumulates: scalar operations per cycle."""
-
-    lanes: Factor
-
-
-class Level(Schema):
-    """A memory, inner ones first. One instance serves the units along `shared_along`.
-
-    `bits_per_cycle` is what each port moves, `word_bits` the smallest access (the whole port where
-    absent). `read_pj` and `write_pj` are one access of `bits_per_cycle`; without them the
-    technology prices the `kind`.
-    """
-
-    name: Text
-    bytes: Positive
-    bits_per_cycle: Positive
-    word_bits: Positive | None = None
-    holds: Annotated[tuple[Operand, ...], Field(min_length=1)]
-    shared_along: tuple[Text, ...] | Literal["all"] = ()
-    ports: Ports = "shared"
-    kind: Kind = "sram"
-    read_pj: Picojoules | None = None
-    write_pj: Picojoules | None = None
-
-    @model_validator(mode="after")
-    def _word_divides_the_port(self) -> Self:
-        if self.bits_per_cycle % (self.word_bits or self.bits_per_cycle):
-            raise ValueError(
-                f"bits_per_cycle must be a multiple of word_bits; found {self.bits_per_cycle} "
-                f"and {self.word_bits}"
-            )
-        if (self.read_pj is None) != (self.write_pj is None):
-            raise ValueError("read_pj and write_pj must both be given, or neither")
-        return self
-
-
-class Search(Schema):
-    """What the mapping search minimizes, and how many orders of loops it may try a layer."""
-
-    objective: Objective = "latency"
-    orders: Annotated[int, Field(ge=1, le=10**9)] = 5040
-
-
-def _mask(names: tuple[str, ...], among: tuple[str, ...]) -> int:
-    return sum(1 << among.index(name) for name in names)
-
-
-def _memory_columns(level: "Level", names: tuple[str, ...]) -> tuple[int, ...]:
-    """One memory as its columns in the row, in the order of `M_BITS` and on."""
-    along = names if level.shared_along == "all" else level.shared_along
-    price = (-1, -1)
-    if level.read_pj is not None and level.write_pj is not None:
-        price = (round(level.read_pj * ATTO), round(level.write_pj * ATTO))
-    return (
-        level.bytes * 8,
-        level.bits_per_cycle,
-        level.word_bits or level.bits_per_cycle,
-        _mask(level.holds, OPERANDS),
-        _mask(tuple(along), names),
-        PORT_KINDS.index(level.ports),
-        get_args(Kind).index(level.kind),
-        *price,
-    )
-
-
-def _hierarchy(machine: Any) -> tuple[int, ...]:
-    """Everything behind the scalar columns: sizes, drains, unrollings, memories."""
-    array = machine.array
-    names = tuple(array.dimensions)
-    pad = (0,) * (DIMENSIONS - len(names))
-    values = [d.size for d in array.dimensions.values()]
-    values += [*pad, *(int(d.systolic) for d in array.dimensions.values()), *pad]
-    for index in range(UNROLLINGS):
-        unrolling = array.unrollings[index] if index < len(array.unrollings) else {}
-        for place in range(DIMENSIONS):
-            loops = unrolling.get(names[place], {}) if place < len(names) else {}
-            values += [loops.get(loop, 1) for loop in LOOPS]
-    for level in machine.memory:
-        values += _memory_columns(level, names)
-    return (*values, *(0,) * (HIERARCHY_END - SIZES - len(values)))
 
 
 def _place(index: int) -> Callable[[Any], int]:
@@ -221,7 +95,11 @@ COLUMNS: Final = (
 def memory_price(machine: Counts, technology: Prices, memory: int, prices: Prices) -> None:
     """Price a byte of one memory: its own figures, or the technology's for its kind and size."""
     start = MEMORY + memory * MEMORY_WIDTH
-    kind, read, write = start + MEMORY_COLUMNS, start + MEMORY_COLUMNS + 1, start + MEMORY_COLUMNS + 2
+    kind, read, write = (
+        start + MEMORY_COLUMNS,
+        start + MEMORY_COLUMNS + 1,
+        start + MEMORY_COLUMNS + 2,
+    )
     if machine[read] >= 0:
         access_bytes = machine[start + M_RATE] / 8.0
         prices[LEVEL_0 + 2 * memory] = machine[read] / 1000.0 / access_bytes
@@ -277,20 +155,21 @@ def evaluate(
     """Cost every layer on every design; see `simulator.cost.evaluate_rows` for the arrays."""
     prices = np.zeros(ACTIONS, np.float64)
     mapping = np.zeros(MAPPING, np.int64)
+    told = np.zeros(2)
     done = np.zeros((works.shape[0], ACTIONS), np.int64)
     energy = np.zeros(COMPONENTS, np.int64)
     actions = np.zeros(ACTIONS, np.int64)
-    problem, nest = empty_problem(), empty_nest()
+    ints, reals = empty_tables()
     for design in range(machines.shape[0]):
         machine = machines[design]
         areas[design] = design_prices(machine, technologies[technology_of[design]], prices)
-        read_memories(machine, prices, problem)
+        read_memories(machine, prices, ints, reals)
         for layer in range(works.shape[0]):
             same = 0
             while same < layer and not np.array_equal(works[same], works[layer]):
                 same += 1
             if same == layer:
-                layer_cost(works[layer], machine, prices, problem, nest, mapping, done[layer])
+                layer_cost(works[layer], machine, prices, ints, reals, mapping, told, done[layer])
             actions[:] = done[same]
             done[layer] = actions
             start_inference(layer, machine, actions)
@@ -343,12 +222,19 @@ class Spatial(Machine):
     @cached_property
     def hierarchy(self) -> tuple[int, ...]:
         """The row behind its scalar columns."""
-        return _hierarchy(self)
+        return hierarchy_of(self)
 
     @property
     def levels(self) -> tuple[str, ...]:  # type: ignore[override]
         """The names of the memories, inner to outer."""
         return tuple(level.name for level in self.memory)
+
+    def chains(self) -> Mapping[str, tuple[str, ...]]:
+        """The memories that hold each operand, inner to outer."""
+        return {
+            operand: tuple(level.name for level in self.memory if operand in level.holds)
+            for operand in OPERANDS
+        }
 
     def srams(self) -> Mapping[str, int]:
         """Bytes of each SRAM that the technology prices."""

@@ -1,95 +1,73 @@
-"""A layer on a memory hierarchy, as the arrays that the scalar mapping functions read.
+"""A layer on a hierarchy: chains of memories, unrolling on the array, and what may move.
 
-Operands are weight, input and output; loops are `n, g, oc, ic, oy, ox, ky, kx`. Each operand has
-its own chain of memories, inner to outer; a memory may be on several chains. Spatial unrolling is
-fixed here, temporal loops are what a mapping orders and cuts (`simulator.mapping.nest`).
+Spatial unrolling is fixed here; temporal loops are what a mapping orders and cuts
+(`simulator.mapping.nest`).
 """
 
 import math
-from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simulator.jit import njit
-
-Ints: TypeAlias = NDArray[np.int64]
-Floats: TypeAlias = NDArray[np.float64]
-
-LOOPS: Final = ("n", "g", "oc", "ic", "oy", "ox", "ky", "kx")
-N, G, OC, IC, OY, OX, KY, KX = range(8)
-OPERANDS: Final = ("weight", "input", "output")
-WEIGHT, INPUT, OUTPUT = range(3)
-MEMORIES: Final = 8
-"""The most memories of a hierarchy, and so the most levels of an operand."""
-DIMENSIONS: Final = 4
-"""The most array dimensions."""
-
-IRRELEVANT, RELEVANT, PARTIAL = range(3)
-RELEVANCE: Final = (
-    (0, 1, 1, 1, 0, 0, 1, 1),
-    (1, 1, 0, 1, 2, 2, 2, 2),
-    (1, 1, 1, 0, 1, 1, 0, 0),
+from simulator.mapping.layout import (
+    AVERAGE,
+    BOOST,
+    BOUNDS,
+    COUNTS,
+    DEPTH,
+    DIMENSIONS,
+    IC,
+    INSTANCES,
+    KX,
+    KY,
+    LARGEST,
+    LEVEL,
+    M_HOLDS,
+    M_PORTS,
+    M_RATE,
+    M_SERVES,
+    M_WORD,
+    MEMORIES,
+    MEMORY,
+    OC,
+    OUTPUT,
+    OX,
+    OY,
+    PER_OPERAND,
+    PORTS,
+    PRICE,
+    READ_DOWN,
+    READ_UP,
+    READ_WRITE,
+    REDUCES,
+    SHARE,
+    SHARED,
+    T_AVERAGE,
+    T_INSTANCES,
+    T_LARGEST,
+    T_LEVEL,
+    T_OPERAND,
+    T_RATE,
+    T_SIDE,
+    T_SLOT,
+    T_WAY,
+    T_WORD,
+    TEMPORAL,
+    TRANSFER,
+    TRANSFER_COUNT,
+    TRANSFER_PRICE,
+    WEIGHT,
+    WINDOW,
+    WRITE_DOWN,
+    WRITE_UP,
+    G,
+    Ints,
+    N,
+    Reals,
+    inwards,
+    spread_row,
+    upwards,
 )
-"""By operand and loop: whether a step of the loop needs other data (2: partly, a sliding window)."""
-
-(M_BITS, M_RATE, M_WORD, M_HOLDS, M_SERVES, M_PORTS) = range(6)
-MEMORY_COLUMNS: Final = 6
-"""A memory: size, bits a port moves in a cycle, bits of the smallest access, mask of operands,
-mask of array dimensions that share one instance, ports."""
-SHARED, READ_WRITE, TWO_SIDED, PER_OPERAND = range(4)
-PORT_KINDS: Final = ("shared", "read_write", "two_sided", "per_operand")
-AVERAGE, LARGEST = range(2)
-"""The two tile sizes: with ragged unrollings averaged over the folds, and of the largest fold."""
-
-
-class Problem(NamedTuple):
-    """Arrays of one layer on one hierarchy; `L` is MEMORIES.
-
-    bounds, temporal : int64 [8], loop bounds, and what is left of them after unrolling.
-    window : int64 [4], stride y and x, input rows and columns (0: no limit known).
-    bits : int64 [4], weight, input, partial output, final output.
-    depth : int64 [3], memories on each operand's chain; level : int64 [3, L], which ones.
-    memory : int64 [L, MEMORY_COLUMNS]; price : float64 [L, 2], femtojoules a bit read, written.
-    spread : float64 [2, 3, L, 8], unrolling within reach of one instance of a chain's memory.
-    boost : int64 [2, 3, L], instances of the level below with different data, fed by one above.
-    instances : int64 [3, L], instances in use; reduces : int64 [L + 1], whether partial sums
-        of different instances meet above a level; fixed : float64 [2], drain cycles, MAC energy.
-    """
-
-    bounds: Ints
-    temporal: Ints
-    window: Ints
-    bits: Ints
-    depth: Ints
-    level: Ints
-    memory: Ints
-    price: Floats
-    spread: Floats
-    boost: Ints
-    instances: Ints
-    reduces: Ints
-    fixed: Floats
-
-
-@njit
-def empty_problem() -> Problem:
-    """A problem with every array in place, to be filled by `prepare`."""
-    return Problem(
-        bounds=np.ones(8, np.int64),
-        temporal=np.ones(8, np.int64),
-        window=np.zeros(4, np.int64),
-        bits=np.zeros(4, np.int64),
-        depth=np.zeros(3, np.int64),
-        level=np.zeros((3, MEMORIES), np.int64),
-        memory=np.zeros((MEMORIES, MEMORY_COLUMNS), np.int64),
-        price=np.zeros((MEMORIES, 2)),
-        spread=np.ones((2, 3, MEMORIES, 8)),
-        boost=np.ones((2, 3, MEMORIES), np.int64),
-        instances=np.ones((3, MEMORIES), np.int64),
-        reduces=np.zeros(MEMORIES + 1, np.int64),
-        fixed=np.zeros(2),
-    )
 
 
 @njit
@@ -108,90 +86,141 @@ def whole(value: float) -> int:
 def extent(outputs: int, taps: int, stride: int, limit: int) -> int:
     """Distinct input rows that `outputs` output rows of `taps` taps touch, at most `limit`.
 
-    With a stride beyond the taps the rows between are never touched.
+    With a stride beyond the taps the rows between are never touched. Dilation does not change it.
     """
     rows = outputs * taps - max(0, taps - stride) * (outputs - 1)
     return min(rows, limit) if limit > 0 else rows
 
 
 @njit
-def tile_elements(problem: Problem, operand: int, sizes: Floats) -> float:
-    """Distinct elements of an operand that loops of these `sizes` (float64 [8]) touch."""
+def tile_elements(ints: Ints, reals: Reals, operand: int, row: int) -> float:
+    """Distinct elements of an operand that loops of the sizes in a row of `reals` touch."""
     if operand == WEIGHT:
-        return float(sizes[G] * sizes[OC] * sizes[IC] * sizes[KY] * sizes[KX])
+        channels = reals[row, G] * reals[row, OC] * reals[row, IC]
+        return float(channels * reals[row, KY] * reals[row, KX])
     if operand == OUTPUT:
-        return float(sizes[N] * sizes[G] * sizes[OC] * sizes[OY] * sizes[OX])
-    window = problem.window
-    rows = extent(whole(sizes[OY]), whole(sizes[KY]), window[0], window[2])
-    columns = extent(whole(sizes[OX]), whole(sizes[KX]), window[1], window[3])
-    return float(sizes[N] * sizes[G] * sizes[IC] * rows * columns)
+        channels = reals[row, N] * reals[row, G] * reals[row, OC]
+        return float(channels * reals[row, OY] * reals[row, OX])
+    rows = extent(whole(reals[row, OY]), whole(reals[row, KY]), ints[WINDOW, 0], ints[WINDOW, 2])
+    columns = extent(whole(reals[row, OX]), whole(reals[row, KX]), ints[WINDOW, 1], ints[WINDOW, 3])
+    return float(reals[row, N] * reals[row, G] * reals[row, IC] * rows * columns)
 
 
 @njit
-def chain(problem: Problem, memories: int) -> None:
-    """Fill `depth` and `level` from the masks of the memories, inner to outer."""
+def set_chains(ints: Ints, memories: int) -> None:
+    """Fill `DEPTH` and `LEVEL` from the masks of the memories, inner to outer."""
     for operand in range(3):
-        problem.depth[operand] = 0
+        ints[DEPTH, operand] = 0
         for memory in range(memories):
-            if (problem.memory[memory, M_HOLDS] >> operand) & 1:
-                problem.level[operand, problem.depth[operand]] = memory
-                problem.depth[operand] += 1
+            if (ints[MEMORY + memory, M_HOLDS] >> operand) & 1:
+                ints[LEVEL + operand, ints[DEPTH, operand]] = memory
+                ints[DEPTH, operand] += 1
 
 
 @njit
-def spread_loops(problem: Problem, unroll: Ints, dimensions: int, floor: bool) -> None:
+def unroll(ints: Ints, reals: Reals, factors: Ints, dimensions: int, floor: bool) -> None:
     """Fill what follows from the unrolling (int64 [dimensions, 8]) of the array dimensions.
 
     A loop that its unrolling does not divide takes ceil(bound / unrolling) steps; averaged over
     them, a fraction of the instances works. Cycles are those of the largest fold, or with `floor`
     of a fold of the average rounded down, as ZigZag 3.9 has it.
     """
-    bounds, temporal = problem.bounds, problem.temporal
-    share = np.ones((2, DIMENSIONS, 8))
     for loop in range(8):
-        used, last = 1, 0
+        bound, used, last = ints[BOUNDS, loop], 1, 0
         for dimension in range(dimensions):
-            factor = min(unroll[dimension, loop], (bounds[loop] + used - 1) // used)
-            share[AVERAGE, dimension, loop] = factor
-            share[LARGEST, dimension, loop] = factor
+            factor = min(factors[dimension, loop], (bound + used - 1) // used)
+            reals[SHARE + dimension, loop] = factor
+            reals[SHARE + DIMENSIONS + dimension, loop] = factor
             used *= factor
             if factor > 1:
                 last = dimension
-        temporal[loop] = (bounds[loop] + used - 1) // used
-        share[AVERAGE, last, loop] *= bounds[loop] / (temporal[loop] * used)
-        ragged = share[AVERAGE, last, loop]
-        share[LARGEST, last, loop] = whole(ragged) if floor else math.ceil(ragged - 1e-9)
+        ints[TEMPORAL, loop] = (bound + used - 1) // used
+        ragged = reals[SHARE + last, loop] * bound / (ints[TEMPORAL, loop] * used)
+        reals[SHARE + last, loop] = ragged
+        largest = whole(ragged) if floor else math.ceil(ragged - 1e-9)
+        reals[SHARE + DIMENSIONS + last, loop] = largest
     for operand in range(3):
-        for which in range(2):
-            _reach(problem, operand, which, share[which], dimensions)
-    problem.reduces[:] = 0
-    for level in range(problem.depth[OUTPUT]):
-        inside = problem.spread[LARGEST, OUTPUT, level]
-        outer = problem.spread[LARGEST, OUTPUT, problem.depth[OUTPUT] - 1]
-        for loop in (IC, KY, KX):
-            if outer[loop] > inside[loop]:
-                problem.reduces[level] = 1
+        set_reach(ints, reals, operand, AVERAGE, dimensions)
+        set_reach(ints, reals, operand, LARGEST, dimensions)
+    top = spread_row(LARGEST, OUTPUT, ints[DEPTH, OUTPUT] - 1)
+    for level in range(ints[DEPTH, OUTPUT]):
+        row = spread_row(LARGEST, OUTPUT, level)
+        more = reals[top, IC] > reals[row, IC] or reals[top, KY] > reals[row, KY]
+        ints[REDUCES, level] = 1 if more or reals[top, KX] > reals[row, KX] else 0
+    ints[REDUCES, ints[DEPTH, OUTPUT]] = 0
+    list_transfers(ints, reals)
 
 
 @njit
-def _reach(problem: Problem, operand: int, which: int, share: Floats, dimensions: int) -> None:
-    """Fill `spread`, `boost` and `instances` of one operand's chain."""
-    depth = problem.depth[operand]
-    reached = 0
-    before = 1.0
-    for level in range(depth):
-        reached |= problem.memory[problem.level[operand, level], M_SERVES]
-        outside = 1.0
+def set_reach(ints: Ints, reals: Reals, operand: int, which: int, dimensions: int) -> None:
+    """Fill `SPREAD`, `BOOST` and `INSTANCES` of one operand's chain."""
+    reached, before = 0, 1.0
+    for level in range(ints[DEPTH, operand]):
+        reached |= ints[MEMORY + ints[LEVEL + operand, level], M_SERVES]
+        row, outside = spread_row(which, operand, level), 1.0
         for loop in range(8):
-            inside = 1.0
+            reals[row, loop] = 1.0
             for dimension in range(dimensions):
+                share = reals[SHARE + which * DIMENSIONS + dimension, loop]
                 if (reached >> dimension) & 1:
-                    inside *= share[dimension, loop]
+                    reals[row, loop] *= share
                 else:
-                    outside *= share[dimension, loop]
-            problem.spread[which, operand, level, loop] = inside
-        unique = tile_elements(problem, operand, problem.spread[which, operand, level])
-        problem.boost[which, operand, level] = rounded(unique / before)
+                    outside *= share
+        unique = tile_elements(ints, reals, operand, row)
+        ints[BOOST + 3 * which + operand, level] = rounded(unique / before)
         before = unique
         if which == AVERAGE:
-            problem.instances[operand, level] = rounded(outside)
+            ints[INSTANCES + operand, level] = rounded(outside)
+
+
+@njit
+def port_of(kind: int, operand: int, way: int) -> int:
+    """Which port of a memory carries an operand in a direction."""
+    if kind == SHARED:
+        return 0
+    if kind == READ_WRITE:
+        return 0 if way in (READ_DOWN, READ_UP) else 1
+    if kind == PER_OPERAND:
+        return operand
+    return way
+
+
+@njit
+def list_transfers(ints: Ints, reals: Reals) -> None:
+    """Fill the transfers, ordered by port; nothing moves above the outermost memory."""
+    ints[COUNTS, TRANSFER_COUNT] = 0
+    for slot in range(MEMORIES * PORTS):
+        for operand in range(3):
+            for level in range(ints[DEPTH, operand]):
+                memory = ints[LEVEL + operand, level]
+                if memory != slot // PORTS:
+                    continue
+                for way in range(4):
+                    top = level == ints[DEPTH, operand] - 1
+                    port = port_of(ints[MEMORY + memory, M_PORTS], operand, way)
+                    if (
+                        not (top and upwards(way))
+                        and (operand == OUTPUT or inwards(way))
+                        and memory * PORTS + port == slot
+                    ):
+                        add_transfer(ints, reals, operand, level, way, slot)
+
+
+@njit
+def add_transfer(ints: Ints, reals: Reals, operand: int, level: int, way: int, slot: int) -> None:
+    """Append one direction at one level to the transfers."""
+    index = ints[COUNTS, TRANSFER_COUNT]
+    ints[COUNTS, TRANSFER_COUNT] += 1
+    row, memory, up = TRANSFER + index, ints[LEVEL + operand, level], upwards(way)
+    ints[row, T_OPERAND] = operand
+    ints[row, T_LEVEL] = level
+    ints[row, T_WAY] = way
+    ints[row, T_SLOT] = slot
+    ints[row, T_SIDE] = level + 1 if up else level
+    ints[row, T_WORD] = ints[MEMORY + memory, M_WORD]
+    ints[row, T_RATE] = ints[MEMORY + memory, M_RATE]
+    ints[row, T_INSTANCES] = ints[INSTANCES + operand, level]
+    ints[row, T_AVERAGE] = 1 if up else ints[BOOST + operand, level]
+    ints[row, T_LARGEST] = 1 if up else ints[BOOST + 3 + operand, level]
+    write = way in (WRITE_UP, WRITE_DOWN)
+    reals[TRANSFER_PRICE + index, 0] = reals[PRICE + (1 if write else 0), memory]

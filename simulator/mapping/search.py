@@ -3,8 +3,9 @@
 Where the prime factors of the temporal loops have at most `budget` orders the search is
 exhaustive in them; else factors are joined until they do (`tiling.split_loops`). Each order is cut
 at the memories twice: as full as they go, and half full, which double-buffers them. Orders are
-visited in one fixed sequence and a later nest must be strictly better, so the result never
-depends on anything but the layer and the machine. No memory is allocated inside.
+visited in one fixed sequence, depth first from the innermost loop; what cannot beat the best nest
+so far (`bounds`) is skipped; a later nest must be strictly better. So the result depends on
+nothing but the layer and the machine, and memory does not grow with the candidates.
 """
 
 from typing import Final
@@ -12,17 +13,22 @@ from typing import Final
 import numpy as np
 
 from simulator.jit import njit
-from simulator.mapping.latency import cost_of_nest
-from simulator.mapping.nest import (
-    ENERGY,
-    LATENCY,
+from simulator.mapping.bounds import advance_bound, least_energy, least_latency, start_bound
+from simulator.mapping.latency import cost_of_nest, latency_of
+from simulator.mapping.layout import (
+    COUNTS,
+    CUT,
+    DEPTH,
+    FACTOR,
+    LOOP,
+    LOOP_COUNT,
+    MEMORIES,
     NEST_LOOPS,
-    RESULTS,
-    Nest,
-    push,
-    tiles_at,
+    PORTS,
+    Ints,
+    Reals,
 )
-from simulator.mapping.problem import MEMORIES, Floats, Ints, Problem
+from simulator.mapping.nest import energy_of, push, set_levels, start_nest
 from simulator.mapping.tiling import allocate, split_loops
 
 FOR_LATENCY, FOR_ENERGY, FOR_EDP = range(3)
@@ -32,96 +38,150 @@ BEST_FACTORS: Final = BEST_LOOPS + NEST_LOOPS
 BEST_CUTS: Final = BEST_FACTORS + NEST_LOOPS
 MAPPING: Final = BEST_CUTS + 3 * MEMORIES
 """Columns of a mapping as int64: how many loops, loops, factors, cuts by operand and level."""
+COSTED, DECIDED = range(2)
+"""What a search tells: nests costed in full, and nests decided, those skipped included."""
 
 
 @njit
-def score(objective: int, result: Floats) -> float:
+def score(objective: int, latency: float, energy: float) -> float:
     """The number to be least."""
     if objective == FOR_LATENCY:
-        return float(result[LATENCY])
+        return latency
     if objective == FOR_ENERGY:
-        return float(result[ENERGY])
-    return float(result[LATENCY] * result[ENERGY])
+        return energy
+    return latency * energy
 
 
 @njit
-def second_score(objective: int, result: Floats) -> float:
-    """What decides between equals."""
-    return float(result[LATENCY] if objective == FOR_ENERGY else result[ENERGY])
-
-
-@njit
-def keep(nest: Nest, best: Ints) -> None:
+def keep(ints: Ints, reals: Reals, best: Ints) -> None:
     """Write the nest as int64 [MAPPING]."""
-    best[BEST_COUNT] = nest.count[0]
-    for place in range(nest.count[0]):
-        best[BEST_LOOPS + place] = nest.loops[place]
-        best[BEST_FACTORS + place] = nest.factors[place]
+    best[BEST_COUNT] = ints[COUNTS, LOOP_COUNT]
+    for place in range(ints[COUNTS, LOOP_COUNT]):
+        best[BEST_LOOPS + place] = ints[LOOP, place]
+        best[BEST_FACTORS + place] = ints[FACTOR, place]
     for operand in range(3):
         for level in range(MEMORIES):
-            best[BEST_CUTS + operand * MEMORIES + level] = nest.cuts[operand, level]
+            best[BEST_CUTS + operand * MEMORIES + level] = ints[CUT + operand, level]
 
 
 @njit
-def load(problem: Problem, mapping: Ints, nest: Nest) -> None:
+def load(ints: Ints, reals: Reals, mapping: Ints) -> None:
     """Put the nest that `keep` wrote back in place."""
-    nest.count[0] = mapping[BEST_COUNT]
-    tiles_at(problem, nest, 0)
+    start_nest(ints, reals, mapping[BEST_COUNT])
     for place in range(mapping[BEST_COUNT]):
-        push(problem, nest, place, mapping[BEST_LOOPS + place], mapping[BEST_FACTORS + place])
+        push(ints, reals, place, mapping[BEST_LOOPS + place], mapping[BEST_FACTORS + place])
     for operand in range(3):
         for level in range(MEMORIES):
-            nest.cuts[operand, level] = mapping[BEST_CUTS + operand * MEMORIES + level]
+            ints[CUT + operand, level] = mapping[BEST_CUTS + operand * MEMORIES + level]
 
 
 @njit
-def try_nest(
-    problem: Problem, nest: Nest, memories: int, objective: int, best: Ints, least: Floats
+def worse(objective: int, latency: float, energy: float, least: Reals) -> bool:
+    """Whether a nest at least this costly is no better than the best: float64 [2], both scores."""
+    first = score(objective, latency, energy)
+    second = latency if objective == FOR_ENERGY else energy
+    return bool(first > least[0] or (first == least[0] and second >= least[1]))
+
+
+@njit
+def try_cuts(ints: Ints, reals: Reals, objective: int, best: Ints, least: Reals) -> None:
+    """Cost the nest as it is cut, no further than it may still be the best; keep it if it is."""
+    set_levels(ints, reals)
+    energy = energy_of(ints, reals)
+    if worse(objective, 0.0, energy, least):
+        return
+    limit = least[0]
+    if objective == FOR_ENERGY:
+        limit = np.inf
+    elif objective != FOR_LATENCY:
+        limit = least[0] / energy
+    latency = latency_of(ints, reals, limit)
+    if not worse(objective, latency, energy, least):
+        least[0] = score(objective, latency, energy)
+        least[1] = latency if objective == FOR_ENERGY else energy
+        keep(ints, reals, best)
+
+
+@njit
+def try_order(
+    ints: Ints, reals: Reals, memories: int, objective: int, best: Ints, least: Reals
 ) -> int:
-    """Cost the order that the nest holds with both cuts; returns how many fitted."""
-    tried = 0
-    for half in range(2):
-        if not allocate(problem, nest, memories, half == 1):
-            return tried
-        cost_of_nest(problem, nest)
-        tried += 1
-        first, second = score(objective, nest.result), second_score(objective, nest.result)
-        if first < least[0] or (first == least[0] and second < least[1]):
-            least[0], least[1] = first, second
-            keep(nest, best)
-    return tried
+    """Cost the order that the nest holds with both cuts; returns how many fitted and differed."""
+    if not allocate(ints, reals, memories, False):
+        return 0
+    before = 0
+    for operand in range(3):
+        for level in range(ints[DEPTH, operand]):
+            before = before * NEST_LOOPS + ints[CUT + operand, level]
+    try_cuts(ints, reals, objective, best, least)
+    allocate(ints, reals, memories, True)
+    after = 0
+    for operand in range(3):
+        for level in range(ints[DEPTH, operand]):
+            after = after * NEST_LOOPS + ints[CUT + operand, level]
+    if after == before:
+        return 1
+    try_cuts(ints, reals, objective, best, least)
+    return 2
+
+
+@njit
+def orders_left(left: Ints, kinds: int) -> float:
+    """Distinct orders of the loops that are left: a multinomial."""
+    orders, placed = 1.0, 0
+    for kind in range(kinds):
+        for same in range(left[kind]):
+            placed += 1
+            orders *= placed / (same + 1)
+    return orders
+
+
+@njit
+def group_equal(loops: Ints, factors: Ints, count: int, left: Ints) -> int:
+    """Move distinct loops to the front, counting each in `left`; returns how many."""
+    kinds = 0
+    for place in range(count):
+        same = kinds
+        for kind in range(kinds):
+            if loops[kind] == loops[place] and factors[kind] == factors[place]:
+                same = kind
+        if same == kinds:
+            loops[kinds], factors[kinds] = loops[place], factors[place]
+            left[kinds] = 0
+            kinds += 1
+        left[same] += 1
+    return kinds
 
 
 @njit
 def search(
-    problem: Problem, memories: int, objective: int, budget: int, nest: Nest, best: Ints
-) -> int:
+    ints: Ints,
+    reals: Reals,
+    memories: int,
+    objective: int,
+    budget: int,
+    best: Ints,
+    told: Reals,
+) -> bool:
     """Find the best nest; writes it to `best` (int64 [MAPPING]) and its cost to the nest.
 
-    Returns how many candidates were costed, 0 where none fits the memories.
+    `told` float64 [2] gets how many nests were costed and decided. False where none fits.
     """
     loops = np.zeros(NEST_LOOPS, np.int64)
     factors = np.ones(NEST_LOOPS, np.int64)
-    count = split_loops(problem, budget, loops, factors)
-    left = np.ones(NEST_LOOPS, np.int64)
-    kinds = 0
-    for place in range(count):
-        same = -1
-        for kind in range(kinds):
-            if loops[kind] == loops[place] and factors[kind] == factors[place]:
-                same = kind
-        if same >= 0:
-            left[same] += 1
-        else:
-            loops[kinds], factors[kinds] = loops[place], factors[place]
-            kinds += 1
-    least = np.full(2, np.inf)
+    left = np.zeros(NEST_LOOPS, np.int64)
     chosen = np.full(NEST_LOOPS + 1, -1, np.int64)
-    nest.count[0] = count
-    tiles_at(problem, nest, 0)
-    tried, depth = 0, 0
+    least = np.full(2, np.inf)
+    count = split_loops(ints, reals, budget, loops, factors)
+    start_nest(ints, reals, count)
+    for place in range(count):
+        push(ints, reals, place, loops[place], factors[place])
+    start_bound(ints, reals, count)
+    kinds = group_equal(loops, factors, count, left)
+    told[COSTED] = told[DECIDED] = 0.0
+    depth, slots = 0, memories * PORTS
     if count == 0:
-        tried = try_nest(problem, nest, memories, objective, best, least)
+        told[COSTED] += try_order(ints, reals, memories, objective, best, least)
     while depth >= 0 and count > 0:
         kind = chosen[depth]
         if kind >= 0:
@@ -129,18 +189,25 @@ def search(
         kind += 1
         while kind < kinds and left[kind] == 0:
             kind += 1
+        chosen[depth] = kind
         if kind == kinds:
             chosen[depth] = -1
             depth -= 1
             continue
-        chosen[depth] = kind
         left[kind] -= 1
-        push(problem, nest, depth, loops[kind], factors[kind])
-        depth += 1
-        if depth == count:
-            tried += try_nest(problem, nest, memories, objective, best, least)
-            depth -= 1
-    if tried > 0:
-        load(problem, best, nest)
-        cost_of_nest(problem, nest)
-    return tried
+        push(ints, reals, depth, loops[kind], factors[kind])
+        advance_bound(ints, reals, depth + 1, slots)
+        cycles = least_latency(ints, reals, depth + 1, slots)
+        if worse(objective, cycles, least_energy(ints, reals, depth + 1), least):
+            told[DECIDED] += 2 * orders_left(left, kinds)
+        elif depth + 1 == count:
+            costed = try_order(ints, reals, memories, objective, best, least)
+            told[COSTED] += costed
+            told[DECIDED] += 2
+        else:
+            depth += 1
+    if least[0] == np.inf:
+        return False
+    load(ints, reals, best)
+    cost_of_nest(ints, reals)
+    return True

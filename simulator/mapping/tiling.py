@@ -1,16 +1,28 @@
 """Factors of the temporal loops, how many orders they have, and where each memory cuts them."""
 
-import numpy as np
-
 from simulator.jit import njit
-from simulator.mapping.nest import NEST_LOOPS, Nest, outermost_reduction
-from simulator.mapping.problem import (
+from simulator.mapping.layout import (
+    AVERAGE,
+    BITS,
+    COUNTS,
+    CUT,
+    CYCLES,
+    DEPTH,
+    LARGEST,
+    LOOP_COUNT,
     M_BITS,
     M_HOLDS,
+    MEMORY,
+    NEST_LOOPS,
     OUTPUT,
+    REDUCES,
+    SCRATCH,
+    TEMPORAL,
     Ints,
-    Problem,
+    Reals,
+    tile_row,
 )
+from simulator.mapping.nest import outermost_reduction
 
 
 @njit
@@ -76,7 +88,7 @@ def merge_smallest(loops: Ints, factors: Ints, count: int, loop: int) -> int:
 
 
 @njit
-def split_loops(problem: Problem, budget: int, loops: Ints, factors: Ints) -> int:
+def split_loops(ints: Ints, reals: Reals, budget: int, loops: Ints, factors: Ints) -> int:
     """Split the temporal loops into primes, joined again until their orders fit the budget.
 
     The loop with the most factors has its two smallest joined first, as ZigZag limits its loop
@@ -84,7 +96,7 @@ def split_loops(problem: Problem, budget: int, loops: Ints, factors: Ints) -> in
     """
     count = 0
     for loop in range(8):
-        found = prime_factors(problem.temporal[loop], factors[count:])
+        found = prime_factors(ints[TEMPORAL, loop], factors[count:])
         for place in range(count, count + found):
             loops[place] = loop
         count += found
@@ -98,113 +110,129 @@ def split_loops(problem: Problem, budget: int, loops: Ints, factors: Ints) -> in
 
 
 @njit
-def bits_held(problem: Problem, nest: Nest, operand: int, level: int, place: int, last: int) -> int:
+def bits_held(ints: Ints, reals: Reals, operand: int, level: int, place: int, last: int) -> int:
     """Bits of a tile in one instance of a level, the larger of the average and largest fold."""
-    tiles = nest.tiles
-    elements = max(tiles[0, operand, level, place], tiles[1, operand, level, place])
-    bits = problem.bits[operand]
-    if operand == OUTPUT and problem.reduces[level] == 0:
-        below = nest.cuts[OUTPUT, level - 1] if level > 0 else 0
+    elements = max(
+        ints[tile_row(AVERAGE, operand, level), place],
+        ints[tile_row(LARGEST, operand, level), place],
+    )
+    bits = ints[BITS, operand]
+    if operand == OUTPUT and ints[REDUCES, level] == 0:
+        below = ints[CUT + OUTPUT, level - 1] if level > 0 else 0
         if last <= below:
-            bits = problem.bits[3]
+            bits = ints[BITS, 3]
     return int(elements * bits)
 
 
 @njit
-def moved_above(problem: Problem, nest: Nest, operand: int, level: int, place: int) -> float:
+def lowest_cut(ints: Ints, reals: Reals, operand: int, level: int) -> int:
+    """The innermost cut a level may have: what lies below it, or all loops in the outermost."""
+    if level == ints[DEPTH, operand] - 1:
+        return int(ints[COUNTS, LOOP_COUNT])
+    return int(ints[CUT + operand, level - 1]) if level > 0 else 0
+
+
+@njit
+def moved_above(ints: Ints, reals: Reals, operand: int, level: int, place: int) -> float:
     """Elements that a level with its cut at `place` has moved from or to the level above."""
-    if level == problem.depth[operand] - 1:
+    if level == ints[DEPTH, operand] - 1:
         return 0.0
-    again = nest.cycles[nest.count[0]] // nest.cycles[place]
-    return float(again * nest.tiles[0, operand, level, place])
+    again = ints[CYCLES, ints[COUNTS, LOOP_COUNT]] / ints[CYCLES, place]
+    return float(again * ints[tile_row(AVERAGE, operand, level), place])
 
 
 @njit
-def deepest(problem: Problem, nest: Nest, operand: int, level: int, low: int, room: int) -> int:
+def deepest(
+    ints: Ints, reals: Reals, operand: int, level: int, low: int, room: int, last: int
+) -> int:
     """The outermost cut from `low` on whose tile fits the room, or -1."""
-    last = outermost_reduction(nest)
-    place = nest.count[0]
-    while place >= low and bits_held(problem, nest, operand, level, place, last) > room:
-        place -= 1
-    return place if place >= low else -1
+    count = ints[COUNTS, LOOP_COUNT]
+    if bits_held(ints, reals, operand, level, count, last) <= room:
+        return int(count)
+    place = low
+    while bits_held(ints, reals, operand, level, place, last) <= room:
+        place += 1
+    return place - 1 if place > low else -1
 
 
 @njit
-def share(
-    problem: Problem, nest: Nest, users: Ints, levels: Ints, count: int, room: int, picked: Ints
-) -> bool:
+def share(ints: Ints, reals: Reals, users: int, room: int, last: int) -> bool:
     """Cut the operands of one memory: the split that moves the fewest elements from above.
 
-    `users` int64 [count] are operands, `levels` where the memory is on their chains. Fills
-    `picked` int64 [3]; False where not even the innermost cuts fit.
+    `scratch` rows 4 and 5 hold the `users` operands and where the memory is on their chains; row
+    7 gets the cuts. False where not even the innermost cuts fit.
     """
-    last = outermost_reduction(nest)
-    loops = nest.count[0]
-    low = np.zeros(3, np.int64)
-    for user in range(count):
-        operand, level = users[user], levels[user]
-        low[user] = nest.cuts[operand, level - 1] if level > 0 else 0
-        if level == problem.depth[operand] - 1:
-            low[user] = loops
-    final = count - 1
-    trial = np.full(3, loops, np.int64)
+    operands, levels = SCRATCH + 4, SCRATCH + 5
+    trial, picked, low = SCRATCH + 6, SCRATCH + 7, SCRATCH + 0
+    loops, final = ints[COUNTS, LOOP_COUNT], users - 1
+    for user in range(users):
+        ints[low, user] = lowest_cut(ints, reals, ints[operands, user], ints[levels, user])
+        ints[trial, user] = loops
     best = -1.0
     while True:
-        left, moved = room, 0.0
+        left, moved, outermost = room, 0.0, True
         for user in range(final):
-            operand, level = users[user], levels[user]
-            left -= bits_held(problem, nest, operand, level, trial[user], last)
-            moved += moved_above(problem, nest, operand, level, trial[user])
+            operand, level = ints[operands, user], ints[levels, user]
+            left -= bits_held(ints, reals, operand, level, ints[trial, user], last)
+            moved += moved_above(ints, reals, operand, level, ints[trial, user])
+            outermost = outermost and ints[trial, user] == loops
         if left >= 0 and (best < 0.0 or moved < best):
-            operand, level = users[final], levels[final]
-            place = deepest(problem, nest, operand, level, low[final], left)
+            operand, level = ints[operands, final], ints[levels, final]
+            place = deepest(ints, reals, operand, level, ints[low, final], left, last)
             if place >= 0:
-                moved += moved_above(problem, nest, operand, level, place)
+                moved += moved_above(ints, reals, operand, level, place)
                 if best < 0.0 or moved < best:
                     best = moved
-                    trial[final] = place
-                    picked[:] = trial
-                if place == loops and _all_outermost(trial, final, loops):
+                    ints[picked, final] = place
+                    for user in range(final):
+                        ints[picked, user] = ints[trial, user]
+                if place == loops and outermost:
                     return True
         step = final - 1
-        while step >= 0 and trial[step] == low[step]:
-            trial[step] = loops
+        while step >= 0 and ints[trial, step] == ints[low, step]:
+            ints[trial, step] = loops
             step -= 1
         if step < 0:
             return best >= 0.0
-        trial[step] -= 1
+        ints[trial, step] -= 1
 
 
 @njit
-def _all_outermost(trial: Ints, count: int, loops: int) -> bool:
-    for user in range(count):
-        if trial[user] != loops:
-            return False
-    return True
+def cut_memory(ints: Ints, reals: Reals, users: int, room: int, last: int) -> bool:
+    """Cut the users of one memory (`scratch` rows 4 and 5) into `scratch` row 7."""
+    if users > 1:
+        return bool(share(ints, reals, users, room, last))
+    operand, level = ints[SCRATCH + 4, 0], ints[SCRATCH + 5, 0]
+    low = lowest_cut(ints, reals, operand, level)
+    place = deepest(ints, reals, operand, level, low, room, last)
+    ints[SCRATCH + 7, 0] = place
+    return place >= 0
 
 
 @njit
-def allocate(problem: Problem, nest: Nest, memories: int, half: bool) -> bool:
+def allocate(ints: Ints, reals: Reals, memories: int, half: bool) -> bool:
     """Cut the loops at every memory, inner to outer, keeping as much in each as it can hold.
 
     With `half`, a memory takes tiles of at most half its size where it can, so that it is
     double-buffered. False where the tiles that the unrolling needs do not fit.
     """
-    at = np.zeros(3, np.int64)
-    users = np.zeros(3, np.int64)
-    levels = np.zeros(3, np.int64)
-    picked = np.zeros(3, np.int64)
+    last = outermost_reduction(ints, reals)
+    weight = inputs = output = 0
     for memory in range(memories):
-        count = 0
+        holds, users = ints[MEMORY + memory, M_HOLDS], 0
         for operand in range(3):
-            if (problem.memory[memory, M_HOLDS] >> operand) & 1:
-                users[count], levels[count] = operand, at[operand]
-                at[operand] += 1
-                count += 1
-        room = problem.memory[memory, M_BITS]
-        fits = half and share(problem, nest, users, levels, count, room // 2, picked)
-        if not fits and not share(problem, nest, users, levels, count, room, picked):
+            if (holds >> operand) & 1:
+                ints[SCRATCH + 4, users] = operand
+                ints[SCRATCH + 5, users] = (weight, inputs, output)[operand]
+                users += 1
+        weight += holds & 1
+        inputs += (holds >> 1) & 1
+        output += (holds >> 2) & 1
+        room = ints[MEMORY + memory, M_BITS]
+        fits = half and cut_memory(ints, reals, users, room // 2, last)
+        if not fits and not cut_memory(ints, reals, users, room, last):
             return False
-        for user in range(count):
-            nest.cuts[users[user], levels[user]] = picked[user]
+        for user in range(users):
+            operand, level = ints[SCRATCH + 4, user], ints[SCRATCH + 5, user]
+            ints[CUT + operand, level] = ints[SCRATCH + 7, user]
     return True
