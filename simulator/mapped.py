@@ -10,6 +10,7 @@ from simulator.errors import Unsupported
 from simulator.machines.actions import ACTIONS
 from simulator.machines.hierarchy import (
     NOTHING_FITS,
+    UNROLL,
     map_layer,
     read_layer,
     read_memories,
@@ -20,6 +21,7 @@ from simulator.mapping.latency import cost_of_nest
 from simulator.mapping.layout import (
     ACCESS,
     BOUNDS,
+    DIMENSIONS,
     DIRECTIONS,
     LEVEL,
     LOOPS,
@@ -70,7 +72,7 @@ def map_work(work: Work, machine: Spatial) -> MappedLayer:
 
 
 def cost_mapping(work: Work, machine: Spatial, nest: LoopNest) -> MappedLayer:
-    """Cost a mapping as it is given, the machine's first unrolling that fits it.
+    """Cost a mapping as it is given: its own unrolling, or the machine's first that fits it.
 
     Raises Unsupported where its loops do not cover the layer or a tile does not fit its memory.
     """
@@ -81,7 +83,7 @@ def cost_mapping(work: Work, machine: Spatial, nest: LoopNest) -> MappedLayer:
     for loop, factor in nest.loops:
         wanted[loop] *= factor
     for choice in range(len(machine.array.unrollings)):
-        unroll_layer(row, prices, choice, ints, reals)
+        unroll_layer(_unrolled_as(row, machine, nest, choice), prices, choice, ints, reals)
         if all(wanted[loop] == ints[TEMPORAL, k] for k, loop in enumerate(LOOPS)):
             break
     else:
@@ -94,6 +96,19 @@ def cost_mapping(work: Work, machine: Spatial, nest: LoopNest) -> MappedLayer:
     _check_room(machine, ints, nest)
     cost_of_nest(ints, reals)
     return _mapped(nest, machine, ints, reals)
+
+
+def _unrolled_as(row: Ints, machine: Spatial, nest: LoopNest, choice: int) -> Ints:
+    """The machine's row, each loop that it unrolls unrolled as far as the mapping does."""
+    if not nest.spatial:
+        return row
+    wanted = {loop: factor for _, loop, factor in nest.spatial}
+    row = row.copy()
+    for dimension in range(len(machine.array.dimensions)):
+        for k, loop in enumerate(LOOPS):
+            place = UNROLL + (choice * DIMENSIONS + dimension) * 8 + k
+            row[place] = min(int(row[place]), wanted.get(loop, 1))
+    return row
 
 
 def _tables(machine: Spatial) -> tuple[Ints, Reals, Reals]:

@@ -91,7 +91,8 @@ def from_timeloop(
         match = re.match(r"(L\d+)\[([WIO]*)\]\s*(.*)$", part)
         if match is None:
             raise Unsupported(f"mapping: '{part}' is no level; write it as 'L1[WI] K4 C3X'")
-        for name, factor, axis in re.findall(r"([A-Z])(\d+)([XY]?)", match.group(3)):
+        # Outermost first within a level, too.
+        for name, factor, axis in reversed(re.findall(r"([A-Z])(\d+)([XY]?)", match.group(3))):
             if name not in TIMELOOP_LOOPS:
                 raise Unsupported(f"mapping: '{name}' is no dimension of a convolution")
             if axis:

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from simulator.machines.hierarchy import HIERARCHY_END, SIZES, UNROLLINGS
 from simulator.mapping.layout import DIMENSIONS, LOOPS, OPERANDS, PORT_KINDS
-from simulator.schema import Positive, Schema, Text
+from simulator.schema import NonNegative, Positive, Schema, Text
 
 Loop: TypeAlias = Literal["n", "g", "oc", "ic", "oy", "ox", "ky", "kx"]
 Operand: TypeAlias = Literal["weight", "input", "output"]
@@ -70,8 +70,8 @@ class Level(Schema):
     """A memory, inner ones first. One instance serves the units along `shared_along`.
 
     `bits_per_cycle` is what each port moves, `word_bits` the smallest access (the whole port where
-    absent). `read_pj` and `write_pj` are one access of `bits_per_cycle`; without them the
-    technology prices the `kind`.
+    absent), `request_cycles` what every transfer takes beside. `read_pj` and `write_pj` are one
+    access of `bits_per_cycle`; without them the technology prices the `kind`.
     """
 
     name: Text
@@ -81,6 +81,7 @@ class Level(Schema):
     holds: Annotated[tuple[Operand, ...], Field(min_length=1)]
     shared_along: tuple[Text, ...] | Literal["all"] = ()
     ports: Ports = "shared"
+    request_cycles: NonNegative = 0
     kind: Kind = "sram"
     read_pj: Picojoules | None = None
     write_pj: Picojoules | None = None
@@ -121,6 +122,7 @@ def _memory_columns(level: "Level", names: tuple[str, ...]) -> tuple[int, ...]:
         _mask(level.holds, OPERANDS),
         _mask(tuple(along), names),
         PORT_KINDS.index(level.ports),
+        level.request_cycles,
         get_args(Kind).index(level.kind),
         *price,
     )

@@ -51,6 +51,7 @@ from simulator.mapping.layout import (
     T_LEVEL,
     T_OPERAND,
     T_RATE,
+    T_REQUEST,
     T_SIDE,
     T_SLOT,
     T_WAY,
@@ -82,6 +83,7 @@ def set_links(ints: Ints, reals: Reals) -> None:
             elements *= ints[tile_row(LARGEST, operand, side - 1), ints[CUT + operand, side - 1]]
         period, rate = ints[PERIOD + operand, side], ints[row, T_RATE]
         ints[link, L_REAL] = int((elements * ints[ELEMENT_BITS + operand, side] + rate - 1) / rate)
+        ints[link, L_REAL] += ints[row, T_REQUEST]
         ints[link, L_PERIOD] = period
         ints[link, L_COUNT] = int(total / period)
         ints[link, L_ALLOWED] = period

@@ -39,15 +39,26 @@ DIRECTIONS: Final = ("read_to_below", "written_from_below", "read_to_above", "wr
 AVERAGE, LARGEST = range(2)
 """The two tile sizes: with ragged unrollings averaged over the folds, and of the largest fold."""
 
-(M_BITS, M_RATE, M_WORD, M_HOLDS, M_SERVES, M_PORTS) = range(6)
-MEMORY_COLUMNS: Final = 6
+(M_BITS, M_RATE, M_WORD, M_HOLDS, M_SERVES, M_PORTS, M_REQUEST) = range(7)
+MEMORY_COLUMNS: Final = 7
 """A memory: size, bits a port moves in a cycle, bits of the smallest access, mask of operands,
-mask of array dimensions that share one instance, ports."""
-(T_OPERAND, T_LEVEL, T_WAY, T_SIDE, T_SLOT, T_WORD, T_RATE, T_INSTANCES, T_AVERAGE, T_LARGEST) = (
-    range(10)
-)
+mask of array dimensions that share one instance, ports, cycles that a transfer starts with."""
+(
+    T_OPERAND,
+    T_LEVEL,
+    T_WAY,
+    T_SIDE,
+    T_SLOT,
+    T_WORD,
+    T_RATE,
+    T_REQUEST,
+    T_INSTANCES,
+    T_AVERAGE,
+    T_LARGEST,
+) = range(11)
 """A transfer: operand, level and direction; the level whose tile it moves, counted from 1 (0: the
-array); its port; bits of a word and of a cycle; instances; tiles of the level below that differ."""
+array); its port; bits of a word and of a cycle, cycles of a request; instances; tiles of the level
+below that differ."""
 (L_REAL, L_ALLOWED, L_PERIOD, L_COUNT) = range(4)
 """A transfer in a nest: its cycles, the cycles allowed, its period, and how many (0: none)."""
 (IDEAL, STALL, ONLOAD, OFFLOAD, DRAIN, LATENCY, ENERGY) = range(7)

@@ -25,6 +25,7 @@ from simulator.mapping.layout import (
     M_HOLDS,
     M_PORTS,
     M_RATE,
+    M_REQUEST,
     M_SERVES,
     M_WORD,
     MEMORIES,
@@ -48,6 +49,7 @@ from simulator.mapping.layout import (
     T_LEVEL,
     T_OPERAND,
     T_RATE,
+    T_REQUEST,
     T_SIDE,
     T_SLOT,
     T_WAY,
@@ -219,6 +221,7 @@ def add_transfer(ints: Ints, reals: Reals, operand: int, level: int, way: int, s
     ints[row, T_SIDE] = level + 1 if up else level
     ints[row, T_WORD] = ints[MEMORY + memory, M_WORD]
     ints[row, T_RATE] = ints[MEMORY + memory, M_RATE]
+    ints[row, T_REQUEST] = ints[MEMORY + memory, M_REQUEST]
     ints[row, T_INSTANCES] = ints[INSTANCES + operand, level]
     ints[row, T_AVERAGE] = 1 if up else ints[BOOST + operand, level]
     ints[row, T_LARGEST] = 1 if up else ints[BOOST + 3 + operand, level]
