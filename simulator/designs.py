@@ -60,11 +60,16 @@ def batched(work: Work, batch: int) -> Work:
     )
 
 
-def work_rows(works: Sequence[Work], batch: int = 1) -> Ints:
-    """The works as int64 [L, len(WORK_FIELDS)]; raises Unsupported for a batch below 1."""
+def batched_works(works: Sequence[Work], batch: int) -> list[Work]:
+    """Each of the works `batched`; raises Unsupported for a batch below 1."""
     if batch < 1:
         raise Unsupported(f"batch must be >= 1; found {batch}")
-    return np.stack([batched(work, batch).row() for work in works])
+    return [batched(work, batch) for work in works]
+
+
+def work_rows(works: Sequence[Work], batch: int = 1) -> Ints:
+    """The works as int64 [L, len(WORK_FIELDS)]; raises Unsupported for a batch below 1."""
+    return np.stack([work.row() for work in batched_works(works, batch)])
 
 
 def evaluate_designs(

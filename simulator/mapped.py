@@ -1,6 +1,6 @@
 """Mappings of single layers on a `spatial` machine: searched, pinned, and what each costs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from simulator.errors import Unsupported
 from simulator.machines.actions import ACTIONS
+from simulator.machines.base import Machine
 from simulator.machines.hierarchy import (
     NOTHING_FITS,
     UNROLL,
@@ -38,7 +39,7 @@ from simulator.mapping.layout import (
 from simulator.mapping.loopnest import LoopNest, nest_of_row
 from simulator.mapping.nest import outermost_reduction
 from simulator.mapping.search import MAPPING, load
-from simulator.mapping.tiling import bits_held
+from simulator.mapping.tiling import bits_held, fits
 from simulator.work import Work
 
 
@@ -71,6 +72,14 @@ def map_work(work: Work, machine: Spatial) -> MappedLayer:
     return _mapped(nest, machine, ints, reals, (int(told[0]), int(told[1])))
 
 
+def mappings(works: Sequence[Work], machine: Machine) -> list[LoopNest | None]:
+    """The loop nest of each layer; None where a machine or a layer has none."""
+    if not isinstance(machine, Spatial):
+        return [None] * len(works)
+    found = {work: map_work(work, machine).nest for work in set(works) if work.macs}
+    return [found.get(work) for work in works]
+
+
 def cost_mapping(work: Work, machine: Spatial, nest: LoopNest) -> MappedLayer:
     """Cost a mapping as it is given: its own unrolling, or the machine's first that fits it.
 
@@ -93,7 +102,7 @@ def cost_mapping(work: Work, machine: Spatial, nest: LoopNest) -> MappedLayer:
             "each loop's factors must multiply to ceil(bound / unrolling)"
         )
     load(ints, reals, nest.row())
-    _check_room(machine, ints, nest)
+    _check_room(machine, ints, reals, nest)
     cost_of_nest(ints, reals)
     return _mapped(nest, machine, ints, reals)
 
@@ -120,13 +129,15 @@ def _tables(machine: Spatial) -> tuple[Ints, Reals, Reals]:
     return ints, reals, prices
 
 
-def _check_room(machine: Spatial, ints: Ints, nest: LoopNest) -> None:
-    last = outermost_reduction(ints, np.zeros((1, 1)))
+def _check_room(machine: Spatial, ints: Ints, reals: Reals, nest: LoopNest) -> None:
+    if fits(ints, reals, len(machine.memory)):
+        return
+    last = outermost_reduction(ints, reals)
     held = [0] * len(machine.memory)
     for operand, name in enumerate(OPERANDS):
         for level, cut in enumerate(nest.cuts[name]):
             memory = int(ints[LEVEL + operand, level])
-            held[memory] += bits_held(ints, np.zeros((1, 1)), operand, level, cut, last)
+            held[memory] += bits_held(ints, reals, operand, level, cut, last)
     for memory, bits in enumerate(held):
         room = int(ints[MEMORY + memory, M_BITS])
         if bits > room:

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias, get_args
 
 from pydantic import Field, model_validator
 
-from simulator.machines.hierarchy import HIERARCHY_END, SIZES, UNROLLINGS
+from simulator.machines.hierarchy import HIERARCHY_END, INNER, PINS, SIZES, UNROLLINGS
 from simulator.mapping.layout import DIMENSIONS, LOOPS, OPERANDS, PORT_KINDS
+from simulator.mapping.loopnest import from_plain
 from simulator.schema import NonNegative, Positive, Schema, Text
 
 Loop: TypeAlias = Literal["n", "g", "oc", "ic", "oy", "ox", "ky", "kx"]
@@ -98,11 +99,40 @@ class Level(Schema):
         return self
 
 
+class Cuts(Schema):
+    """How many loops of a pinned nest run within each memory of an operand, inner to outer."""
+
+    weight: tuple[NonNegative, ...]
+    input: tuple[NonNegative, ...]
+    output: tuple[NonNegative, ...]
+
+
+class Pinned(Schema):
+    """A mapping as `bitlane estimate --json` gives it: loops inner to outer, and cuts.
+
+    `spatial` and `text` are for the reader: the unrolling is the machine's own.
+    """
+
+    loops: tuple[Text, ...]
+    cuts: Cuts
+    spatial: tuple[dict[Text, Any], ...] = ()
+    text: str = ""
+
+
 class Search(Schema):
-    """What the mapping search minimizes, and how many orders of loops it may try a layer."""
+    """What the mapping search minimizes, and how many orders of loops it may try a layer.
+
+    `cuts: filled` fills each memory, or half of it; `all` tries every cut, which only small layers
+    bear. `innermost` and `outermost` name loops from that edge on. A layer that one of `pinned`
+    covers is not searched.
+    """
 
     objective: Objective = "latency"
     orders: Annotated[int, Field(ge=1, le=10**9)] = 5040
+    cuts: Literal["filled", "all"] = "filled"
+    innermost: Annotated[tuple[Loop, ...], Field(max_length=7)] = ()
+    outermost: Annotated[tuple[Loop, ...], Field(max_length=7)] = ()
+    pinned: Annotated[tuple[Pinned, ...], Field(max_length=PINS)] = ()
 
 
 def _mask(names: tuple[str, ...], among: tuple[str, ...]) -> int:
@@ -142,4 +172,12 @@ def hierarchy_of(machine: Any) -> tuple[int, ...]:
             values += [loops.get(loop, 1) for loop in LOOPS]
     for level in machine.memory:
         values += _memory_columns(level, names)
-    return (*values, *(0,) * (HIERARCHY_END - SIZES - len(values)))
+    values += [0] * (INNER - SIZES - len(values))
+    for loops in (machine.mapping.innermost, machine.mapping.outermost):
+        values += [LOOPS.index(loop) for loop in loops]
+        values += [-1] * (8 - len(loops))
+    for pin in machine.mapping.pinned:
+        nest = from_plain(pin.model_dump(include={"loops", "cuts"}), machine.chains())
+        values += nest.row().tolist()
+    values += [-1] * (HIERARCHY_END - SIZES - len(values))
+    return tuple(values)

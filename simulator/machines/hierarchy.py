@@ -34,6 +34,7 @@ from simulator.machines.counting import (
     refusal,
     weight_bits,
 )
+from simulator.mapping.latency import cost_of_nest
 from simulator.mapping.layout import (
     ACCESS,
     BITS,
@@ -47,6 +48,7 @@ from simulator.mapping.layout import (
     FIXED,
     IC,
     IDEAL,
+    INNERMOST,
     INPUT,
     KX,
     KY,
@@ -60,6 +62,7 @@ from simulator.mapping.layout import (
     OC,
     OFFLOAD,
     ONLOAD,
+    OUTERMOST,
     OUTPUT,
     OX,
     OY,
@@ -68,6 +71,7 @@ from simulator.mapping.layout import (
     READ_UP,
     RESULT,
     STALL,
+    TEMPORAL,
     WEIGHT,
     WINDOW,
     WRITE_DOWN,
@@ -77,7 +81,16 @@ from simulator.mapping.layout import (
 )
 from simulator.mapping.layout import MEMORY as MEMORY_ROW
 from simulator.mapping.problem import set_chains, unroll
-from simulator.mapping.search import score, search
+from simulator.mapping.search import (
+    BEST_COUNT,
+    BEST_FACTORS,
+    BEST_LOOPS,
+    MAPPING,
+    load,
+    score,
+    search,
+)
+from simulator.mapping.tiling import fits
 from simulator.work import (
     W_ACTIVATION_BITS,
     W_ELEMENTWISE,
@@ -101,15 +114,28 @@ UNROLLINGS: Final = 4
 """The most ways of unrolling that a machine may offer."""
 ENERGY_COLUMNS: Final = 3
 """Behind a memory's own columns: its kind, attojoules of a read and of a write (-1: technology)."""
-(MEMORY_COUNT, DIMENSION_COUNT, UNROLLING_COUNT, TIMING, OBJECTIVE, BUDGET, LANES, MAC_AJ) = range(
-    len(COMMON), len(COMMON) + 8
-)
+(
+    MEMORY_COUNT,
+    DIMENSION_COUNT,
+    UNROLLING_COUNT,
+    TIMING,
+    OBJECTIVE,
+    BUDGET,
+    EVERY_CUT,
+    LANES,
+    MAC_AJ,
+) = range(len(COMMON), len(COMMON) + 9)
+PINS: Final = 4
+"""The most mappings that a machine may pin."""
 SIZES: Final = MAC_AJ + 1
 SYSTOLIC: Final = SIZES + DIMENSIONS
 UNROLL: Final = SYSTOLIC + DIMENSIONS
 MEMORY: Final = UNROLL + UNROLLINGS * DIMENSIONS * 8
 MEMORY_WIDTH: Final = MEMORY_COLUMNS + ENERGY_COLUMNS
-HIERARCHY_END: Final = MEMORY + MEMORIES * MEMORY_WIDTH
+INNER: Final = MEMORY + MEMORIES * MEMORY_WIDTH
+OUTER: Final = INNER + 8
+PIN: Final = OUTER + 8
+HIERARCHY_END: Final = PIN + PINS * MAPPING
 PHYSICAL, ZIGZAG = range(2)
 REGISTER, SRAM, DRAM = range(3)
 ARRAY_UNIT, VECTOR_UNIT = range(2)
@@ -127,6 +153,9 @@ def read_memories(machine: Counts, prices: Prices, ints: Counts, reals: Prices) 
         for way in range(2):
             reals[PRICE + way, memory] = prices[LEVEL_0 + 2 * memory + way] / 8.0
     set_chains(ints, machine[MEMORY_COUNT])
+    for place in range(8):
+        ints[INNERMOST, place] = machine[INNER + place]
+        ints[OUTERMOST, place] = machine[OUTER + place]
 
 
 @njit
@@ -167,6 +196,23 @@ def unroll_layer(machine: Counts, prices: Prices, choice: int, ints: Counts, rea
 
 
 @njit
+def pinned(machine: Counts, pin: int, ints: Counts, reals: Prices) -> bool:
+    """Load a pinned mapping; False where its loops are not the layer's or do not fit."""
+    start = PIN + pin * MAPPING
+    if machine[start + BEST_COUNT] < 0:
+        return False
+    covered = np.ones(8, np.int64)
+    for place in range(machine[start + BEST_COUNT]):
+        loop = machine[start + BEST_LOOPS + place]
+        covered[loop] *= machine[start + BEST_FACTORS + place]
+    for loop in range(8):
+        if covered[loop] != ints[TEMPORAL, loop]:
+            return False
+    load(ints, reals, machine[start : start + MAPPING])
+    return bool(fits(ints, reals, machine[MEMORY_COUNT]))
+
+
+@njit
 def map_layer(
     work: Counts,
     machine: Counts,
@@ -178,22 +224,33 @@ def map_layer(
 ) -> int:
     """Leave the best nest of a layer in the tables and in `mapping` (int64 [MAPPING]).
 
-    Adds the nests costed and decided to `told`. Returns the unrolling that was chosen, or -1
-    where nothing fits the memories.
+    A pinned mapping that covers the layer and fits comes first. Adds the nests costed and decided
+    to `told`. Returns the unrolling that was chosen, or -1 where nothing fits the memories.
     """
     read_layer(work, machine, ints)
     objective, budget = machine[OBJECTIVE], machine[BUDGET]
     memories, last = machine[MEMORY_COUNT], machine[UNROLLING_COUNT] - 1
-    chosen, least = -1, np.inf
     for choice in range(last + 1):
         unroll_layer(machine, prices, choice, ints, reals)
-        if search(ints, reals, memories, objective, budget, mapping, told):
+        for pin in range(PINS):
+            if pinned(machine, pin, ints, reals):
+                mapping[:] = machine[PIN + pin * MAPPING : PIN + (pin + 1) * MAPPING]
+                cost_of_nest(ints, reals)
+                return choice
+    chosen, least = -1, np.inf
+    trial = np.zeros(MAPPING, np.int64)
+    for choice in range(last + 1):
+        unroll_layer(machine, prices, choice, ints, reals)
+        every = machine[EVERY_CUT] != 0
+        if search(ints, reals, memories, objective, budget, every, trial, told):
             found = score(objective, reals[RESULT, LATENCY], reals[RESULT, ENERGY])
             if found < least:
                 chosen, least = choice, found
+                mapping[:] = trial
     if chosen >= 0 and chosen != last:
         unroll_layer(machine, prices, chosen, ints, reals)
-        search(ints, reals, memories, objective, budget, mapping, told)
+        load(ints, reals, mapping)
+        cost_of_nest(ints, reals)
     return chosen
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
 import numpy as np
 from pydantic import Field, model_validator
 
+from simulator.errors import Unsupported
 from simulator.jit import njit
 from simulator.machines.actions import (
     ACCUMULATIONS,
@@ -70,6 +71,7 @@ from simulator.mapping.layout import (
     OPERANDS,
     empty_tables,
 )
+from simulator.mapping.loopnest import from_plain
 from simulator.mapping.search import MAPPING, OBJECTIVES
 from simulator.technology.laws import dram_byte_fj, register_byte_fj, sram_byte_fj
 
@@ -85,6 +87,7 @@ COLUMNS: Final = (
     Column("timing", choice(*get_args(Timing))),
     Column("mapping.objective", choice(*OBJECTIVES)),
     Column("mapping.orders"),
+    Column("mapping.cuts", choice("filled", "all")),
     Column("vector.lanes"),
     Column("mac_pj", lambda pj: -1 if pj is None else round(pj * ATTO)),
     *(Column("hierarchy", _place(index)) for index in range(HIERARCHY_END - SIZES)),
@@ -213,6 +216,11 @@ class Spatial(Machine):
                         f"memory '{level.name}': shared_along names '{name}'; array.dimensions "
                         f"has {', '.join(self.array.dimensions)}"
                     )
+        for pin in self.mapping.pinned:
+            try:
+                from_plain(pin.model_dump(include={"loops", "cuts"}), self.chains())
+            except Unsupported as error:
+                raise ValueError(f"mapping.pinned: {error}") from None
         for operand in OPERANDS:
             chain = [level for level in self.memory if operand in level.holds]
             if not chain:

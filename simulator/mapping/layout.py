@@ -72,9 +72,10 @@ WIDTH: Final = 36
 # Rows of `ints`: of the problem, the loop bounds, what unrolling leaves of them, the window
 # (stride y and x, input rows and columns, 0 for no limit), the widths; by operand the memories and
 # instances of its levels; then by kind of tile and operand how many tiles of the level below
-# differ; whether sums of different instances meet above an output level; memories; transfers.
-BOUNDS, TEMPORAL, WINDOW, BITS, DEPTH, COUNTS, REDUCES = range(7)
-LEVEL: Final = 7
+# differ; whether sums of different instances meet above an output level; loops that must be
+# innermost, or outermost, from the edge inwards, -1 ending the list; memories; transfers.
+BOUNDS, TEMPORAL, WINDOW, BITS, DEPTH, COUNTS, REDUCES, INNERMOST, OUTERMOST = range(9)
+LEVEL: Final = 9
 INSTANCES: Final = LEVEL + 3
 BOOST: Final = INSTANCES + 3
 MEMORY: Final = BOOST + 6

@@ -2,7 +2,8 @@
 
 Where the prime factors of the temporal loops have at most `budget` orders the search is
 exhaustive in them; else factors are joined until they do (`tiling.split_loops`). Each order is cut
-at the memories twice: as full as they go, and half full, which double-buffers them. Orders are
+at the memories twice: as full as they go, and half full, which double-buffers them; or in every
+way that fits, for small layers. Orders are
 visited in one fixed sequence, depth first from the innermost loop; what cannot beat the best nest
 so far (`bounds`) is skipped; a later nest must be strictly better. So the result depends on
 nothing but the layer and the machine, and memory does not grow with the candidates.
@@ -20,16 +21,19 @@ from simulator.mapping.layout import (
     CUT,
     DEPTH,
     FACTOR,
+    INNERMOST,
     LOOP,
     LOOP_COUNT,
     MEMORIES,
     NEST_LOOPS,
+    OUTERMOST,
     PORTS,
+    SCRATCH,
     Ints,
     Reals,
 )
 from simulator.mapping.nest import energy_of, push, set_levels, start_nest
-from simulator.mapping.tiling import allocate, split_loops
+from simulator.mapping.tiling import allocate, fits, next_cuts, split_loops
 
 FOR_LATENCY, FOR_ENERGY, FOR_EDP = range(3)
 OBJECTIVES: Final = ("latency", "energy", "edp")
@@ -126,6 +130,64 @@ def try_order(
 
 
 @njit
+def try_all_cuts(
+    ints: Ints, reals: Reals, memories: int, objective: int, best: Ints, least: Reals
+) -> int:
+    """Cost the order that the nest holds with every cut that fits; returns how many."""
+    asked = ints[SCRATCH + 7]
+    for operand in range(3):
+        for level in range(ints[DEPTH, operand]):
+            ints[CUT + operand, level] = 0
+        ints[CUT + operand, ints[DEPTH, operand] - 1] = ints[COUNTS, LOOP_COUNT]
+    found, more = 0, True
+    while more:
+        for k in range(3 * MEMORIES):
+            asked[k] = ints[CUT + k // MEMORIES, k % MEMORIES]
+        if fits(ints, reals, memories):
+            found += 1
+            try_cuts(ints, reals, objective, best, least)
+        # Costing sinks the cuts below reuse: go on from those that were asked for.
+        for k in range(3 * MEMORIES):
+            ints[CUT + k // MEMORIES, k % MEMORIES] = asked[k]
+        more = next_cuts(ints)
+    return found
+
+
+@njit
+def allowed(ints: Ints, loops: Ints, left: Ints, kinds: int, loop: int) -> bool:
+    """Whether a loop may come next, by what must be innermost and outermost."""
+    for place in range(8):
+        first = ints[INNERMOST, place]
+        if first < 0 or first == loop:
+            break
+        if loops_left(loops, left, kinds, first) > 0:
+            return False
+    for place in range(8):
+        if ints[OUTERMOST, place] < 0:
+            return True
+        if ints[OUTERMOST, place] != loop:
+            continue
+        # Everything that is not further out must be placed before.
+        for kind in range(kinds):
+            further = False
+            for out in range(place + 1):
+                further = further or ints[OUTERMOST, out] == loops[kind]
+            if left[kind] > 0 and not further:
+                return False
+    return True
+
+
+@njit
+def loops_left(loops: Ints, left: Ints, kinds: int, loop: int) -> int:
+    """How many factors of a loop are still to be placed."""
+    found = 0
+    for kind in range(kinds):
+        if loops[kind] == loop:
+            found += left[kind]
+    return found
+
+
+@njit
 def orders_left(left: Ints, kinds: int) -> float:
     """Distinct orders of the loops that are left: a multinomial."""
     orders, placed = 1.0, 0
@@ -160,12 +222,13 @@ def search(
     memories: int,
     objective: int,
     budget: int,
+    every_cut: bool,
     best: Ints,
     told: Reals,
 ) -> bool:
     """Find the best nest; writes it to `best` (int64 [MAPPING]) and its cost to the nest.
 
-    `told` float64 [2] gets how many nests were costed and decided. False where none fits.
+    Adds to `told` float64 [2] how many nests were costed and decided. False where none fits.
     """
     loops = np.zeros(NEST_LOOPS, np.int64)
     factors = np.ones(NEST_LOOPS, np.int64)
@@ -178,7 +241,6 @@ def search(
         push(ints, reals, place, loops[place], factors[place])
     start_bound(ints, reals, count)
     kinds = group_equal(loops, factors, count, left)
-    told[COSTED] = told[DECIDED] = 0.0
     depth, slots = 0, memories * PORTS
     if count == 0:
         told[COSTED] += try_order(ints, reals, memories, objective, best, least)
@@ -187,7 +249,9 @@ def search(
         if kind >= 0:
             left[kind] += 1
         kind += 1
-        while kind < kinds and left[kind] == 0:
+        while kind < kinds and (
+            left[kind] == 0 or not allowed(ints, loops, left, kinds, loops[kind])
+        ):
             kind += 1
         chosen[depth] = kind
         if kind == kinds:
@@ -201,9 +265,13 @@ def search(
         if worse(objective, cycles, least_energy(ints, reals, depth + 1), least):
             told[DECIDED] += 2 * orders_left(left, kinds)
         elif depth + 1 == count:
-            costed = try_order(ints, reals, memories, objective, best, least)
+            costed = 0
+            if every_cut:
+                costed = try_all_cuts(ints, reals, memories, objective, best, least)
+            else:
+                costed = try_order(ints, reals, memories, objective, best, least)
             told[COSTED] += costed
-            told[DECIDED] += 2
+            told[DECIDED] += max(2, costed)
         else:
             depth += 1
     if least[0] == np.inf:

@@ -9,6 +9,7 @@ from simulator.mapping.layout import (
     CYCLES,
     DEPTH,
     LARGEST,
+    LEVEL,
     LOOP_COUNT,
     M_BITS,
     M_HOLDS,
@@ -236,3 +237,33 @@ def allocate(ints: Ints, reals: Reals, memories: int, half: bool) -> bool:
             operand, level = ints[SCRATCH + 4, user], ints[SCRATCH + 5, user]
             ints[CUT + operand, level] = ints[SCRATCH + 7, user]
     return True
+
+
+@njit
+def fits(ints: Ints, reals: Reals, memories: int) -> bool:
+    """Whether the tiles of the nest as it is cut fit every memory, and no cut falls."""
+    last = outermost_reduction(ints, reals)
+    for memory in range(memories):
+        room = ints[MEMORY + memory, M_BITS]
+        for operand in range(3):
+            for level in range(ints[DEPTH, operand]):
+                cut = ints[CUT + operand, level]
+                if level > 0 and cut < ints[CUT + operand, level - 1]:
+                    return False
+                if ints[LEVEL + operand, level] == memory:
+                    room -= bits_held(ints, reals, operand, level, cut, last)
+        if room < 0:
+            return False
+    return True
+
+
+@njit
+def next_cuts(ints: Ints) -> bool:
+    """Go to the next of all combinations of cuts; False after the last, when all are 0 again."""
+    for operand in range(3):
+        for level in range(ints[DEPTH, operand] - 1):
+            if ints[CUT + operand, level] < ints[COUNTS, LOOP_COUNT]:
+                ints[CUT + operand, level] += 1
+                return True
+            ints[CUT + operand, level] = 0
+    return False

@@ -31,13 +31,5 @@ def test_nearer_to_the_rtl_than_timeloop(rows: list[Row]) -> None:
 
 
 @pytest.mark.slow
-def test_the_shipped_figures_are_the_fit(rows: list[Row]) -> None:
-    even = rows[::2]
-    measured = np.array([float(row["rtl_cycles_firesim"]) for row in even])
-    rate, request = fit(even, "gemmini_like")
-    assert rate == 56
-    found = [
-        errors_of(predict(even, "gemmini_like", [("memory.3.request_cycles", r)]), measured).mean
-        for r in (request, 50)
-    ]
-    assert abs(found[0] - found[1]) < 0.001
+def test_the_shipped_rate_is_the_fit(rows: list[Row]) -> None:
+    assert fit(rows[::2], "gemmini_like") == (48, 0)
