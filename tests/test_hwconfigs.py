@@ -32,6 +32,9 @@ def _numbers(value: Any, path: str = "") -> Any:
         for key, below in value.items():
             if (path, key) != ("", "source"):
                 yield from _numbers(below, f"{path}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for index, below in enumerate(value):
+            yield from _numbers(below, f"{path}.{index}")
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield path
 
@@ -44,9 +47,19 @@ def test_the_longest_prefix_is_the_source() -> None:
 
 
 def test_the_shipped_names() -> None:
-    assert hwconfigs.names() == ["cortex_m4", "hvx_1024", "systolic_16x16"]
+    assert hwconfigs.names() == [
+        "cortex_m4",
+        "edge_tpu_like",
+        "eyeriss_like",
+        "gemm_l1",
+        "gemmini_like",
+        "hvx_1024",
+        "meta_prototype",
+        "systolic_16x16",
+        "tpu_like",
+    ]
     assert hwconfigs.names("technologies") == ["horowitz_45nm"]
-    assert list(kinds()) == ["cpu", "dsp", "systolic"]
+    assert list(kinds()) == ["cpu", "dsp", "spatial", "systolic"]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +74,8 @@ def test_the_shipped_names() -> None:
         (
             "zzz",
             [],
-            "no machine is named 'zzz'; known: cortex_m4, hvx_1024, systolic_16x16 "
+            "no machine is named 'zzz'; known: cortex_m4, edge_tpu_like, eyeriss_like, gemm_l1, "
+            "gemmini_like, hvx_1024, meta_prototype, systolic_16x16, tpu_like "
             "(a file's name ends in .yaml)",
         ),
         (
@@ -110,7 +124,7 @@ def test_a_machine_of_ones_own(tmp_path: Path) -> None:
     own.write_text("name: own\n")
     with pytest.raises(BadConfig) as caught:
         hwconfigs.load(own)
-    assert str(caught.value) == f"{own}:1: model: is missing; known: cpu, dsp, systolic"
+    assert str(caught.value) == f"{own}:1: model: is missing; known: cpu, dsp, spatial, systolic"
 
 
 def test_a_kind_is_defined_once() -> None:

@@ -167,7 +167,7 @@ def port_stall(ints: Ints, reals: Reals, start: int, end: int) -> int:
         return late
     if early + windows <= 0:
         return late
-    return late + max(0, early + windows - window_union(ints, reals, start, end))
+    return int(late + max(0, early + windows - window_union(ints, reals, start, end)))
 
 
 @njit

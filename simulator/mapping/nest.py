@@ -99,7 +99,7 @@ def outermost_reduction(ints: Ints, reals: Reals) -> int:
     place = ints[COUNTS, LOOP_COUNT]
     while place > 0 and (not reuses(OUTPUT, ints[LOOP, place - 1]) or ints[FACTOR, place - 1] == 1):
         place -= 1
-    return place
+    return int(place)
 
 
 @njit

@@ -207,7 +207,7 @@ def cut_memory(ints: Ints, reals: Reals, users: int, room: int, last: int) -> bo
     low = lowest_cut(ints, reals, operand, level)
     place = deepest(ints, reals, operand, level, low, room, last)
     ints[SCRATCH + 7, 0] = place
-    return place >= 0
+    return bool(place >= 0)
 
 
 @njit

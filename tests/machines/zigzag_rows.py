@@ -125,7 +125,7 @@ def nest_of(row: Row, machine: Spatial) -> LoopNest:
 def word_accesses(row: Row) -> dict[tuple[str, str, str], int]:
     """ZigZag's accesses in words of the port: {(memory, operand, way): count}."""
     return {
-        (*place.split("/"), way): int(count)  # type: ignore[misc]
+        (*place.split("/"), way): int(count)
         for place, ways in json.loads(row["word_accesses_json"]).items()
         for way, count in ways.items()
     }
