@@ -137,7 +137,7 @@ def _check_room(machine: Spatial, ints: Ints, reals: Reals, nest: LoopNest) -> N
     for operand, name in enumerate(OPERANDS):
         for level, cut in enumerate(nest.cuts[name]):
             memory = int(ints[LEVEL + operand, level])
-            held[memory] += bits_held(ints, reals, operand, level, cut, last)
+            held[memory] += bits_held(ints, operand, level, cut, last)
     for memory, bits in enumerate(held):
         room = int(ints[MEMORY + memory, M_BITS])
         if bits > room:

@@ -69,10 +69,10 @@ from simulator.mapping.nest import energy_of, moves, outermost_reduction, set_bu
 
 
 @njit
-def set_links(ints: Ints, reals: Reals) -> None:
-    """Fill the cycles, the allowed cycles, the period and the count of every transfer."""
-    last, total = outermost_reduction(ints, reals), ints[CYCLES, ints[COUNTS, LOOP_COUNT]]
-    for index in range(ints[COUNTS, TRANSFER_COUNT]):
+def set_links(ints: Ints, reals: Reals, start: int, end: int, last: int) -> None:
+    """Fill the cycles, the allowed cycles, the period and the count of one port's transfers."""
+    total = ints[CYCLES, ints[COUNTS, LOOP_COUNT]]
+    for index in range(start, end):
         row, link = TRANSFER + index, LINK + index
         operand, side = ints[row, T_OPERAND], ints[row, T_SIDE]
         if not moves(ints, reals, operand, ints[row, T_LEVEL], ints[row, T_WAY], last):
@@ -275,18 +275,22 @@ def offload(ints: Ints, reals: Reals) -> float:
 def latency_of(ints: Ints, reals: Reals, limit: float) -> float:
     """Cycles of the nest; gives up where they pass `limit`, with a number above it."""
     set_buffers(ints, reals)
-    set_links(ints, reals)
-    transfers = ints[COUNTS, TRANSFER_COUNT]
-    ideal, stall, start = ints[CYCLES, ints[COUNTS, LOOP_COUNT]], 0, 0
-    for end in range(1, transfers + 1):
-        if end == transfers or ints[TRANSFER + end, T_SLOT] != ints[TRANSFER + start, T_SLOT]:
-            stall = max(stall, port_stall(ints, reals, start, end))
-            start = end
-    reals[RESULT, IDEAL], reals[RESULT, STALL] = ideal, stall
-    reals[RESULT, DRAIN] = reals[FIXED, DRAIN_CYCLES]
-    reals[RESULT, LATENCY] = ideal + stall + reals[FIXED, DRAIN_CYCLES]
-    if reals[RESULT, LATENCY] > limit:
-        return float(reals[RESULT, LATENCY])
+    transfers, last = ints[COUNTS, TRANSFER_COUNT], outermost_reduction(ints, reals)
+    ideal, stall = ints[CYCLES, ints[COUNTS, LOOP_COUNT]], 0
+    reals[RESULT, IDEAL], reals[RESULT, DRAIN] = ideal, reals[FIXED, DRAIN_CYCLES]
+    # The outermost memory first: it is the slowest, and often settles it.
+    end = transfers
+    while end > 0:
+        start = end - 1
+        while start > 0 and ints[TRANSFER + start - 1, T_SLOT] == ints[TRANSFER + start, T_SLOT]:
+            start -= 1
+        set_links(ints, reals, start, end, last)
+        stall = max(stall, port_stall(ints, reals, start, end))
+        reals[RESULT, LATENCY] = ideal + stall + reals[FIXED, DRAIN_CYCLES]
+        if reals[RESULT, LATENCY] > limit:
+            return float(reals[RESULT, LATENCY])
+        end = start
+    reals[RESULT, STALL] = stall
     start = 0
     for end in range(1, transfers + 1):
         if end == transfers or ints[TRANSFER + end, T_SLOT] != ints[TRANSFER + start, T_SLOT]:

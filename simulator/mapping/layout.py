@@ -63,7 +63,8 @@ below that differ."""
 """A transfer in a nest: its cycles, the cycles allowed, its period, and how many (0: none)."""
 (IDEAL, STALL, ONLOAD, OFFLOAD, DRAIN, LATENCY, ENERGY) = range(7)
 RESULT_NAMES: Final = ("ideal", "stall", "onload", "offload", "drain", "latency", "energy")
-TRANSFER_COUNT, LOOP_COUNT = range(2)
+TRANSFER_COUNT, LOOP_COUNT, NEAREST = range(3)
+"""Columns of `COUNTS`; NEAREST: ragged averages are rounded to the nearest, as ZigZag does."""
 DRAIN_CYCLES, MAC_ENERGY = range(2)
 _TRANSFERS: Final = 3 * MEMORIES * 4
 WIDTH: Final = 36
@@ -73,13 +74,15 @@ WIDTH: Final = 36
 # (stride y and x, input rows and columns, 0 for no limit), the widths; by operand the memories and
 # instances of its levels; then by kind of tile and operand how many tiles of the level below
 # differ; whether sums of different instances meet above an output level; loops that must be
-# innermost, or outermost, from the edge inwards, -1 ending the list; memories; transfers.
+# innermost, or outermost, from the edge inwards, -1 ending the list; memories; how many operands
+# use each, then operand and level of each user; transfers.
 BOUNDS, TEMPORAL, WINDOW, BITS, DEPTH, COUNTS, REDUCES, INNERMOST, OUTERMOST = range(9)
 LEVEL: Final = 9
 INSTANCES: Final = LEVEL + 3
 BOOST: Final = INSTANCES + 3
 MEMORY: Final = BOOST + 6
-TRANSFER: Final = MEMORY + MEMORIES
+USERS: Final = MEMORY + MEMORIES
+TRANSFER: Final = USERS + MEMORIES
 # Of the nest: its loops, inner to outer, their factors, the product of the factors of so many; by
 # operand and level how many loops run within it, cycles between refills, bits an element, steps of
 # the topmost reuse, room for a second tile; words moved; tiles for so many loops; scratch.

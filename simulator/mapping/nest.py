@@ -54,7 +54,7 @@ from simulator.mapping.layout import (
     spread_row,
     tile_row,
 )
-from simulator.mapping.problem import rounded, tile_elements
+from simulator.mapping.problem import tile_elements, whole_tile
 
 
 @njit
@@ -67,7 +67,7 @@ def tiles_at(ints: Ints, reals: Reals, place: int) -> None:
                 for loop in range(8):
                     spread = reals[spread_row(which, operand, level), loop]
                     reals[scratch, loop] = reals[SIZE + place, loop] * spread
-                elements = rounded(tile_elements(ints, reals, operand, scratch))
+                elements = whole_tile(ints, tile_elements(ints, reals, operand, scratch))
                 ints[tile_row(which, operand, level), place] = elements
 
 
@@ -91,6 +91,14 @@ def push(ints: Ints, reals: Reals, place: int, loop: int, factor: int) -> None:
     reals[SIZE + place + 1, loop] *= factor
     ints[CYCLES, place + 1] = ints[CYCLES, place] * factor
     tiles_at(ints, reals, place + 1)
+
+
+@njit
+def place_last(ints: Ints, place: int, loop: int, factor: int) -> None:
+    """As `push` for the outermost loop, where the tiles of all loops are known already."""
+    ints[LOOP, place] = loop
+    ints[FACTOR, place] = factor
+    ints[CYCLES, place + 1] = ints[CYCLES, place] * factor
 
 
 @njit

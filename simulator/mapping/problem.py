@@ -30,6 +30,7 @@ from simulator.mapping.layout import (
     M_WORD,
     MEMORIES,
     MEMORY,
+    NEAREST,
     OC,
     OUTPUT,
     OX,
@@ -58,6 +59,7 @@ from simulator.mapping.layout import (
     TRANSFER,
     TRANSFER_COUNT,
     TRANSFER_PRICE,
+    USERS,
     WEIGHT,
     WINDOW,
     WRITE_DOWN,
@@ -76,6 +78,14 @@ from simulator.mapping.layout import (
 def rounded(value: float) -> int:
     """The nearest integer, ties to even; a product of fractions that should be one."""
     return int(np.rint(value))
+
+
+@njit
+def whole_tile(ints: Ints, elements: float) -> int:
+    """Elements of a tile that is an average: rounded up, so that no element goes uncounted."""
+    if ints[COUNTS, NEAREST] != 0:
+        return int(rounded(elements))
+    return math.ceil(elements - 1e-6)
 
 
 @njit
@@ -110,12 +120,18 @@ def tile_elements(ints: Ints, reals: Reals, operand: int, row: int) -> float:
 
 @njit
 def set_chains(ints: Ints, memories: int) -> None:
-    """Fill `DEPTH` and `LEVEL` from the masks of the memories, inner to outer."""
+    """Fill `DEPTH`, `LEVEL` and `USERS` from the masks of the memories, inner to outer."""
+    for memory in range(memories):
+        ints[USERS + memory, 0] = 0
     for operand in range(3):
         ints[DEPTH, operand] = 0
         for memory in range(memories):
             if (ints[MEMORY + memory, M_HOLDS] >> operand) & 1:
-                ints[LEVEL + operand, ints[DEPTH, operand]] = memory
+                level, users = ints[DEPTH, operand], ints[USERS + memory, 0]
+                ints[LEVEL + operand, level] = memory
+                ints[USERS + memory, 1 + 2 * users] = operand
+                ints[USERS + memory, 2 + 2 * users] = level
+                ints[USERS + memory, 0] += 1
                 ints[DEPTH, operand] += 1
 
 
@@ -127,6 +143,7 @@ def unroll(ints: Ints, reals: Reals, factors: Ints, dimensions: int, floor: bool
     them, a fraction of the instances works. Cycles are those of the largest fold, or with `floor`
     of a fold of the average rounded down, as ZigZag 3.9 has it.
     """
+    ints[COUNTS, NEAREST] = 1 if floor else 0
     for loop in range(8):
         bound, used, last = ints[BOUNDS, loop], 1, 0
         for dimension in range(dimensions):
@@ -169,7 +186,7 @@ def set_reach(ints: Ints, reals: Reals, operand: int, which: int, dimensions: in
                 else:
                     outside *= share
         unique = tile_elements(ints, reals, operand, row)
-        ints[BOOST + 3 * which + operand, level] = rounded(unique / before)
+        ints[BOOST + 3 * which + operand, level] = whole_tile(ints, unique / before)
         before = unique
         if which == AVERAGE:
             ints[INSTANCES + operand, level] = rounded(outside)

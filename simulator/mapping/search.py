@@ -32,8 +32,8 @@ from simulator.mapping.layout import (
     Ints,
     Reals,
 )
-from simulator.mapping.nest import energy_of, push, set_levels, start_nest
-from simulator.mapping.tiling import allocate, fits, next_cuts, split_loops
+from simulator.mapping.nest import energy_of, place_last, push, set_levels, start_nest
+from simulator.mapping.tiling import HALF_FULL, NO_ROOM, allocate, fits, next_cuts, split_loops
 
 FOR_LATENCY, FOR_ENERGY, FOR_EDP = range(3)
 OBJECTIVES: Final = ("latency", "energy", "edp")
@@ -91,15 +91,15 @@ def worse(objective: int, latency: float, energy: float, least: Reals) -> bool:
 def try_cuts(ints: Ints, reals: Reals, objective: int, best: Ints, least: Reals) -> None:
     """Cost the nest as it is cut, no further than it may still be the best; keep it if it is."""
     set_levels(ints, reals)
-    energy = energy_of(ints, reals)
-    if worse(objective, 0.0, energy, least):
-        return
-    limit = least[0]
-    if objective == FOR_ENERGY:
-        limit = np.inf
-    elif objective != FOR_LATENCY:
-        limit = least[0] / energy
+    energy, limit = 0.0, least[0]
+    if objective != FOR_LATENCY:
+        energy = energy_of(ints, reals)
+        if worse(objective, 0.0, energy, least):
+            return
+        limit = np.inf if objective == FOR_ENERGY else least[0] / energy
     latency = latency_of(ints, reals, limit)
+    if objective == FOR_LATENCY and latency <= least[0]:
+        energy = energy_of(ints, reals)
     if not worse(objective, latency, energy, least):
         least[0] = score(objective, latency, energy)
         least[1] = latency if objective == FOR_ENERGY else energy
@@ -111,13 +111,16 @@ def try_order(
     ints: Ints, reals: Reals, memories: int, objective: int, best: Ints, least: Reals
 ) -> int:
     """Cost the order that the nest holds with both cuts; returns how many fitted and differed."""
-    if not allocate(ints, reals, memories, False):
+    filled = allocate(ints, reals, memories, False)
+    if filled == NO_ROOM:
         return 0
     before = 0
     for operand in range(3):
         for level in range(ints[DEPTH, operand]):
             before = before * NEST_LOOPS + ints[CUT + operand, level]
     try_cuts(ints, reals, objective, best, least)
+    if filled == HALF_FULL:
+        return 1
     allocate(ints, reals, memories, True)
     after = 0
     for operand in range(3):
@@ -259,7 +262,10 @@ def search(
             depth -= 1
             continue
         left[kind] -= 1
-        push(ints, reals, depth, loops[kind], factors[kind])
+        if depth + 1 < count:
+            push(ints, reals, depth, loops[kind], factors[kind])
+        else:
+            place_last(ints, depth, loops[kind], factors[kind])
         advance_bound(ints, reals, depth + 1, slots)
         cycles = least_latency(ints, reals, depth + 1, slots)
         if worse(objective, cycles, least_energy(ints, reals, depth + 1), least):

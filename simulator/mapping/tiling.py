@@ -12,18 +12,21 @@ from simulator.mapping.layout import (
     LEVEL,
     LOOP_COUNT,
     M_BITS,
-    M_HOLDS,
     MEMORY,
     NEST_LOOPS,
     OUTPUT,
     REDUCES,
     SCRATCH,
     TEMPORAL,
+    USERS,
     Ints,
     Reals,
     tile_row,
 )
 from simulator.mapping.nest import outermost_reduction
+
+NO_ROOM, FULLER, HALF_FULL = range(3)
+"""What `allocate` found."""
 
 
 @njit
@@ -111,7 +114,7 @@ def split_loops(ints: Ints, reals: Reals, budget: int, loops: Ints, factors: Int
 
 
 @njit
-def bits_held(ints: Ints, reals: Reals, operand: int, level: int, place: int, last: int) -> int:
+def bits_held(ints: Ints, operand: int, level: int, place: int, last: int) -> int:
     """Bits of a tile in one instance of a level, the larger of the average and largest fold."""
     elements = max(
         ints[tile_row(AVERAGE, operand, level), place],
@@ -126,7 +129,7 @@ def bits_held(ints: Ints, reals: Reals, operand: int, level: int, place: int, la
 
 
 @njit
-def lowest_cut(ints: Ints, reals: Reals, operand: int, level: int) -> int:
+def lowest_cut(ints: Ints, operand: int, level: int) -> int:
     """The innermost cut a level may have: what lies below it, or all loops in the outermost."""
     if level == ints[DEPTH, operand] - 1:
         return int(ints[COUNTS, LOOP_COUNT])
@@ -134,7 +137,7 @@ def lowest_cut(ints: Ints, reals: Reals, operand: int, level: int) -> int:
 
 
 @njit
-def moved_above(ints: Ints, reals: Reals, operand: int, level: int, place: int) -> float:
+def moved_above(ints: Ints, operand: int, level: int, place: int) -> float:
     """Elements that a level with its cut at `place` has moved from or to the level above."""
     if level == ints[DEPTH, operand] - 1:
         return 0.0
@@ -143,45 +146,42 @@ def moved_above(ints: Ints, reals: Reals, operand: int, level: int, place: int) 
 
 
 @njit
-def deepest(
-    ints: Ints, reals: Reals, operand: int, level: int, low: int, room: int, last: int
-) -> int:
+def deepest(ints: Ints, operand: int, level: int, low: int, room: int, last: int) -> int:
     """The outermost cut from `low` on whose tile fits the room, or -1."""
     count = ints[COUNTS, LOOP_COUNT]
-    if bits_held(ints, reals, operand, level, count, last) <= room:
+    if bits_held(ints, operand, level, count, last) <= room:
         return int(count)
     place = low
-    while bits_held(ints, reals, operand, level, place, last) <= room:
+    while bits_held(ints, operand, level, place, last) <= room:
         place += 1
     return place - 1 if place > low else -1
 
 
 @njit
-def share(ints: Ints, reals: Reals, users: int, room: int, last: int) -> bool:
+def share(ints: Ints, reals: Reals, memory: int, room: int, last: int) -> bool:
     """Cut the operands of one memory: the split that moves the fewest elements from above.
 
-    `scratch` rows 4 and 5 hold the `users` operands and where the memory is on their chains; row
-    7 gets the cuts. False where not even the innermost cuts fit.
+    `SCRATCH` gets the cuts in its row 7. False where not even the innermost cuts fit.
     """
-    operands, levels = SCRATCH + 4, SCRATCH + 5
-    trial, picked, low = SCRATCH + 6, SCRATCH + 7, SCRATCH + 0
-    loops, final = ints[COUNTS, LOOP_COUNT], users - 1
-    for user in range(users):
-        ints[low, user] = lowest_cut(ints, reals, ints[operands, user], ints[levels, user])
+    trial, picked, low = SCRATCH + 6, SCRATCH + 7, SCRATCH
+    row, loops, final = USERS + memory, ints[COUNTS, LOOP_COUNT], ints[USERS + memory, 0] - 1
+    for user in range(final + 1):
+        operand, level = ints[row, 1 + 2 * user], ints[row, 2 + 2 * user]
+        ints[low, user] = lowest_cut(ints, operand, level)
         ints[trial, user] = loops
     best = -1.0
     while True:
         left, moved, outermost = room, 0.0, True
         for user in range(final):
-            operand, level = ints[operands, user], ints[levels, user]
-            left -= bits_held(ints, reals, operand, level, ints[trial, user], last)
-            moved += moved_above(ints, reals, operand, level, ints[trial, user])
+            operand, level = ints[row, 1 + 2 * user], ints[row, 2 + 2 * user]
+            left -= bits_held(ints, operand, level, ints[trial, user], last)
+            moved += moved_above(ints, operand, level, ints[trial, user])
             outermost = outermost and ints[trial, user] == loops
         if left >= 0 and (best < 0.0 or moved < best):
-            operand, level = ints[operands, final], ints[levels, final]
-            place = deepest(ints, reals, operand, level, ints[low, final], left, last)
+            operand, level = ints[row, 1 + 2 * final], ints[row, 2 + 2 * final]
+            place = deepest(ints, operand, level, ints[low, final], left, last)
             if place >= 0:
-                moved += moved_above(ints, reals, operand, level, place)
+                moved += moved_above(ints, operand, level, place)
                 if best < 0.0 or moved < best:
                     best = moved
                     ints[picked, final] = place
@@ -199,44 +199,39 @@ def share(ints: Ints, reals: Reals, users: int, room: int, last: int) -> bool:
 
 
 @njit
-def cut_memory(ints: Ints, reals: Reals, users: int, room: int, last: int) -> bool:
-    """Cut the users of one memory (`scratch` rows 4 and 5) into `scratch` row 7."""
-    if users > 1:
-        return bool(share(ints, reals, users, room, last))
-    operand, level = ints[SCRATCH + 4, 0], ints[SCRATCH + 5, 0]
-    low = lowest_cut(ints, reals, operand, level)
-    place = deepest(ints, reals, operand, level, low, room, last)
+def cut_memory(ints: Ints, reals: Reals, memory: int, room: int, last: int) -> bool:
+    """Cut the users of one memory, into row 7 of `SCRATCH`."""
+    row = USERS + memory
+    if ints[row, 0] > 1:
+        return bool(share(ints, reals, memory, room, last))
+    operand, level = ints[row, 1], ints[row, 2]
+    place = deepest(ints, operand, level, lowest_cut(ints, operand, level), room, last)
     ints[SCRATCH + 7, 0] = place
     return bool(place >= 0)
 
 
 @njit
-def allocate(ints: Ints, reals: Reals, memories: int, half: bool) -> bool:
+def allocate(ints: Ints, reals: Reals, memories: int, half: bool) -> int:
     """Cut the loops at every memory, inner to outer, keeping as much in each as it can hold.
 
     With `half`, a memory takes tiles of at most half its size where it can, so that it is
-    double-buffered. False where the tiles that the unrolling needs do not fit.
+    double-buffered. Returns NO_ROOM where the tiles that the unrolling needs do not fit, and
+    HALF_FULL where no memory is more than half full.
     """
-    last = outermost_reduction(ints, reals)
-    weight = inputs = output = 0
+    answer, last = HALF_FULL, outermost_reduction(ints, reals)
     for memory in range(memories):
-        holds, users = ints[MEMORY + memory, M_HOLDS], 0
-        for operand in range(3):
-            if (holds >> operand) & 1:
-                ints[SCRATCH + 4, users] = operand
-                ints[SCRATCH + 5, users] = (weight, inputs, output)[operand]
-                users += 1
-        weight += holds & 1
-        inputs += (holds >> 1) & 1
-        output += (holds >> 2) & 1
-        room = ints[MEMORY + memory, M_BITS]
-        fits = half and cut_memory(ints, reals, users, room // 2, last)
-        if not fits and not cut_memory(ints, reals, users, room, last):
-            return False
-        for user in range(users):
-            operand, level = ints[SCRATCH + 4, user], ints[SCRATCH + 5, user]
-            ints[CUT + operand, level] = ints[SCRATCH + 7, user]
-    return True
+        room, row, used = ints[MEMORY + memory, M_BITS], USERS + memory, 0
+        halved = half and cut_memory(ints, reals, memory, room // 2, last)
+        if not halved and not cut_memory(ints, reals, memory, room, last):
+            return NO_ROOM
+        for user in range(ints[row, 0]):
+            operand, level = ints[row, 1 + 2 * user], ints[row, 2 + 2 * user]
+            cut = ints[SCRATCH + 7, user]
+            ints[CUT + operand, level] = cut
+            used += bits_held(ints, operand, level, cut, last)
+        if used > room // 2:
+            answer = FULLER
+    return answer
 
 
 @njit
@@ -251,7 +246,7 @@ def fits(ints: Ints, reals: Reals, memories: int) -> bool:
                 if level > 0 and cut < ints[CUT + operand, level - 1]:
                     return False
                 if ints[LEVEL + operand, level] == memory:
-                    room -= bits_held(ints, reals, operand, level, cut, last)
+                    room -= bits_held(ints, operand, level, cut, last)
         if room < 0:
             return False
     return True

@@ -1,6 +1,7 @@
 """The `spatial` kind: laws, the search against every nest there is, pins, constraints, faults."""
 
 import itertools
+import math
 from functools import cache
 from typing import Any
 
@@ -10,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hwconfigs
-from simulator.cost import evaluate_designs
+import workloads
+from analysis.estimate import document as document_of
+from simulator.cost import estimate, evaluate_designs
 from simulator.document import Document
 from simulator.errors import BadConfig, Unsupported
 from simulator.machines.actions import TOTAL_CYCLES, TOTAL_ENERGY_FJ
@@ -18,7 +21,7 @@ from simulator.machines.registry import machine_from
 from simulator.machines.spatial import Spatial
 from simulator.mapped import MappedLayer, cost_mapping, map_work
 from simulator.mapping.layout import LOOPS, OPERANDS
-from simulator.mapping.loopnest import LoopNest
+from simulator.mapping.loopnest import LoopNest, from_plain
 from simulator.work import Work
 from tests.machines.works import compulsory_bytes, conv, cost
 
@@ -185,6 +188,20 @@ def test_the_same_search_twice_and_no_growth() -> None:
     first = evaluate_designs([work, work], [machine, machine], per_layer=True)
     assert np.array_equal(first.actions[0], first.actions[1])
     assert np.array_equal(first.actions[0, 1][3:], first.actions[0, 0][3:])
+
+
+def test_the_estimates_document_carries_each_nest() -> None:
+    graph, machine = workloads.load("zoo:digits"), hwconfigs.load("tpu_like")
+    assert isinstance(machine, Spatial)
+    found = document_of(graph, [estimate(graph, machine)], 1, [machine])
+    layers = found["machines"][0]["layers"]
+    assert any(layer["macs"] for layer in layers)
+    for layer in layers:
+        assert ("mapping" in layer) == (layer["macs"] > 0)
+        if layer["macs"]:
+            nest = from_plain(layer["mapping"], machine.chains())
+            assert math.prod(factor for _, factor in nest.loops) == layer["cycles"]["compute"]
+            assert layer["mapping"]["text"] == nest.to_text()
 
 
 def test_every_fault_is_one_line() -> None:
