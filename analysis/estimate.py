@@ -10,8 +10,10 @@ import workloads
 from analysis.files import tell, write_json, write_text
 from analysis.text import si, table
 from simulator.cost import Estimate, estimate
+from simulator.designs import batched_works
 from simulator.graph import Graph
 from simulator.machines.base import Machine
+from simulator.mapped import mappings
 
 
 def estimate_command(
@@ -27,7 +29,7 @@ def estimate_command(
     estimates = [estimate(graph, machine, batch) for machine in machines]
     tell(to_text(graph, estimates), json)
     if json:
-        write_json(json, document(graph, estimates, batch))
+        write_json(json, document(graph, estimates, batch, machines))
     if csv_file:
         write_text(csv_file, to_csv(estimates))
     if html:
@@ -37,13 +39,24 @@ def estimate_command(
         write_text(html, render(estimate_data(graph, machines, estimates, batch)))
 
 
-def document(graph: Graph, estimates: Sequence[Estimate], batch: int) -> dict[str, Any]:
-    """The document of schema `bitlane.estimate/1`."""
+def document(
+    graph: Graph, estimates: Sequence[Estimate], batch: int, machines: Sequence[Machine] = ()
+) -> dict[str, Any]:
+    """The document of schema `bitlane.estimate/1`.
+
+    With the `machines` of the estimates, layers that were mapped carry their loop nest.
+    """
+    entries = [e.to_json_dict() for e in estimates]
+    for entry, machine in zip(entries, machines, strict=False):
+        nests = mappings(batched_works(graph.work, batch), machine)
+        for layer, nest in zip(entry["layers"], nests, strict=True):
+            if nest is not None:
+                layer["mapping"] = {**nest.to_plain(), "text": nest.to_text()}
     return {
         "schema": "bitlane.estimate/1",
         "model": graph.name,
         "batch": batch,
-        "machines": [e.to_json_dict() for e in estimates],
+        "machines": entries,
     }
 
 

@@ -139,6 +139,8 @@ class Convolution(MacOperator):
             output_elements=outputs[0].elements,
             requantizations=outputs[0].elements,
             depthwise=int(groups > 1 and groups == x.shape[3]),
+            input_rows=x.shape[1],
+            input_columns=x.shape[2],
         )
 
     def window(self, x: Shape, w: Shape) -> Window:

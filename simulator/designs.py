@@ -71,11 +71,16 @@ def batched(work: Work, batch: int) -> Work:
     )
 
 
-def work_rows(works: Sequence[Work], batch: int = 1) -> Ints:
-    """The works as int64 [L, len(WORK_FIELDS)]; raises Unsupported for a batch below 1."""
+def batched_works(works: Sequence[Work], batch: int) -> list[Work]:
+    """Each of the works `batched`; raises Unsupported for a batch below 1."""
     if batch < 1:
         raise Unsupported(f"batch must be >= 1; found {batch}")
-    rows = [batched(work, batch).row() for work in works]
+    return [batched(work, batch) for work in works]
+
+
+def work_rows(works: Sequence[Work], batch: int = 1) -> Ints:
+    """The works as int64 [L, len(WORK_FIELDS)]; raises Unsupported for a batch below 1."""
+    rows = [work.row() for work in batched_works(works, batch)]
     return np.stack(rows) if rows else np.zeros((0, len(WORK_FIELDS)), np.int64)
 
 
@@ -92,7 +97,9 @@ def largest_count(work: Work, machine: Machine) -> tuple[int, int, str]:
         "output": work.output_elements * work.output_bits,
     }
     per_mac, per_element, per_output = machine.cycle_scales
-    again = bits["input"] * bits["weight"] // (4 * min(machine.srams().values()))
+    # Where no SRAM is priced by size, a search has bounded its own traffic by the MACs.
+    smallest = min(machine.srams().values(), default=max(bits["input"], 1))
+    again = bits["input"] * bits["weight"] // (4 * smallest)
     counts = [
         (work.macs, _MOST // per_mac, "multiply-accumulates"),
         (work.elementwise, _MOST // per_element, "elementwise operations"),
@@ -162,7 +169,7 @@ def _uncountable_layers(
     found: dict[tuple[tuple[int, int, int], int], int | None] = {}
     layers = []
     for machine in machines:
-        key = (machine.cycle_scales, min(machine.srams().values()))
+        key = (machine.cycle_scales, min(machine.srams().values(), default=0))
         if key not in found:
             found[key] = uncountable(works, machine, batch)
         layers.append(found[key])

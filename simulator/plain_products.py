@@ -51,6 +51,8 @@ class PlainConvolution(Operator):
             bias_elements=0 if bias is None else bias.elements,
             output_elements=outputs[0].elements,
             depthwise=int(groups > 1 and groups == x.shape[3]),
+            input_rows=x.shape[1],
+            input_columns=x.shape[2],
         )
 
 

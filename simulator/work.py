@@ -29,6 +29,7 @@ class Work:
     elementwise : scalar ALU operations outside the MACs (adds, compares, shifts, moves).
     requantizations : results brought from an accumulator onto an output grid.
     depthwise : 1 where every group has one input channel, else 0.
+    input_rows, input_columns : of a convolution's input, padding excluded; 0 where it has none.
     """
 
     n: int = 1
@@ -52,6 +53,8 @@ class Work:
     elementwise: int = 0
     requantizations: int = 0
     depthwise: int = 0
+    input_rows: int = 0
+    input_columns: int = 0
 
     @property
     def macs(self) -> int:
@@ -87,4 +90,6 @@ WORK_FIELDS: Final = tuple(f.name for f in fields(Work))
     W_ELEMENTWISE,
     W_REQUANTIZATIONS,
     W_DEPTHWISE,
+    W_INPUT_ROWS,
+    W_INPUT_COLUMNS,
 ) = range(len(WORK_FIELDS))

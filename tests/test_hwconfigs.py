@@ -32,6 +32,9 @@ def _numbers(value: Any, path: str = "") -> Any:
         for key, below in value.items():
             if (path, key) != ("", "source"):
                 yield from _numbers(below, f"{path}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for index, below in enumerate(value):
+            yield from _numbers(below, f"{path}.{index}")
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield path
 
@@ -48,7 +51,7 @@ def test_the_shipped_names() -> None:
     assert shipped == sorted(shipped)
     assert {"cortex_m0plus", "cortex_m4", "cortex_a73", "hvx_1024", "systolic_16x16"} < set(shipped)
     assert hwconfigs.names("technologies") == ["horowitz_45nm"]
-    assert {"cpu", "dsp", "systolic"} <= set(kinds())
+    assert {"cpu", "dsp", "spatial", "systolic"} <= set(kinds())
 
 
 @pytest.mark.parametrize(
@@ -112,7 +115,7 @@ def test_a_machine_of_ones_own(tmp_path: Path) -> None:
     own.write_text("name: own\n")
     with pytest.raises(BadConfig) as caught:
         hwconfigs.load(own)
-    assert str(caught.value) == f"{own}:1: model: is missing; known: cpu, dsp, systolic"
+    assert str(caught.value) == f"{own}:1: model: is missing; known: cpu, dsp, spatial, systolic"
 
 
 def test_a_kind_is_defined_once() -> None:

@@ -17,7 +17,7 @@ Counts: TypeAlias = NDArray[np.int64]
 Prices: TypeAlias = NDArray[np.float64]
 """A row of costs: a technology's tables, or femtojoules per action."""
 
-LEVELS: Final = 4
+LEVELS: Final = 8
 """The most memory levels a kind may have."""
 
 ACTION_NAMES: Final = (

@@ -1,0 +1,267 @@
+"""An array of multiply-accumulate units on which any loops are unrolled, and its memories.
+
+Read `Spatial` for the fields, `simulator.machines.hierarchy` for the cost of a layer and
+`simulator.mapping` for loop nests and the search for them.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from simulator.errors import Unsupported
+from simulator.jit import njit
+from simulator.machines.actions import (
+    ACCUMULATIONS,
+    ACTIONS,
+    COMPONENTS,
+    LEVEL_0,
+    MACS,
+    TREE_ADDITIONS,
+    Counts,
+    Prices,
+    add_layer,
+    keep_layer,
+)
+from simulator.machines.base import DOT_WIDTH, REFUSALS, Column, Machine, choice
+from simulator.machines.counting import start_inference
+from simulator.machines.fabric import (
+    ATTO,
+    Array,
+    Level,
+    Picojoules,
+    Search,
+    Timing,
+    Vector,
+    hierarchy_of,
+)
+from simulator.machines.hierarchy import (
+    DIMENSION_COUNT,
+    DRAM,
+    HIERARCHY_END,
+    LANES,
+    MAC_AJ,
+    MEMORY,
+    MEMORY_COUNT,
+    MEMORY_WIDTH,
+    REGISTER,
+    SIZES,
+    layer_cost,
+    read_memories,
+)
+from simulator.machines.pricing import (
+    UM2_PER_MM2,
+    alu_um2,
+    datapath_prices,
+    level_price,
+    mac_um2,
+    register_um2,
+    sram_um2,
+)
+from simulator.machines.registry import register
+from simulator.mapping.layout import (
+    M_BITS,
+    M_RATE,
+    M_SERVES,
+    MEMORIES,
+    MEMORY_COLUMNS,
+    OPERANDS,
+    empty_tables,
+)
+from simulator.mapping.loopnest import from_plain
+from simulator.mapping.search import MAPPING, OBJECTIVES
+from simulator.technology.laws import dram_byte_fj, register_byte_fj, sram_byte_fj
+
+
+def _place(index: int) -> Callable[[Any], int]:
+    return lambda hierarchy: int(hierarchy[index])
+
+
+COLUMNS: Final = (
+    Column("memory", len),
+    Column("array.dimensions", len),
+    Column("array.unrollings", len),
+    Column("timing", choice(*get_args(Timing))),
+    Column("mapping.objective", choice(*OBJECTIVES)),
+    Column("mapping.orders"),
+    Column("mapping.cuts", choice("filled", "all")),
+    Column("vector.lanes"),
+    Column("mac_pj", lambda pj: -1 if pj is None else round(pj * ATTO)),
+    *(Column("hierarchy", _place(index)) for index in range(HIERARCHY_END - SIZES)),
+)
+
+
+@njit
+def memory_price(machine: Counts, technology: Prices, memory: int, prices: Prices) -> None:
+    """Price a byte of one memory: its own figures, or the technology's for its kind and size."""
+    start = MEMORY + memory * MEMORY_WIDTH
+    kind, read, write = (
+        start + MEMORY_COLUMNS,
+        start + MEMORY_COLUMNS + 1,
+        start + MEMORY_COLUMNS + 2,
+    )
+    if machine[read] >= 0:
+        access_bytes = machine[start + M_RATE] / 8.0
+        prices[LEVEL_0 + 2 * memory] = machine[read] / 1000.0 / access_bytes
+        prices[LEVEL_0 + 2 * memory + 1] = machine[write] / 1000.0 / access_bytes
+    elif machine[kind] == REGISTER:
+        level_price(prices, memory, register_byte_fj(technology))
+    elif machine[kind] == DRAM:
+        level_price(prices, memory, dram_byte_fj(technology))
+    else:
+        level_price(prices, memory, sram_byte_fj(technology, machine[start + M_BITS] // 8))
+
+
+@njit
+def design_prices(machine: Counts, technology: Prices, prices: Prices) -> float:
+    """Fill the float64 prices in femtojoules of each action; returns the area in mm2.
+
+    The area is a proxy: multipliers, adders, vector lanes, registers and SRAMs.
+    """
+    datapath_prices(machine, technology, prices)
+    if machine[MAC_AJ] >= 0:
+        prices[MACS] = machine[MAC_AJ] / 1000.0
+        prices[ACCUMULATIONS] = prices[TREE_ADDITIONS] = 0.0
+    units = 1
+    for dimension in range(machine[DIMENSION_COUNT]):
+        units *= machine[SIZES + dimension]
+    area = units / machine[DOT_WIDTH] * mac_um2(machine, technology)
+    area += machine[LANES] * alu_um2(technology)
+    for memory in range(machine[MEMORY_COUNT]):
+        memory_price(machine, technology, memory, prices)
+        start = MEMORY + memory * MEMORY_WIDTH
+        instances, bits = 1, machine[start + M_BITS]
+        for dimension in range(machine[DIMENSION_COUNT]):
+            if (machine[start + M_SERVES] >> dimension) & 1 == 0:
+                instances *= machine[SIZES + dimension]
+        if machine[start + MEMORY_COLUMNS] == REGISTER:
+            area += instances * register_um2(technology, bits)
+        elif machine[start + MEMORY_COLUMNS] != DRAM:
+            area += instances * sram_um2(technology, bits // 8)
+    return float(area / UM2_PER_MM2)
+
+
+@njit
+def evaluate(
+    works: Counts,
+    machines: Counts,
+    technologies: Prices,
+    technology_of: Counts,
+    totals: Counts,
+    areas: Prices,
+    counts: Counts,
+    energies: Counts,
+) -> None:
+    """Cost every layer on every design; see `simulator.cost.evaluate_rows` for the arrays."""
+    prices = np.zeros(ACTIONS, np.float64)
+    mapping = np.zeros(MAPPING, np.int64)
+    told = np.zeros(2)
+    done = np.zeros((works.shape[0], ACTIONS), np.int64)
+    energy = np.zeros(COMPONENTS, np.int64)
+    actions = np.zeros(ACTIONS, np.int64)
+    ints, reals = empty_tables()
+    for design in range(machines.shape[0]):
+        machine = machines[design]
+        areas[design] = design_prices(machine, technologies[technology_of[design]], prices)
+        read_memories(machine, prices, ints, reals)
+        for layer in range(works.shape[0]):
+            same = 0
+            while same < layer and not np.array_equal(works[same], works[layer]):
+                same += 1
+            if same == layer:
+                layer_cost(works[layer], machine, prices, ints, reals, mapping, told, done[layer])
+            actions[:] = done[same]
+            done[layer] = actions
+            start_inference(layer, machine, actions)
+            add_layer(layer, actions, prices, energy, totals[design])
+            if counts.shape[0] > 0:
+                keep_layer(actions, energy, counts[design, layer], energies[design, layer])
+
+
+@register
+class Spatial(Machine):
+    """`model: spatial`: an array with loops unrolled on it, N memories, and a mapping search."""
+
+    columns: ClassVar = COLUMNS
+    units: ClassVar = ("array", "vector")
+    bounds: ClassVar = ("compute", "memory", "loading", "overhead")
+    refusals: ClassVar = (
+        *REFUSALS,
+        "no loop nest fits the memories: the tile of one step is larger than one of them; "
+        "enlarge memory.<index>.bytes or unroll fewer loops in array.unrollings",
+    )
+    design_prices: ClassVar = staticmethod(design_prices)
+    evaluate: ClassVar = staticmethod(evaluate)
+
+    model: Literal["spatial"]
+    timing: Timing = "physical"
+    array: Array
+    vector: Vector
+    mac_pj: Picojoules | None = None
+    memory: Annotated[tuple[Level, ...], Field(min_length=1, max_length=MEMORIES)]
+    mapping: Search = Search()
+
+    @model_validator(mode="after")
+    def _every_operand_has_its_chain(self) -> Self:
+        names = [level.name for level in self.memory]
+        if len(set(names)) != len(names):
+            raise ValueError(f"memory must have distinct names; found {', '.join(names)}")
+        for level in self.memory:
+            for name in level.shared_along if level.shared_along != "all" else ():
+                if name not in self.array.dimensions:
+                    raise ValueError(
+                        f"memory '{level.name}': shared_along names '{name}'; array.dimensions "
+                        f"has {', '.join(self.array.dimensions)}"
+                    )
+        for pin in self.mapping.pinned:
+            try:
+                from_plain(pin.model_dump(include={"loops", "cuts"}), self.chains())
+            except Unsupported as error:
+                raise ValueError(f"mapping.pinned: {error}") from None
+        for operand in OPERANDS:
+            chain = [level for level in self.memory if operand in level.holds]
+            if not chain:
+                raise ValueError(f"no memory holds '{operand}'; add it to one's 'holds'")
+        return self
+
+    @cached_property
+    def hierarchy(self) -> tuple[int, ...]:
+        """The row behind its scalar columns."""
+        return hierarchy_of(self)
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The names of the memories, inner to outer."""
+        return tuple(level.name for level in self.memory)
+
+    def chains(self) -> Mapping[str, tuple[str, ...]]:
+        """The memories that hold each operand, inner to outer."""
+        return {
+            operand: tuple(level.name for level in self.memory if operand in level.holds)
+            for operand in OPERANDS
+        }
+
+    def srams(self) -> Mapping[str, int]:
+        """Bytes of each SRAM that the technology prices."""
+        return {
+            level.name: level.bytes
+            for level in self.memory
+            if level.kind == "sram" and level.read_pj is None
+        }
+
+    def storage(self) -> tuple[None, None]:
+        """No limit: the outermost memory holds what the others do not."""
+        return None, None
+
+    @property
+    def outer_bytes_per_cycle(self) -> float:
+        """Of the outermost memory."""
+        return self.memory[-1].bits_per_cycle / 8
+
+    @property
+    def peak_macs_per_cycle(self) -> int:
+        """Every unit of the array."""
+        return math.prod(d.size for d in self.array.dimensions.values())

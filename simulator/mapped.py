@@ -1,0 +1,179 @@
+"""Mappings of single layers on a `spatial` machine: searched, pinned, and what each costs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from simulator.errors import Unsupported
+from simulator.machines.actions import ACTIONS
+from simulator.machines.base import Machine
+from simulator.machines.hierarchy import (
+    NOTHING_FITS,
+    UNROLL,
+    map_layer,
+    read_layer,
+    read_memories,
+    unroll_layer,
+)
+from simulator.machines.spatial import Spatial, design_prices
+from simulator.mapping.latency import cost_of_nest
+from simulator.mapping.layout import (
+    ACCESS,
+    BOUNDS,
+    DIMENSIONS,
+    DIRECTIONS,
+    LEVEL,
+    LOOPS,
+    M_BITS,
+    MEMORY,
+    OPERANDS,
+    RESULT,
+    RESULT_NAMES,
+    TEMPORAL,
+    Ints,
+    Reals,
+    empty_tables,
+)
+from simulator.mapping.loopnest import LoopNest, nest_of_row
+from simulator.mapping.nest import outermost_reduction
+from simulator.mapping.search import MAPPING, load
+from simulator.mapping.tiling import bits_held, fits
+from simulator.work import Work
+
+
+@dataclass(frozen=True)
+class MappedLayer:
+    """A layer's mapping and its cost.
+
+    `cycles` by term (ideal, stall, onload, offload, drain) and `latency`, their sum; `energy_fj`
+    of the multiply-accumulates and memories; `words` by memory, operand and direction; `costed`
+    and `decided`, how many nests the search priced and how many it settled.
+    """
+
+    nest: LoopNest
+    cycles: Mapping[str, int]
+    latency: int
+    energy_fj: float
+    words: Mapping[tuple[str, str, str], int]
+    costed: int = 0
+    decided: int = 0
+
+
+def map_work(work: Work, machine: Spatial) -> MappedLayer:
+    """Search the best mapping of a layer; raises Unsupported where none fits the memories."""
+    ints, reals, prices = _tables(machine)
+    mapping, told = np.zeros(MAPPING, np.int64), np.zeros(2)
+    chosen = map_layer(work.row(), machine.row(), prices, ints, reals, mapping, told)
+    if chosen < 0:
+        raise Unsupported(f"{machine.name}: {machine.refusals[NOTHING_FITS]}")
+    nest = nest_of_row(mapping, _spatial(machine, chosen, work), machine.chains())
+    return _mapped(nest, machine, ints, reals, (int(told[0]), int(told[1])))
+
+
+def mappings(works: Sequence[Work], machine: Machine) -> list[LoopNest | None]:
+    """The loop nest of each layer; None where a machine or a layer has none."""
+    if not isinstance(machine, Spatial):
+        return [None] * len(works)
+    found = {work: map_work(work, machine).nest for work in set(works) if work.macs}
+    return [found.get(work) for work in works]
+
+
+def cost_mapping(work: Work, machine: Spatial, nest: LoopNest) -> MappedLayer:
+    """Cost a mapping as it is given: its own unrolling, or the machine's first that fits it.
+
+    Raises Unsupported where its loops do not cover the layer or a tile does not fit its memory.
+    """
+    ints, reals, prices = _tables(machine)
+    row = machine.row()
+    read_layer(work.row(), row, ints)
+    wanted = dict.fromkeys(LOOPS, 1)
+    for loop, factor in nest.loops:
+        wanted[loop] *= factor
+    for choice in range(len(machine.array.unrollings)):
+        unroll_layer(_unrolled_as(row, machine, nest, choice), prices, choice, ints, reals)
+        if all(wanted[loop] == ints[TEMPORAL, k] for k, loop in enumerate(LOOPS)):
+            break
+    else:
+        counts = ", ".join(f"{loop} {ints[BOUNDS, k]}" for k, loop in enumerate(LOOPS))
+        raise Unsupported(
+            f"{machine.name}: the mapping's loops and no unrolling cover the layer ({counts}); "
+            "each loop's factors must multiply to ceil(bound / unrolling)"
+        )
+    load(ints, reals, nest.row())
+    _check_room(machine, ints, reals, nest)
+    cost_of_nest(ints, reals)
+    return _mapped(nest, machine, ints, reals)
+
+
+def _unrolled_as(row: Ints, machine: Spatial, nest: LoopNest, choice: int) -> Ints:
+    """The machine's row, each loop that it unrolls unrolled as far as the mapping does."""
+    if not nest.spatial:
+        return row
+    wanted = {loop: factor for _, loop, factor in nest.spatial}
+    row = row.copy()
+    for dimension in range(len(machine.array.dimensions)):
+        for k, loop in enumerate(LOOPS):
+            place = UNROLL + (choice * DIMENSIONS + dimension) * 8 + k
+            row[place] = min(int(row[place]), wanted.get(loop, 1))
+    return row
+
+
+def _tables(machine: Spatial) -> tuple[Ints, Reals, Reals]:
+    prices = np.zeros(ACTIONS)
+    row = machine.row()
+    design_prices(row, machine.technology.row(), prices)
+    ints, reals = empty_tables()
+    read_memories(row, prices, ints, reals)
+    return ints, reals, prices
+
+
+def _check_room(machine: Spatial, ints: Ints, reals: Reals, nest: LoopNest) -> None:
+    if fits(ints, reals, len(machine.memory)):
+        return
+    last = outermost_reduction(ints, reals)
+    held = [0] * len(machine.memory)
+    for operand, name in enumerate(OPERANDS):
+        for level, cut in enumerate(nest.cuts[name]):
+            memory = int(ints[LEVEL + operand, level])
+            held[memory] += bits_held(ints, operand, level, cut, last)
+    for memory, bits in enumerate(held):
+        room = int(ints[MEMORY + memory, M_BITS])
+        if bits > room:
+            raise Unsupported(
+                f"{machine.name}: the mapping's tiles need {bits} bits of memory "
+                f"'{machine.memory[memory].name}', which has {room}; cut it further in"
+            )
+
+
+def _mapped(
+    nest: LoopNest, machine: Spatial, ints: Ints, reals: Reals, told: tuple[int, int] = (0, 0)
+) -> MappedLayer:
+    words = {}
+    for operand, name in enumerate(OPERANDS):
+        for level, memory in enumerate(machine.chains()[name]):
+            for way, direction in enumerate(DIRECTIONS):
+                words[memory, name, direction] = int(ints[ACCESS + 4 * operand + way, level])
+    result = {name: float(reals[RESULT, k]) for k, name in enumerate(RESULT_NAMES)}
+    cycles = {name: int(result[name]) for name in RESULT_NAMES[:5]}
+    return MappedLayer(
+        nest,
+        MappingProxyType(cycles),
+        int(result["latency"]),
+        result["energy"],
+        MappingProxyType(words),
+        *told,
+    )
+
+
+def _spatial(machine: Spatial, choice: int, work: Work) -> tuple[tuple[str, str, int], ...]:
+    """The unrollings in use, no larger than the layer's loops."""
+    bounds = {"n": work.n, "g": work.groups, "oc": work.oc, "ic": work.ic}
+    bounds |= {"oy": work.oy, "ox": work.ox, "ky": work.ky, "kx": work.kx}
+    used = []
+    for dimension, loops in machine.array.unrollings[choice].items():
+        for loop, factor in loops.items():
+            if min(factor, bounds[loop]) > 1:
+                used.append((dimension, str(loop), min(factor, bounds[loop])))
+    return tuple(used)

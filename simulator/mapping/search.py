@@ -1,0 +1,287 @@
+"""The search for the best loop nest of a layer: every order of its loop factors, none twice.
+
+Where the prime factors of the temporal loops have at most `budget` orders the search is
+exhaustive in them; else factors are joined until they do (`tiling.split_loops`). Each order is cut
+at the memories twice: as full as they go, and half full, which double-buffers them; or in every
+way that fits, for small layers. Orders are
+visited in one fixed sequence, depth first from the innermost loop; what cannot beat the best nest
+so far (`bounds`) is skipped; a later nest must be strictly better. So the result depends on
+nothing but the layer and the machine, and memory does not grow with the candidates.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from simulator.jit import njit
+from simulator.mapping.bounds import advance_bound, least_energy, least_latency, start_bound
+from simulator.mapping.latency import cost_of_nest, latency_of
+from simulator.mapping.layout import (
+    COUNTS,
+    CUT,
+    DEPTH,
+    FACTOR,
+    INNERMOST,
+    LOOP,
+    LOOP_COUNT,
+    MEMORIES,
+    NEST_LOOPS,
+    OUTERMOST,
+    PORTS,
+    SCRATCH,
+    Ints,
+    Reals,
+)
+from simulator.mapping.nest import energy_of, place_last, push, set_levels, start_nest
+from simulator.mapping.tiling import HALF_FULL, NO_ROOM, allocate, fits, next_cuts, split_loops
+
+FOR_LATENCY, FOR_ENERGY, FOR_EDP = range(3)
+OBJECTIVES: Final = ("latency", "energy", "edp")
+BEST_COUNT, BEST_LOOPS = 0, 1
+BEST_FACTORS: Final = BEST_LOOPS + NEST_LOOPS
+BEST_CUTS: Final = BEST_FACTORS + NEST_LOOPS
+MAPPING: Final = BEST_CUTS + 3 * MEMORIES
+"""Columns of a mapping as int64: how many loops, loops, factors, cuts by operand and level."""
+COSTED, DECIDED = range(2)
+"""What a search tells: nests costed in full, and nests decided, those skipped included."""
+
+
+@njit
+def score(objective: int, latency: float, energy: float) -> float:
+    """The number to be least."""
+    if objective == FOR_LATENCY:
+        return latency
+    if objective == FOR_ENERGY:
+        return energy
+    return latency * energy
+
+
+@njit
+def keep(ints: Ints, reals: Reals, best: Ints) -> None:
+    """Write the nest as int64 [MAPPING]."""
+    best[BEST_COUNT] = ints[COUNTS, LOOP_COUNT]
+    for place in range(ints[COUNTS, LOOP_COUNT]):
+        best[BEST_LOOPS + place] = ints[LOOP, place]
+        best[BEST_FACTORS + place] = ints[FACTOR, place]
+    for operand in range(3):
+        for level in range(MEMORIES):
+            best[BEST_CUTS + operand * MEMORIES + level] = ints[CUT + operand, level]
+
+
+@njit
+def load(ints: Ints, reals: Reals, mapping: Ints) -> None:
+    """Put the nest that `keep` wrote back in place."""
+    start_nest(ints, reals, mapping[BEST_COUNT])
+    for place in range(mapping[BEST_COUNT]):
+        push(ints, reals, place, mapping[BEST_LOOPS + place], mapping[BEST_FACTORS + place])
+    for operand in range(3):
+        for level in range(MEMORIES):
+            ints[CUT + operand, level] = mapping[BEST_CUTS + operand * MEMORIES + level]
+
+
+@njit
+def worse(objective: int, latency: float, energy: float, least: Reals) -> bool:
+    """Whether a nest at least this costly is no better than the best: float64 [2], both scores."""
+    first = score(objective, latency, energy)
+    second = latency if objective == FOR_ENERGY else energy
+    return bool(first > least[0] or (first == least[0] and second >= least[1]))
+
+
+@njit
+def try_cuts(ints: Ints, reals: Reals, objective: int, best: Ints, least: Reals) -> None:
+    """Cost the nest as it is cut, no further than it may still be the best; keep it if it is."""
+    set_levels(ints, reals)
+    energy, limit = 0.0, least[0]
+    if objective != FOR_LATENCY:
+        energy = energy_of(ints, reals)
+        if worse(objective, 0.0, energy, least):
+            return
+        limit = np.inf if objective == FOR_ENERGY else least[0] / energy
+    latency = latency_of(ints, reals, limit)
+    if objective == FOR_LATENCY and latency <= least[0]:
+        energy = energy_of(ints, reals)
+    if not worse(objective, latency, energy, least):
+        least[0] = score(objective, latency, energy)
+        least[1] = latency if objective == FOR_ENERGY else energy
+        keep(ints, reals, best)
+
+
+@njit
+def try_order(
+    ints: Ints, reals: Reals, memories: int, objective: int, best: Ints, least: Reals
+) -> int:
+    """Cost the order that the nest holds with both cuts; returns how many fitted and differed."""
+    filled = allocate(ints, reals, memories, False)
+    if filled == NO_ROOM:
+        return 0
+    before = 0
+    for operand in range(3):
+        for level in range(ints[DEPTH, operand]):
+            before = before * NEST_LOOPS + ints[CUT + operand, level]
+    try_cuts(ints, reals, objective, best, least)
+    if filled == HALF_FULL:
+        return 1
+    allocate(ints, reals, memories, True)
+    after = 0
+    for operand in range(3):
+        for level in range(ints[DEPTH, operand]):
+            after = after * NEST_LOOPS + ints[CUT + operand, level]
+    if after == before:
+        return 1
+    try_cuts(ints, reals, objective, best, least)
+    return 2
+
+
+@njit
+def try_all_cuts(
+    ints: Ints, reals: Reals, memories: int, objective: int, best: Ints, least: Reals
+) -> int:
+    """Cost the order that the nest holds with every cut that fits; returns how many."""
+    asked = ints[SCRATCH + 7]
+    for operand in range(3):
+        for level in range(ints[DEPTH, operand]):
+            ints[CUT + operand, level] = 0
+        ints[CUT + operand, ints[DEPTH, operand] - 1] = ints[COUNTS, LOOP_COUNT]
+    found, more = 0, True
+    while more:
+        for k in range(3 * MEMORIES):
+            asked[k] = ints[CUT + k // MEMORIES, k % MEMORIES]
+        if fits(ints, reals, memories):
+            found += 1
+            try_cuts(ints, reals, objective, best, least)
+        # Costing sinks the cuts below reuse: go on from those that were asked for.
+        for k in range(3 * MEMORIES):
+            ints[CUT + k // MEMORIES, k % MEMORIES] = asked[k]
+        more = next_cuts(ints)
+    return found
+
+
+@njit
+def allowed(ints: Ints, loops: Ints, left: Ints, kinds: int, loop: int) -> bool:
+    """Whether a loop may come next, by what must be innermost and outermost."""
+    for place in range(8):
+        first = ints[INNERMOST, place]
+        if first < 0 or first == loop:
+            break
+        if loops_left(loops, left, kinds, first) > 0:
+            return False
+    for place in range(8):
+        if ints[OUTERMOST, place] < 0:
+            return True
+        if ints[OUTERMOST, place] != loop:
+            continue
+        # Everything that is not further out must be placed before.
+        for kind in range(kinds):
+            further = False
+            for out in range(place + 1):
+                further = further or ints[OUTERMOST, out] == loops[kind]
+            if left[kind] > 0 and not further:
+                return False
+    return True
+
+
+@njit
+def loops_left(loops: Ints, left: Ints, kinds: int, loop: int) -> int:
+    """How many factors of a loop are still to be placed."""
+    found = 0
+    for kind in range(kinds):
+        if loops[kind] == loop:
+            found += left[kind]
+    return found
+
+
+@njit
+def orders_left(left: Ints, kinds: int) -> float:
+    """Distinct orders of the loops that are left: a multinomial."""
+    orders, placed = 1.0, 0
+    for kind in range(kinds):
+        for same in range(left[kind]):
+            placed += 1
+            orders *= placed / (same + 1)
+    return orders
+
+
+@njit
+def group_equal(loops: Ints, factors: Ints, count: int, left: Ints) -> int:
+    """Move distinct loops to the front, counting each in `left`; returns how many."""
+    kinds = 0
+    for place in range(count):
+        same = kinds
+        for kind in range(kinds):
+            if loops[kind] == loops[place] and factors[kind] == factors[place]:
+                same = kind
+        if same == kinds:
+            loops[kinds], factors[kinds] = loops[place], factors[place]
+            left[kinds] = 0
+            kinds += 1
+        left[same] += 1
+    return kinds
+
+
+@njit
+def search(
+    ints: Ints,
+    reals: Reals,
+    memories: int,
+    objective: int,
+    budget: int,
+    every_cut: bool,
+    best: Ints,
+    told: Reals,
+) -> bool:
+    """Find the best nest; writes it to `best` (int64 [MAPPING]) and its cost to the nest.
+
+    Adds to `told` float64 [2] how many nests were costed and decided. False where none fits.
+    """
+    loops = np.zeros(NEST_LOOPS, np.int64)
+    factors = np.ones(NEST_LOOPS, np.int64)
+    left = np.zeros(NEST_LOOPS, np.int64)
+    chosen = np.full(NEST_LOOPS + 1, -1, np.int64)
+    least = np.full(2, np.inf)
+    count = split_loops(ints, reals, budget, loops, factors)
+    start_nest(ints, reals, count)
+    for place in range(count):
+        push(ints, reals, place, loops[place], factors[place])
+    start_bound(ints, reals, count)
+    kinds = group_equal(loops, factors, count, left)
+    depth, slots = 0, memories * PORTS
+    if count == 0:
+        told[COSTED] += try_order(ints, reals, memories, objective, best, least)
+    while depth >= 0 and count > 0:
+        kind = chosen[depth]
+        if kind >= 0:
+            left[kind] += 1
+        kind += 1
+        while kind < kinds and (
+            left[kind] == 0 or not allowed(ints, loops, left, kinds, loops[kind])
+        ):
+            kind += 1
+        chosen[depth] = kind
+        if kind == kinds:
+            chosen[depth] = -1
+            depth -= 1
+            continue
+        left[kind] -= 1
+        if depth + 1 < count:
+            push(ints, reals, depth, loops[kind], factors[kind])
+        else:
+            place_last(ints, depth, loops[kind], factors[kind])
+        advance_bound(ints, reals, depth + 1, slots)
+        cycles = least_latency(ints, reals, depth + 1, slots)
+        if worse(objective, cycles, least_energy(ints, reals, depth + 1), least):
+            told[DECIDED] += 2 * orders_left(left, kinds)
+        elif depth + 1 == count:
+            costed = 0
+            if every_cut:
+                costed = try_all_cuts(ints, reals, memories, objective, best, least)
+            else:
+                costed = try_order(ints, reals, memories, objective, best, least)
+            told[COSTED] += costed
+            told[DECIDED] += max(2, costed)
+        else:
+            depth += 1
+    if least[0] == np.inf:
+        return False
+    load(ints, reals, best)
+    cost_of_nest(ints, reals)
+    return True
