@@ -50,6 +50,7 @@ PAIRS_PAY_FROM: Final = 2048
 class Elementwise(Operator):
     """One output of the broadcast shape of all inputs (NumPy's rules)."""
 
+    in_place = "elementwise"
     operands: ClassVar[int] = 1
     operations: ClassVar[int] = 1
     """Scalar ALU operations an output element, for `work`."""

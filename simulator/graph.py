@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
 Array: TypeAlias = NDArray[Any]
+InPlace: TypeAlias = Literal["never", "elementwise", "view"]
 
 DTYPE_BITS: Final[Mapping[str, int]] = MappingProxyType(
     {
@@ -140,6 +141,10 @@ class Operator(ABC):
     updates: ClassVar[tuple[int, ...]] = ()
     """The inputs that are variables and that this operator replaces: `infer` and `run` give their
     new shapes and values after those of the outputs."""
+    in_place: ClassVar[InPlace] = "never"
+    """Whether the output may take over an input's memory: ``elementwise`` where each element comes
+    from those at its own place (then an input of the same shape and width that nobody needs any
+    more), ``view`` where it holds the same elements in the same order."""
 
     @classmethod
     @abstractmethod

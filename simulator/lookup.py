@@ -32,6 +32,8 @@ from simulator.work import Work
 class Lookup(Operator):
     """y = f(x), element by element, each tensor on its own grid."""
 
+    in_place = "elementwise"
+
     table: Table
     dtype: str
 

@@ -22,6 +22,7 @@ Shape = tuple[int, ...]
 class Pointwise(Operator):
     """One output of the broadcast shape of the first `operands` inputs; the rest are parameters."""
 
+    in_place = "elementwise"
     operands: ClassVar[int] = 1
     operations: ClassVar[int] = 1
     """Scalar ALU operations an output element, for `work`."""

@@ -90,6 +90,23 @@ INSPECT: Final = fields(
             reference=NAME,
         )
     ),
+    memory=fields(
+        alignment=COUNT,
+        arena_bytes=COUNT,
+        live_bytes=COUNT,
+        fragmentation=SHARE,
+        variable_bytes=COUNT,
+        tensors=many(
+            fields(
+                name=NAME,
+                offset=COUNT,
+                bytes=COUNT,
+                first=COUNT,
+                last=COUNT,
+                in_place_of={"type": ["string", "null"]},
+            )
+        ),
+    ),
 )
 DIFFERENCE: Final = fields(
     sample=COUNT,
