@@ -32,7 +32,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class Arena:
-    """Every activation at its offset; `bytes` is the extent, `live_bytes` no plan's extent is below.
+    """Every activation at its offset; `bytes` is the extent, `live_bytes` the least of any plan.
 
     The bound is for these buffers: operators that can write over their input do.
     """

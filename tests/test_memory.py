@@ -97,7 +97,7 @@ def add() -> OneOp:
 
 
 def test_a_view_shares_memory_that_is_not_written_over_while_it_lives() -> None:
-    """y = x + x must not overwrite x: r, the same bytes in another shape, is read afterwards."""
+    """The sum x + x must not overwrite x: r, the same bytes otherwise shaped, is read later."""
     kind = tensor((1, 64), 0.5, 3)
     flat = TensorType((64,), kind.dtype, kind.bits, kind.quant)
     nodes = (

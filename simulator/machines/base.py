@@ -158,6 +158,8 @@ class Machine(Schema, ABC):
     units: ClassVar[tuple[str, ...]]
     bounds: ClassVar[tuple[str, ...]]
     refusals: ClassVar[tuple[str, ...]] = REFUSALS
+    derived: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Fields that the YAML gives elsewhere: the path that each is taken from."""
     design_prices: ClassVar[Callable[..., float]]
     evaluate: ClassVar[Callable[..., None]]
 
