@@ -105,11 +105,12 @@ def exec_(
     """Run a model on given inputs, bit-exactly, and write its tensors."""
     import workloads
     from analysis.exec import exec_file
+    from simulator.platforms import datapaths
 
     _choose("--tensors", tensors, ("outputs", "all"))
     machine = _optional_machine(hw, set_)
-    datapath = machine.datapath.datapath() if machine else None
     graph = workloads.load(model, dialect)
+    datapath = datapaths(graph, machine) if machine else None
     results = exec_file(graph, inputs, out, every_tensor=tensors == "all", datapath=datapath)
     for name, value in results.items():
         print(f"{name}: {value.dtype}{list(value.shape)}")
@@ -152,10 +153,11 @@ def validate(
     if machine is not None:
         from analysis.arrays import drawn_from
         from analysis.damage import damage_command
+        from simulator.platforms import datapaths
 
         given = list(sample_inputs(graph, samples, seed, inputs))
         origin = "given inputs" if inputs else f"{drawn_from(graph)}, seed {seed}"
-        damage_command(graph, machine.name, machine.datapath.datapath(), given, json, origin)
+        damage_command(graph, machine.name, datapaths(graph, machine), given, json, origin)
         return
     assert against is not None
     reference_file = resolve(reference_model or model)
@@ -203,6 +205,10 @@ def golden(
     from analysis.golden_sums import Options
 
     machine = _optional_machine(hw, set_)
+    if machine is not None and machine.model == "platform":
+        raise BitlaneError(
+            f"--hw {hw}: a platform has a datapath for each unit; write vectors for one machine"
+        )
     datapath = machine.datapath.datapath() if machine else None
     graph = workloads.load(model, dialect)
     if intermediates and machine is not None and fold_taps is None:

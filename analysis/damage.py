@@ -72,7 +72,7 @@ class LayerDamage:
 
 
 def damage(
-    graph: Graph, datapath: Datapath, inputs: Iterable[Mapping[str, Array]]
+    graph: Graph, datapath: Datapath | Mapping[str, Datapath], inputs: Iterable[Mapping[str, Array]]
 ) -> tuple[LayerDamage, ...]:
     """Run every sample both ways and compare each node's outputs, in order of execution."""
     layers = {
@@ -124,7 +124,7 @@ def document(
 
 
 def _tensors(
-    graph: Graph, values: Mapping[str, Array], datapath: Datapath | None
+    graph: Graph, values: Mapping[str, Array], datapath: Datapath | Mapping[str, Datapath] | None
 ) -> dict[str, Array]:
     found: dict[str, Array] = {}
 
@@ -138,7 +138,7 @@ def _tensors(
 def damage_command(
     graph: Graph,
     machine: str,
-    datapath: Datapath,
+    datapath: Datapath | Mapping[str, Datapath],
     inputs: Sequence[Mapping[str, Array]],
     json: Path | None,
     origin: str = "given inputs",

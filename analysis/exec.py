@@ -19,7 +19,7 @@ def execute(
     place: str,
     *,
     every_tensor: bool,
-    datapath: Datapath | None,
+    datapath: Datapath | Mapping[str, Datapath] | None,
 ) -> dict[str, Array]:
     """Outputs (or every computed tensor) by name, samples stacked along the first dimension.
 
@@ -55,7 +55,7 @@ def exec_file(
     out: Path,
     *,
     every_tensor: bool = False,
-    datapath: Datapath | None = None,
+    datapath: Datapath | Mapping[str, Datapath] | None = None,
 ) -> dict[str, Array]:
     """`execute` from one `.npz` to another; returns what was written."""
     arrays = match_inputs(graph, load_npz(inputs), str(inputs))

@@ -177,9 +177,9 @@ def _dotted(value: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
     flat: dict[str, object] = {}
     for key, item in value.items():
         path = f"{prefix}{key}"
-        if path == "source":
+        if key == "source":
             continue
-        if path == "technology" and isinstance(item, Mapping):
+        if key == "technology" and isinstance(item, Mapping):
             flat[path] = item["name"]
         elif isinstance(item, Mapping):
             flat |= _dotted(item, f"{path}.")
@@ -189,11 +189,15 @@ def _dotted(value: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
 
 
 def _notes(store: Store, refused: int) -> list[str]:
-    technology = store.manifest["machine"]["technology"]
+    machine = store.manifest["machine"]
+    on_platform = machine["model"] == "platform"
+    technology = (machine["host"] if on_platform else machine)["technology"]
     notes = [
         f"Energy: {technology['name']}, integer action counts times its table. Area is a proxy "
         "without control and wires.",
-        "Cycles are closed forms per layer; nothing overlaps between layers.",
+        "Cycles are closed forms per layer; independent layers overlap on different units."
+        if on_platform
+        else "Cycles are closed forms per layer; nothing overlaps between layers.",
     ]
     if (rest := _unfinished(store)) is not None:
         notes.append(rest)

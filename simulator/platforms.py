@@ -19,7 +19,8 @@ from simulator.designs import (
     largest_count,
     work_rows,
 )
-from simulator.flow import Flow
+from simulator.flow import Flow, flow_of
+from simulator.graph import Graph
 from simulator.jit import njit
 from simulator.machines.actions import (
     ACTIONS,
@@ -48,6 +49,7 @@ from simulator.machines.actions import (
 )
 from simulator.machines.base import INFERENCE_CYCLES, INFERENCE_INSTRUCTIONS, Machine
 from simulator.machines.platform import EVENT_COLUMNS, Platform, in_host_cycles, schedule
+from simulator.numeric.datapath import Datapath
 from simulator.work import Work
 
 LINK_FJ, DISPATCH_FJ = range(2)
@@ -351,3 +353,13 @@ def run_platforms(
             bits, producers, kept, reads_from, reads,
             totals[i], starts[i], parts[i], moved[i], extra[i], events[i],
         )  # fmt: skip
+
+
+def datapaths(graph: Graph, machine: Machine) -> Datapath | dict[str, Datapath]:
+    """The arithmetic of a machine; on a platform that of the unit each node runs on."""
+    if not isinstance(machine, Platform):
+        return machine.datapath.datapath()
+    machines = list(machine.machines.values())
+    places = evaluate_platforms(graph.work, flow_of(graph), [machine]).places[0].tolist()
+    pairs = zip(graph.nodes, places, strict=True)
+    return {node.name: machines[place].datapath.datapath() for node, place in pairs}
