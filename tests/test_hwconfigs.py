@@ -67,8 +67,8 @@ def test_the_shipped_names() -> None:
         (
             "zzz",
             [],
-            "no machine is named 'zzz'; known: cortex_m4, hvx_1024, systolic_16x16 "
-            "(a file's name ends in .yaml)",
+            "no machine is named 'zzz'; known: cortex_m4, hvx_1024, systolic_16x16, "
+            "systolic_and_m4 (a file's name ends in .yaml)",
         ),
         (
             "cortex_m4",
@@ -116,7 +116,7 @@ def test_a_machine_of_ones_own(tmp_path: Path) -> None:
     own.write_text("name: own\n")
     with pytest.raises(BadConfig) as caught:
         hwconfigs.load(own)
-    assert str(caught.value) == f"{own}:1: model: is missing; known: cpu, dsp, systolic"
+    assert str(caught.value) == f"{own}:1: model: is missing; known: cpu, dsp, platform, systolic"
 
 
 def test_a_kind_is_defined_once() -> None:
