@@ -15,10 +15,9 @@ from analysis.platform_tables import platform_layers
 from analysis.spec import Scalar, SweepSpec, beside, load_spec
 from analysis.store import Store, kept_points, open_store, writing
 from analysis.terminal import Interrupted
-from simulator.cost import Evaluation, estimate, evaluate_designs
+from simulator.cost import Evaluation, estimate
 from simulator.document import Document, Entry, Place
 from simulator.errors import BadConfig, BitlaneError, Unsupported
-from simulator.flow import flow_of
 from simulator.graph import Graph
 from simulator.machines.actions import (
     COMPONENT_NAMES,
@@ -36,6 +35,7 @@ from simulator.machines.actions import (
 from simulator.machines.base import Machine
 from simulator.machines.platform import Platform
 from simulator.machines.registry import machine_from
+from simulator.networks import evaluate_network
 from simulator.platforms import evaluate_platforms
 from workloads.source import resolve
 
@@ -100,14 +100,11 @@ class Sweep:
         keep_layers = self.spec.count <= KEEP_LAYERS_UP_TO
         platforms = [machine for machine in machines if isinstance(machine, Platform)]
         if platforms:
-            flow = flow_of(self.graph)
-            lines = evaluate_platforms(self.graph.work, flow, platforms, self.spec.batch)
+            lines = evaluate_platforms(self.graph, platforms, self.spec.batch)
             result = lines.evaluation
             layers = platform_layers(platforms[0], lines if keep_layers else None, first)
         else:
-            result = evaluate_designs(
-                self.graph.work, machines, self.spec.batch, per_layer=keep_layers
-            )
+            result = evaluate_network(self.graph, machines, self.spec.batch, keep_layers)
             layers = layers_table(machines[0], result if keep_layers else None, first)
         columns: dict[str, Any] = {"point": np.arange(first, first + len(designs))}
         for i, axis in enumerate(self.axes):

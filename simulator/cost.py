@@ -43,6 +43,7 @@ from simulator.machines.actions import (
 from simulator.machines.base import Machine
 from simulator.machines.platform import Platform
 from simulator.memory import constant_bytes, peak_memory_bytes
+from simulator.networks import evaluate_network
 from simulator.notes import notes_of
 from simulator.technology.model import Bound, Technology
 
@@ -224,7 +225,7 @@ def _check(graph: Graph) -> None:
 
 def _evaluate(graph: Graph, machine: Machine, batch: int) -> Evaluation:
     _check(graph)
-    result = evaluate_designs(graph.work, [machine], batch, per_layer=True)
+    result = evaluate_network(graph, [machine], batch, per_layer=True)
     code = int(result.totals[0, TOTAL_REFUSAL])
     if code:
         refuse(graph, machine, code, int(result.totals[0, TOTAL_REFUSED_LAYER]), batch)

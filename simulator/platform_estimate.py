@@ -32,7 +32,7 @@ def estimate_platform(graph: Graph, platform: Platform, batch: int) -> Estimate:
     A layer's cycles are its own, in the host's clock; copies and dispatches are events beside it.
     """
     flow = flow_of(graph)
-    result = evaluate_platforms(graph.work, flow, [platform], batch, events=True)
+    result = evaluate_platforms(graph, [platform], batch, events=True)
     row = result.evaluation.totals[0]
     if row[TOTAL_REFUSAL]:
         refuse(graph, platform.host, int(row[TOTAL_REFUSAL]), int(row[TOTAL_REFUSED_LAYER]), batch)

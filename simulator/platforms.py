@@ -4,7 +4,7 @@ The cost of a node is that of `simulator.designs.evaluate_rows`, the one cost mo
 here is where it runs, what is copied, what starting it takes, and when.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,43 +20,27 @@ from simulator.designs import (
     work_rows,
 )
 from simulator.flow import Flow, flow_of
+from simulator.fusion import fused_works
 from simulator.graph import Graph
-from simulator.jit import njit
 from simulator.machines.actions import (
     ACTIONS,
     COMPONENTS,
-    COMPUTE_CYCLES,
     INSTRUCTIONS,
-    MACS,
-    MOST_FJ,
-    OVERHEAD_CYCLES,
     REFUSAL,
-    STALL_CYCLES,
     TOO_MANY,
-    TOO_MUCH_ENERGY,
-    TOTAL_COMPUTE,
     TOTAL_CYCLES,
-    TOTAL_ENERGY_FJ,
-    TOTAL_MACS,
-    TOTAL_OVERHEAD,
     TOTAL_REFUSAL,
-    TOTAL_REFUSED_LAYER,
-    TOTAL_STALL,
     TOTALS,
-    Counts,
-    Prices,
-    femtojoules,
 )
 from simulator.machines.base import INFERENCE_CYCLES, INFERENCE_INSTRUCTIONS, Machine
-from simulator.machines.platform import EVENT_COLUMNS, Platform, in_host_cycles, schedule
+from simulator.machines.platform import EVENT_COLUMNS, Platform
 from simulator.numeric.datapath import Datapath
+from simulator.platform_cost import run_platforms
 from simulator.work import Work
 
-LINK_FJ, DISPATCH_FJ = range(2)
 EXTRA_COMPONENTS: Final = ("link", "dispatch")
 """Energy components of a platform beside those of its machines."""
 _CHUNK: Final = 256
-MOST_CYCLES: Final = 2.0**60
 
 
 @dataclass(frozen=True)
@@ -83,15 +67,14 @@ class Timelines:
 
 
 def evaluate_platforms(
-    works: Sequence[Work],
-    flow: Flow,
+    graph: Graph,
     platforms: Sequence[Platform],
     batch: int = 1,
     events: bool = False,
 ) -> Timelines:
     """Cost a graph on platforms that differ in values, not in the names of their units."""
     parts = [
-        _evaluate(works, flow, platforms[first : first + _CHUNK], batch, events)
+        _evaluate(graph, platforms[first : first + _CHUNK], batch, events)
         for first in range(0, len(platforms), _CHUNK)
     ]
     if len(parts) == 1:
@@ -111,9 +94,8 @@ def evaluate_platforms(
     )
 
 
-def _evaluate(
-    works: Sequence[Work], flow: Flow, platforms: Sequence[Platform], batch: int, keep: bool
-) -> Timelines:
+def _evaluate(graph: Graph, platforms: Sequence[Platform], batch: int, keep: bool) -> Timelines:
+    works, flow = graph.work, flow_of(graph)
     designs, layers = len(platforms), len(works)
     names = tuple(platforms[0].machines)
     rows = work_rows(works, batch)
@@ -124,7 +106,10 @@ def _evaluate(
         fits = takes[:, place] & (costs[place].actions[:, :, REFUSAL] == 0)
         places = np.where(fits, place, places)
     for place, cost in enumerate(costs):
-        cost.start_inference(rows, places == place)
+        fuses = np.array([list(p.machines.values())[place].fusion != "none" for p in platforms])
+        for here, fused in _fused_rows(graph, places == place, fuses, batch):
+            cost.replace(rows, fused, here)
+            cost.start_inference(fused, (places == place) & here[:, None])
     chosen = (np.arange(designs)[:, None], np.arange(layers)[None, :])
     every_action = np.stack([cost.actions for cost in costs])
     every_energy = np.stack([cost.energy for cost in costs])
@@ -187,6 +172,16 @@ class _Costs:
             self.kind.design_prices(machine.row(), machine.technology.row(), prices)
             self.instruction_fj[i] = prices[INSTRUCTIONS]
 
+    def replace(self, plain: Ints, fused: Ints, here: NDArray[np.bool_]) -> None:
+        """Cost again the nodes that fusion changes, for the designs where `here` [P] says so."""
+        machines = self.machines.copy()
+        machines[:, [INFERENCE_CYCLES, INFERENCE_INSTRUCTIONS]] = 0
+        designs = np.flatnonzero(here)
+        for layer in np.flatnonzero((plain != fused).any(axis=1)).tolist():
+            found = self._cost(fused[layer : layer + 1], machines, designs)
+            self.actions[designs, layer] = found.actions[:, 0]
+            self.energy[designs, layer] = found.energy_fj[:, 0]
+
     def start_inference(self, rows: Ints, here: NDArray[np.bool_]) -> None:
         """Charge the first node that runs on this machine, where `here` [P, L] says so."""
         if not self.machines[:, [INFERENCE_CYCLES, INFERENCE_INSTRUCTIONS]].any():
@@ -201,6 +196,20 @@ class _Costs:
     def _cost(self, rows: Ints, machines: Ints, which: "slice | Ints") -> Evaluation:
         of = self.technology_of[which]
         return evaluate_rows(self.kind, rows, machines[which], self.technologies, of, True)
+
+
+def _fused_rows(
+    graph: Graph, here: NDArray[np.bool_], fuses: NDArray[np.bool_], batch: int
+) -> Iterator[tuple[NDArray[np.bool_], Ints]]:
+    """Designs [P] that run the same nodes on a machine, and the works [L, W] it then has.
+
+    Two nodes are fused where both run on it: `here` is bool [P, L].
+    """
+    yield ~fuses, work_rows(graph.work, batch)
+    for nodes in np.unique(here[fuses], axis=0):
+        same = fuses & (here == nodes).all(axis=1)
+        works = fused_works(graph, set(np.flatnonzero(nodes).tolist()))
+        yield same, work_rows(works, batch)
 
 
 def _takes(platform: Platform, name: str, works: Sequence[Work], flow: Flow) -> list[bool]:
@@ -232,134 +241,11 @@ def _countable(works: Sequence[Work], machines: Sequence[Machine], batch: int) -
     return np.array(rows, dtype=bool).reshape(len(machines), len(works))
 
 
-@njit
-def refuse(totals: Counts, code: int, layer: int) -> None:
-    """Mark one design refused, its totals -1."""
-    for total in range(TOTALS):
-        totals[total] = -1
-    totals[TOTAL_REFUSAL], totals[TOTAL_REFUSED_LAYER] = code, layer
-
-
-@njit
-def host_parts(actions: Counts, clocks: Counts, parts: Counts) -> int:
-    """Fill a node's compute, stall and overhead in host cycles; returns their sum, -1 if too many.
-
-    The running sums are rounded up, so that the parts add up to what the whole takes.
-    """
-    done, before = 0, 0
-    for part, column in enumerate((COMPUTE_CYCLES, STALL_CYCLES, OVERHEAD_CYCLES)):
-        done += actions[column]
-        until = in_host_cycles(done, clocks[0], clocks[1])
-        if until < 0:
-            return -1
-        parts[part] = until - before
-        before = until
-    return before
-
-
-@njit
-def node_energy(energy: Counts, moved: Counts, prices: Prices, place: int, extra: Counts) -> int:
-    """Fill a node's link and dispatch femtojoules; returns its whole energy, -1 if too much."""
-    copied = 0.0
-    for unit in range(moved.shape[0]):
-        copied += (moved[unit, 0] + moved[unit, 1]) * prices[unit, 0]
-    extra[LINK_FJ] = femtojoules(1, copied)
-    extra[DISPATCH_FJ] = femtojoules(1, prices[place, 1])
-    total, real = 0, 0.0
-    for fj in extra:
-        total, real = total + fj, real + float(fj)
-        if fj < 0 or real >= MOST_FJ:
-            return -1
-    for fj in energy:
-        real += float(fj)
-        if real >= MOST_FJ:
-            return -1
-        total += fj
-    return int(total)
-
-
-@njit
-def run_platform(
-    places: Counts,
-    actions: Counts,
-    energy: Counts,
-    clocks: Counts,
-    attached: Counts,
-    prices: Prices,
-    bits: Counts,
-    producers: Counts,
-    kept: Counts,
-    reads_from: Counts,
-    reads: Counts,
-    totals: Counts,
-    starts: Counts,
-    parts: Counts,
-    moved: Counts,
-    extra: Counts,
-    events: Counts,
-) -> None:
-    """Cost one design's timeline; see `Timelines` for the arrays."""
-    layers = len(places)
-    lengths = np.zeros(layers, np.int64)
-    real = 0.0
-    for layer in range(layers):
-        if actions[layer, REFUSAL] != 0:
-            refuse(totals, actions[layer, REFUSAL], layer)
-            return
-        lengths[layer] = host_parts(actions[layer], clocks[places[layer]], parts[layer])
-        real += lengths[layer]
-        if lengths[layer] < 0 or real >= MOST_CYCLES:
-            refuse(totals, TOO_MANY, layer)
-            return
-    end = schedule(places, lengths, attached, bits, producers, kept, reads_from, reads, starts,
-                   moved, events)  # fmt: skip
-    for layer in range(layers):
-        fj = node_energy(energy[layer], moved[layer], prices, places[layer], extra[layer])
-        if fj < 0 or float(totals[TOTAL_ENERGY_FJ]) + fj >= MOST_FJ:
-            refuse(totals, TOO_MUCH_ENERGY, layer)
-            return
-        totals[TOTAL_ENERGY_FJ] += fj
-        totals[TOTAL_MACS] += actions[layer, MACS]
-        totals[TOTAL_COMPUTE] += parts[layer, 0]
-        totals[TOTAL_STALL] += parts[layer, 1]
-        totals[TOTAL_OVERHEAD] += parts[layer, 2]
-    totals[TOTAL_CYCLES] = end
-
-
-@njit
-def run_platforms(
-    places: Counts,
-    actions: Counts,
-    energy: Counts,
-    clocks: Counts,
-    attached: Counts,
-    prices: Prices,
-    bits: Counts,
-    producers: Counts,
-    kept: Counts,
-    reads_from: Counts,
-    reads: Counts,
-    totals: Counts,
-    starts: Counts,
-    parts: Counts,
-    moved: Counts,
-    extra: Counts,
-    events: Counts,
-) -> None:
-    """`run_platform` for every design, the first axis of all arrays but those of the graph."""
-    for i in range(len(places)):
-        run_platform(
-            places[i], actions[i], energy[i], clocks[i], attached[i], prices[i],
-            bits, producers, kept, reads_from, reads,
-            totals[i], starts[i], parts[i], moved[i], extra[i], events[i],
-        )  # fmt: skip
-
-
 def datapaths(graph: Graph, machine: Machine) -> Datapath | dict[str, Datapath]:
     """The arithmetic of a machine; on a platform that of the unit each node runs on."""
     if not isinstance(machine, Platform):
         return machine.datapath.datapath()
     machines = list(machine.machines.values())
-    places = evaluate_platforms(graph.work, flow_of(graph), [machine]).places[0].tolist()
+    places = evaluate_platforms(graph, [machine]).places[0].tolist()
     pairs = zip(graph.nodes, places, strict=True)
     return {node.name: machines[place].datapath.datapath() for node, place in pairs}

@@ -29,6 +29,7 @@ class Work:
     elementwise : scalar ALU operations outside the MACs (adds, compares, shifts, moves).
     requantizations : results brought from an accumulator onto an output grid.
     depthwise : 1 where every group has one input channel, else 0.
+    kept_inputs, kept_outputs : elements of both that pass between fused operators on chip.
     """
 
     n: int = 1
@@ -52,6 +53,8 @@ class Work:
     elementwise: int = 0
     requantizations: int = 0
     depthwise: int = 0
+    kept_inputs: int = 0
+    kept_outputs: int = 0
 
     @property
     def macs(self) -> int:
@@ -87,4 +90,6 @@ WORK_FIELDS: Final = tuple(f.name for f in fields(Work))
     W_ELEMENTWISE,
     W_REQUANTIZATIONS,
     W_DEPTHWISE,
+    W_KEPT_INPUTS,
+    W_KEPT_OUTPUTS,
 ) = range(len(WORK_FIELDS))

@@ -8,11 +8,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Annotated, Any, ClassVar, Final, Literal, get_args
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from simulator.numeric.datapath import Datapath, Overflow, Stage, ZeroPoint
 from simulator.schema import NonNegative, Positive, PositiveReal, Schema, Sources, Text
@@ -145,6 +145,11 @@ REFUSALS: Final = (
 """Why a layer may be refused, by the code in its `REFUSAL` action; a kind may add its own."""
 
 
+Fusion: TypeAlias = Literal["none", "elementwise"]
+"""What is fused into the operator before it: nothing, or element-wise operators; the tensor between
+them then stays on chip."""
+
+
 class Machine(Schema, ABC):
     """A machine that runs one operator after another. Final subclasses are the kinds.
 
@@ -158,6 +163,8 @@ class Machine(Schema, ABC):
     units: ClassVar[tuple[str, ...]]
     bounds: ClassVar[tuple[str, ...]]
     refusals: ClassVar[tuple[str, ...]] = REFUSALS
+    fuses: ClassVar[bool] = False
+    """Whether the kind's cost function takes what fused operators keep on chip."""
     derived: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Fields that the YAML gives elsewhere: the path that each is taken from."""
     design_prices: ClassVar[Callable[..., float]]
@@ -170,6 +177,15 @@ class Machine(Schema, ABC):
     datapath: DatapathConfig = DatapathConfig()
     dispatch: Dispatch
     technology: Technology
+    fusion: Fusion = "none"
+
+    @model_validator(mode="after")
+    def _fuses_where_it_can(self) -> Self:
+        if self.fusion != "none" and not self.fuses:
+            raise ValueError(
+                f"fusion: a {self.kind()} does not fuse operators by itself; leave it at 'none'"
+            )
+        return self
 
     @classmethod
     def kind(cls) -> str:

@@ -35,6 +35,8 @@ from simulator.work import (
     W_GROUPS,
     W_IC,
     W_INPUT_ELEMENTS,
+    W_KEPT_INPUTS,
+    W_KEPT_OUTPUTS,
     W_KX,
     W_KY,
     W_N,
@@ -107,6 +109,15 @@ def compulsory_bits(work: Counts, machine: Counts) -> tuple[int, int, int, int]:
         work[W_WEIGHT_ELEMENTS] * weight_bits(work, machine),
         work[W_BIAS_ELEMENTS] * work[W_BIAS_BITS],
         work[W_OUTPUT_ELEMENTS] * activation_bits(work[W_OUTPUT_BITS], machine),
+    )
+
+
+@njit
+def kept_bits(work: Counts, machine: Counts) -> tuple[int, int]:
+    """Bits of the inputs and outputs that pass between fused operators and stay on chip."""
+    return (
+        work[W_KEPT_INPUTS] * activation_bits(work[W_ACTIVATION_BITS], machine),
+        work[W_KEPT_OUTPUTS] * activation_bits(work[W_OUTPUT_BITS], machine),
     )
 
 

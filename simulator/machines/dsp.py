@@ -50,6 +50,7 @@ from simulator.machines.counting import (
     count_operator,
     cycles_for,
     gemm,
+    kept_bits,
     move,
     passes,
     refusal,
@@ -225,17 +226,18 @@ def layer_cost(work: Counts, machine: Counts, actions: Counts) -> None:
     by_memory = ceil_div(loads + stores, machine[CONTEXTS] * machine[MEMORY_SLOTS])
     packets = max(by_multiply, max(by_alu, by_memory))
     inputs, weights, biases, outputs = compulsory_bits(work, machine)
-    # Half of L2 takes the next tile; weights and inputs share the other half.
-    room = machine[L2_BYTES] * 2
+    room = machine[L2_BYTES] * 2  # half takes the next tile, weights and inputs share the other
     w_again, in_again = passes(weights, inputs, room, room, 0, 1)
     fetched = w_again * weights + in_again * inputs + biases
     loaded, stored = loads * machine[VECTOR_BITS], stores * machine[VECTOR_BITS]
     move(actions, L2, loaded + outputs, stored + fetched)
-    move(actions, DRAM, fetched, outputs)
+    kept_in, kept_out = kept_bits(work, machine)
+    brought, stored_out = fetched - in_again * kept_in, outputs - kept_out
+    move(actions, DRAM, brought, stored_out)
     rate = machine[DRAM_RATE]
     busy = max(packets, cycles_for(loaded + stored, machine[L2_RATE]))
-    first = min(weights, machine[VECTOR_BITS]) + min(inputs, machine[VECTOR_BITS])
-    dram, prologue = cycles_for(fetched + outputs, rate), cycles_for(first, rate)
+    first = min(weights, machine[VECTOR_BITS]) + min(inputs - kept_in, machine[VECTOR_BITS])
+    dram, prologue = cycles_for(brought + stored_out, rate), cycles_for(first, rate)
     waiting = count_cycles(actions, packets, busy, dram, prologue)
     actions[BOUND] = bound_by(actions, waiting, packets == by_multiply, packets == by_alu)
 
@@ -306,6 +308,7 @@ class Dsp(Machine):
     units: ClassVar = ("vector",)
     bounds: ClassVar = ("multiply", "alu", "load_store", "l2", "dram", "overhead")
     refusals: ClassVar = REFUSALS
+    fuses: ClassVar = True
     design_prices: ClassVar = staticmethod(design_prices)
     evaluate: ClassVar = staticmethod(evaluate)
 

@@ -46,6 +46,7 @@ from simulator.machines.counting import (
     count_operator,
     cycles_for,
     gemm,
+    kept_bits,
     move,
     passes,
     refusal,
@@ -176,9 +177,11 @@ def array_traffic(work: Counts, machine: Counts, tiles: int, actions: Counts) ->
     weight_read = groups * weight_read + weight_reads * biases
     move(actions, WEIGHT, weight_read, w_again * weights + biases)
     move(actions, OFMAP, spilled + outputs, spilled + results)
-    move(actions, DRAM, fetched, outputs)
+    kept_in, kept_out = kept_bits(work, machine)
+    fetched -= in_again * kept_in
+    move(actions, DRAM, fetched, outputs - kept_out)
     count_registers(machine, actions, groups * held, a_bits, w_bits)
-    return fetched + outputs, first
+    return fetched + outputs - kept_out, first
 
 
 @njit
@@ -215,7 +218,8 @@ def vector_cost(work: Counts, machine: Counts, actions: Counts) -> None:
     move(actions, IFMAP, inputs, inputs)
     move(actions, WEIGHT, weights, weights)
     move(actions, OFMAP, outputs, outputs)
-    move(actions, DRAM, inputs + weights, outputs)
+    kept_in, kept_out = kept_bits(work, machine)
+    move(actions, DRAM, inputs - kept_in + weights, outputs - kept_out)
     operations = work[W_ELEMENTWISE] + work[W_REQUANTIZATIONS]
     compute = ceil_div(operations, machine[LANES])
     ifmap = cycles_for(inputs, machine[IFMAP_RATE])
@@ -223,8 +227,9 @@ def vector_cost(work: Counts, machine: Counts, actions: Counts) -> None:
     ofmap = cycles_for(outputs, machine[OFMAP_RATE])
     busy = max(compute, max(ifmap, max(weight, ofmap)))
     vector = machine[LANES] * activation_bits(work[W_ACTIVATION_BITS], machine)
-    dram = cycles_for(inputs + weights + outputs, machine[DRAM_RATE])
-    prologue = cycles_for(min(inputs, vector), machine[DRAM_RATE])
+    moved = inputs - kept_in + weights + outputs - kept_out
+    dram = cycles_for(moved, machine[DRAM_RATE])
+    prologue = cycles_for(min(inputs - kept_in, vector), machine[DRAM_RATE])
     waiting = count_cycles(actions, compute, busy, dram, prologue)
     actions[UNIT] = VECTOR_UNIT
     actions[BOUND] = bound_by(actions, waiting, ifmap, weight, ofmap)
@@ -306,6 +311,7 @@ class Systolic(Machine):
         "half the ofmap SRAM cannot hold one row of its partial sums; "
         "enlarge memory.ofmap_sram.bytes",
     )
+    fuses: ClassVar = True
     design_prices: ClassVar = staticmethod(design_prices)
     evaluate: ClassVar = staticmethod(evaluate)
 
