@@ -45,6 +45,7 @@ from simulator.machines.platform import Platform
 from simulator.memory import constant_bytes, peak_memory_bytes
 from simulator.networks import evaluate_network
 from simulator.notes import notes_of
+from simulator.residency import notes_on, retention_of
 from simulator.technology.model import Bound, Technology
 
 __all__ = [
@@ -180,6 +181,7 @@ def estimate(graph: Graph, machine: Machine, batch: int = 1) -> Estimate:
     peak = peak_memory_bytes(graph, batch, bits)
     totals = _totals(machine, result, batch, peak)
     notes = notes_of(graph.work, machine, peak, constant_bytes(graph))
+    notes += tuple(notes_on(graph, retention_of(machine), batch))
     return Estimate(machine.name, totals, layers, energies, notes)
 
 

@@ -5,7 +5,7 @@ separate ones that follow it (requantizations, activations, residual additions).
 the two never reaches the outermost memory; work, cycles and instructions stay those of both.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from simulator.graph import Graph, Node
@@ -73,12 +73,10 @@ def _nodes(graph: Graph) -> list[tuple[Node, Work]]:
     return list(zip(graph.nodes, graph.work, strict=True))
 
 
-def fused_works(graph: Graph, nodes: Collection[int] | None = None) -> tuple[Work, ...]:
-    """The work of every node, with what stays on chip between those of `nodes` that are fused."""
+def fused_works(graph: Graph, pairs: Iterable[Pair]) -> tuple[Work, ...]:
+    """The work of every node, with what stays on chip between those that are fused."""
     works = list(graph.work)
-    for pair in fusible(graph):
-        if nodes is not None and not {pair.producer, pair.consumer} <= set(nodes):
-            continue
+    for pair in pairs:
         before, after = works[pair.producer], works[pair.consumer]
         works[pair.producer] = replace(before, kept_outputs=pair.elements)
         works[pair.consumer] = replace(after, kept_inputs=pair.elements)

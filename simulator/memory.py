@@ -5,7 +5,7 @@ keeps state. Greedy by size, as TFLM's GreedyMemoryPlanner (Pisarchyk and Lee, a
 section 5.2); not optimal, so that the arena stands beside the bound that no plan can beat.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -115,16 +115,21 @@ def pack(spans: Mapping[int, tuple[int, int, int]], alignment: int) -> tuple[dic
     placed: list[tuple[int, int, int, int]] = []
     offsets: dict[int, int] = {}
     for index, (size, first, last) in sorted(spans.items(), key=lambda s: (-s[1][0], s[0])):
-        offset = 0
-        for begin, end, born, dead in sorted(placed):
-            if born <= last and first <= dead:
-                if offset + size <= begin:
-                    break
-                offset = max(offset, end)
-        offsets[index] = offset
+        offsets[index] = offset = first_fit(placed, size, first, last)
         end = -(-(offset + size) // alignment) * alignment
         placed.append((offset, end, first, last))
     return offsets, max((end for _, end, _, _ in placed), default=0)
+
+
+def first_fit(placed: Sequence[tuple[int, int, int, int]], size: int, first: int, last: int) -> int:
+    """The least offset where `size` bytes miss every (begin, end, first, last) alive with them."""
+    offset = 0
+    for begin, end, born, dead in sorted(placed):
+        if born <= last and first <= dead:
+            if offset + size <= begin:
+                break
+            offset = max(offset, end)
+    return offset
 
 
 def stored_bytes(kind: TensorType, batch: int = 1, operand_bits: int | None = None) -> int:

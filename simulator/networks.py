@@ -1,13 +1,13 @@
-"""Whole graphs on machines of one unit each: the works that a machine's fusion leaves, costed."""
+"""Whole graphs on machines of one unit each, with what each keeps on chip between layers."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from simulator.designs import Evaluation, evaluate_designs
-from simulator.fusion import fused_works
 from simulator.graph import Graph
 from simulator.machines.base import Machine
+from simulator.residency import retention_of, works_on
 
 _PARTS = ("totals", "area_mm2", "latency_s", "actions", "energy_fj")
 
@@ -15,23 +15,22 @@ _PARTS = ("totals", "area_mm2", "latency_s", "actions", "energy_fj")
 def evaluate_network(
     graph: Graph, machines: Sequence[Machine], batch: int = 1, per_layer: bool = False
 ) -> Evaluation:
-    """Cost a graph on many machines as `evaluate_designs`, fused where a machine says so."""
-    fuses = np.array([machine.fusion == "elementwise" for machine in machines], dtype=bool)
-    if not fuses.any():
-        return evaluate_designs(graph.work, machines, batch, per_layer)
-    works = fused_works(graph)
-    if fuses.all():
-        return evaluate_designs(works, machines, batch, per_layer)
-    made = {}
-    for fused, these in ((False, graph.work), (True, works)):
-        ours = [machine for machine, own in zip(machines, fuses, strict=True) if own == fused]
-        made[fused] = evaluate_designs(these, ours, batch, per_layer)
+    """Cost a graph on many machines as `evaluate_designs`, each keeping on chip what it keeps."""
+    keeps = [retention_of(machine) for machine in machines]
+    groups = list(dict.fromkeys(keeps))
+    if len(groups) == 1:
+        return evaluate_designs(works_on(graph, groups[0], batch), machines, batch, per_layer)
+    found = {}
+    for group in groups:
+        ours = [machine for machine, own in zip(machines, keeps, strict=True) if own == group]
+        found[group] = evaluate_designs(works_on(graph, group, batch), ours, batch, per_layer)
     joined = []
     for part in _PARTS:
-        plain, fused_part = getattr(made[False], part), getattr(made[True], part)
-        count = len(machines) if len(plain) else 0
-        whole = np.zeros((count, *plain.shape[1:]), plain.dtype)
-        if count:
-            whole[~fuses], whole[fuses] = plain, fused_part
+        parts = {group: getattr(found[group], part) for group in groups}
+        first = parts[groups[0]]
+        whole = np.zeros((len(machines) if len(first) else 0, *first.shape[1:]), first.dtype)
+        for group, values in parts.items():
+            if len(values):
+                whole[[own == group for own in keeps]] = values
         joined.append(whole)
     return Evaluation(*joined)

@@ -20,7 +20,6 @@ from simulator.designs import (
     work_rows,
 )
 from simulator.flow import Flow, flow_of
-from simulator.fusion import fused_works
 from simulator.graph import Graph
 from simulator.machines.actions import (
     ACTIONS,
@@ -36,6 +35,7 @@ from simulator.machines.base import INFERENCE_CYCLES, INFERENCE_INSTRUCTIONS, Ma
 from simulator.machines.platform import EVENT_COLUMNS, Platform
 from simulator.numeric.datapath import Datapath
 from simulator.platform_cost import run_platforms
+from simulator.residency import retention_of, works_on
 from simulator.work import Work
 
 EXTRA_COMPONENTS: Final = ("link", "dispatch")
@@ -106,10 +106,10 @@ def _evaluate(graph: Graph, platforms: Sequence[Platform], batch: int, keep: boo
         fits = takes[:, place] & (costs[place].actions[:, :, REFUSAL] == 0)
         places = np.where(fits, place, places)
     for place, cost in enumerate(costs):
-        fuses = np.array([list(p.machines.values())[place].fusion != "none" for p in platforms])
-        for here, fused in _fused_rows(graph, places == place, fuses, batch):
-            cost.replace(rows, fused, here)
-            cost.start_inference(fused, (places == place) & here[:, None])
+        own = [p.machines[names[place]] for p in platforms]
+        for here, kept_rows in _kept_rows(graph, places == place, own, batch):
+            cost.replace(rows, kept_rows, here)
+            cost.start_inference(kept_rows, (places == place) & here[:, None])
     chosen = (np.arange(designs)[:, None], np.arange(layers)[None, :])
     every_action = np.stack([cost.actions for cost in costs])
     every_energy = np.stack([cost.energy for cost in costs])
@@ -172,13 +172,13 @@ class _Costs:
             self.kind.design_prices(machine.row(), machine.technology.row(), prices)
             self.instruction_fj[i] = prices[INSTRUCTIONS]
 
-    def replace(self, plain: Ints, fused: Ints, here: NDArray[np.bool_]) -> None:
-        """Cost again the nodes that fusion changes, for the designs where `here` [P] says so."""
+    def replace(self, plain: Ints, rows: Ints, here: NDArray[np.bool_]) -> None:
+        """Cost again the nodes that keep something on chip, for the designs in `here` [P]."""
         machines = self.machines.copy()
         machines[:, [INFERENCE_CYCLES, INFERENCE_INSTRUCTIONS]] = 0
         designs = np.flatnonzero(here)
-        for layer in np.flatnonzero((plain != fused).any(axis=1)).tolist():
-            found = self._cost(fused[layer : layer + 1], machines, designs)
+        for layer in np.flatnonzero((plain != rows).any(axis=1)).tolist():
+            found = self._cost(rows[layer : layer + 1], machines, designs)
             self.actions[designs, layer] = found.actions[:, 0]
             self.energy[designs, layer] = found.energy_fj[:, 0]
 
@@ -198,18 +198,18 @@ class _Costs:
         return evaluate_rows(self.kind, rows, machines[which], self.technologies, of, True)
 
 
-def _fused_rows(
-    graph: Graph, here: NDArray[np.bool_], fuses: NDArray[np.bool_], batch: int
+def _kept_rows(
+    graph: Graph, here: NDArray[np.bool_], machines: Sequence[Machine], batch: int
 ) -> Iterator[tuple[NDArray[np.bool_], Ints]]:
     """Designs [P] that run the same nodes on a machine, and the works [L, W] it then has.
 
-    Two nodes are fused where both run on it: `here` is bool [P, L].
+    Tensors stay on its chip between nodes that both run on it: `here` is bool [P, L].
     """
-    yield ~fuses, work_rows(graph.work, batch)
-    for nodes in np.unique(here[fuses], axis=0):
-        same = fuses & (here == nodes).all(axis=1)
-        works = fused_works(graph, set(np.flatnonzero(nodes).tolist()))
-        yield same, work_rows(works, batch)
+    pairs = zip(here, machines, strict=True)
+    keys = [(frozenset(np.flatnonzero(on).tolist()), retention_of(m)) for on, m in pairs]
+    for nodes, keeps in dict.fromkeys(keys):
+        same = np.array([key == (nodes, keeps) for key in keys], dtype=bool)
+        yield same, work_rows(works_on(graph, keeps, batch, nodes), batch)
 
 
 def _takes(platform: Platform, name: str, works: Sequence[Work], flow: Flow) -> list[bool]:

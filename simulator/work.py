@@ -29,7 +29,7 @@ class Work:
     elementwise : scalar ALU operations outside the MACs (adds, compares, shifts, moves).
     requantizations : results brought from an accumulator onto an output grid.
     depthwise : 1 where every group has one input channel, else 0.
-    kept_inputs, kept_outputs : elements of both that pass between fused operators on chip.
+    kept_inputs, kept_outputs : elements of both that stay on chip between two operators.
     """
 
     n: int = 1

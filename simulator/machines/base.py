@@ -98,6 +98,21 @@ class Sram(Schema):
     bytes_per_cycle: PositiveReal
 
 
+class ActivationSram(Sram):
+    """An on-chip memory, `resident_bytes` of which hold activations from one layer to another."""
+
+    resident_bytes: NonNegative = 0
+
+    @model_validator(mode="after")
+    def _leaves_room(self) -> Self:
+        if self.resident_bytes >= self.bytes:
+            raise ValueError(
+                f"resident_bytes must be below the {self.bytes} bytes of the memory, which works "
+                f"in the rest; found {self.resident_bytes}"
+            )
+        return self
+
+
 class Dram(Schema):
     """Off-chip memory, as large as any graph."""
 
@@ -163,8 +178,9 @@ class Machine(Schema, ABC):
     units: ClassVar[tuple[str, ...]]
     bounds: ClassVar[tuple[str, ...]]
     refusals: ClassVar[tuple[str, ...]] = REFUSALS
-    fuses: ClassVar[bool] = False
-    """Whether the kind's cost function takes what fused operators keep on chip."""
+    resident: ClassVar[str] = ""
+    """The dotted path of the bytes that hold activations between layers; empty for a kind whose
+    cost function does not take what stays on chip."""
     derived: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Fields that the YAML gives elsewhere: the path that each is taken from."""
     design_prices: ClassVar[Callable[..., float]]
@@ -181,7 +197,7 @@ class Machine(Schema, ABC):
 
     @model_validator(mode="after")
     def _fuses_where_it_can(self) -> Self:
-        if self.fusion != "none" and not self.fuses:
+        if self.fusion != "none" and not self.resident:
             raise ValueError(
                 f"fusion: a {self.kind()} does not fuse operators by itself; leave it at 'none'"
             )

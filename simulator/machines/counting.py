@@ -114,11 +114,19 @@ def compulsory_bits(work: Counts, machine: Counts) -> tuple[int, int, int, int]:
 
 @njit
 def kept_bits(work: Counts, machine: Counts) -> tuple[int, int]:
-    """Bits of the inputs and outputs that pass between fused operators and stay on chip."""
+    """Bits of the inputs and outputs that stay on chip between two operators."""
     return (
         work[W_KEPT_INPUTS] * activation_bits(work[W_ACTIVATION_BITS], machine),
         work[W_KEPT_OUTPUTS] * activation_bits(work[W_OUTPUT_BITS], machine),
     )
+
+
+@njit
+def streamed_bits(work: Counts, machine: Counts) -> tuple[int, int]:
+    """Bits of the inputs and outputs that do move between this chip and what is beyond it."""
+    inputs, _, _, outputs = compulsory_bits(work, machine)
+    kept_in, kept_out = kept_bits(work, machine)
+    return inputs - kept_in, outputs - kept_out
 
 
 @njit

@@ -36,10 +36,10 @@ from simulator.machines.base import (
     COMMON,
     DOT_WIDTH,
     REFUSALS,
+    ActivationSram,
     Column,
     Dram,
     Machine,
-    Sram,
     fixed,
 )
 from simulator.machines.counting import (
@@ -50,11 +50,11 @@ from simulator.machines.counting import (
     count_operator,
     cycles_for,
     gemm,
-    kept_bits,
     move,
     passes,
     refusal,
     start_inference,
+    streamed_bits,
     weight_bits,
 )
 from simulator.machines.pricing import (
@@ -103,7 +103,7 @@ class Vector(Schema):
 class Memory(Schema):
     """The level-2 memory that the vector unit loads from, and DRAM."""
 
-    l2: Sram
+    l2: ActivationSram
     dram: Dram
 
 
@@ -119,6 +119,7 @@ COLUMNS: Final = (
     Column("memory.l2.bytes"),
     Column("memory.l2.bytes_per_cycle", fixed),
     Column("memory.dram.bytes_per_cycle", fixed),
+    Column("memory.l2.resident_bytes"),
 )
 (
     VECTOR_BITS,
@@ -132,6 +133,7 @@ COLUMNS: Final = (
     L2_BYTES,
     L2_RATE,
     DRAM_RATE,
+    L2_RESIDENT,
 ) = range(len(COMMON), len(COMMON) + len(COLUMNS))
 L2, DRAM = range(2)
 BY_MULTIPLY, BY_ALU, BY_LOAD_STORE, BY_L2, BY_DRAM, BY_OVERHEAD = range(6)
@@ -158,8 +160,7 @@ def dense_multiplies(work: Counts, machine: Counts, w: int, a: int) -> tuple[int
     steps = work[W_KY] * work[W_KX] * ceil_div(work[W_IC], reduction)
     vectors = groups * ceil_div(n, lanes) * steps
     slots = 2 if w == 16 and a == 16 else 1
-    blocks = ceil_div(m, machine[PIXEL_BLOCK])
-    return m * vectors * slots, blocks * vectors, groups * m * n * steps
+    return m * vectors * slots, ceil_div(m, machine[PIXEL_BLOCK]) * vectors, groups * m * n * steps
 
 
 @njit
@@ -188,8 +189,7 @@ def count_instructions(work: Counts, machine: Counts, actions: Counts) -> tuple[
     alu += ceil_div(work[W_ELEMENTWISE], lanes)
     loaded, stored = inputs, outputs
     if k > 0:
-        macs = groups * m * n * k
-        sums = macs
+        macs = sums = groups * m * n * k
         # A depthwise tap is loaded once for its own channel, a dense one for each lane block.
         again = 1
         if work[W_DEPTHWISE] != 0:
@@ -226,18 +226,18 @@ def layer_cost(work: Counts, machine: Counts, actions: Counts) -> None:
     by_memory = ceil_div(loads + stores, machine[CONTEXTS] * machine[MEMORY_SLOTS])
     packets = max(by_multiply, max(by_alu, by_memory))
     inputs, weights, biases, outputs = compulsory_bits(work, machine)
-    room = machine[L2_BYTES] * 2  # half takes the next tile, weights and inputs share the other
+    # Half of L2's working part takes the next tile; weights and inputs share the other half.
+    room = (machine[L2_BYTES] - machine[L2_RESIDENT]) * 2
     w_again, in_again = passes(weights, inputs, room, room, 0, 1)
+    inputs, outputs = streamed_bits(work, machine)
     fetched = w_again * weights + in_again * inputs + biases
     loaded, stored = loads * machine[VECTOR_BITS], stores * machine[VECTOR_BITS]
     move(actions, L2, loaded + outputs, stored + fetched)
-    kept_in, kept_out = kept_bits(work, machine)
-    brought, stored_out = fetched - in_again * kept_in, outputs - kept_out
-    move(actions, DRAM, brought, stored_out)
+    move(actions, DRAM, fetched, outputs)
     rate = machine[DRAM_RATE]
     busy = max(packets, cycles_for(loaded + stored, machine[L2_RATE]))
-    first = min(weights, machine[VECTOR_BITS]) + min(inputs - kept_in, machine[VECTOR_BITS])
-    dram, prologue = cycles_for(brought + stored_out, rate), cycles_for(first, rate)
+    first = min(weights, machine[VECTOR_BITS]) + min(inputs, machine[VECTOR_BITS])
+    dram, prologue = cycles_for(fetched + outputs, rate), cycles_for(first, rate)
     waiting = count_cycles(actions, packets, busy, dram, prologue)
     actions[BOUND] = bound_by(actions, waiting, packets == by_multiply, packets == by_alu)
 
@@ -308,7 +308,7 @@ class Dsp(Machine):
     units: ClassVar = ("vector",)
     bounds: ClassVar = ("multiply", "alu", "load_store", "l2", "dram", "overhead")
     refusals: ClassVar = REFUSALS
-    fuses: ClassVar = True
+    resident: ClassVar = "memory.l2.resident_bytes"
     design_prices: ClassVar = staticmethod(design_prices)
     evaluate: ClassVar = staticmethod(evaluate)
 

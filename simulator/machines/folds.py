@@ -45,6 +45,7 @@ COLUMNS: Final = (
     Column("memory.ofmap_sram.bytes"),
     Column("memory.ofmap_sram.bytes_per_cycle", fixed),
     Column("memory.dram.bytes_per_cycle", fixed),
+    Column("memory.ofmap_sram.resident_bytes"),
 )
 (
     ROWS,
@@ -59,6 +60,7 @@ COLUMNS: Final = (
     OFMAP_BYTES,
     OFMAP_RATE,
     DRAM_RATE,
+    OFMAP_RESIDENT,
 ) = range(len(COMMON), len(COMMON) + len(COLUMNS))
 WEIGHT_STATIONARY, OUTPUT_STATIONARY, INPUT_STATIONARY = range(3)
 IFMAP, WEIGHT, OFMAP, DRAM = range(4)
@@ -88,7 +90,7 @@ def partial_sum_tile(machine: Counts, on_rows: int, on_cols: int, streamed: int)
     if unlimited or on_rows <= machine[ROWS]:
         return streamed
     row_bits = min(on_cols, machine[COLS]) * machine[ACCUMULATOR_BITS]
-    return int(min(streamed, machine[OFMAP_BYTES] * 4 // row_bits))
+    return int(min(streamed, (machine[OFMAP_BYTES] - machine[OFMAP_RESIDENT]) * 4 // row_bits))
 
 
 @njit

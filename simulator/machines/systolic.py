@@ -34,6 +34,7 @@ from simulator.machines.base import (
     DOT_WIDTH,
     REFUSALS,
     WEIGHT_BITS,
+    ActivationSram,
     Dram,
     Machine,
     Sram,
@@ -121,7 +122,7 @@ class Memory(Schema):
 
     ifmap_sram: Sram
     weight_sram: Sram
-    ofmap_sram: Sram
+    ofmap_sram: ActivationSram
     dram: Dram
 
 
@@ -176,12 +177,15 @@ def array_traffic(work: Counts, machine: Counts, tiles: int, actions: Counts) ->
     move(actions, IFMAP, groups * ifmap_read, in_again * inputs)
     weight_read = groups * weight_read + weight_reads * biases
     move(actions, WEIGHT, weight_read, w_again * weights + biases)
-    move(actions, OFMAP, spilled + outputs, spilled + results)
     kept_in, kept_out = kept_bits(work, machine)
     fetched -= in_again * kept_in
+    # What stays in the ofmap SRAM is read by who needs it, not drained to DRAM.
+    drained = outputs - kept_out + in_again * kept_in
+    move(actions, OFMAP, spilled + drained, spilled + results)
     move(actions, DRAM, fetched, outputs - kept_out)
     count_registers(machine, actions, groups * held, a_bits, w_bits)
-    return fetched + outputs - kept_out, first
+    moved = fetched + outputs - kept_out
+    return moved, min(first, moved)
 
 
 @njit
@@ -217,8 +221,8 @@ def vector_cost(work: Counts, machine: Counts, actions: Counts) -> None:
     weights += biases
     move(actions, IFMAP, inputs, inputs)
     move(actions, WEIGHT, weights, weights)
-    move(actions, OFMAP, outputs, outputs)
     kept_in, kept_out = kept_bits(work, machine)
+    move(actions, OFMAP, outputs - kept_out + kept_in, outputs)
     move(actions, DRAM, inputs - kept_in + weights, outputs - kept_out)
     operations = work[W_ELEMENTWISE] + work[W_REQUANTIZATIONS]
     compute = ceil_div(operations, machine[LANES])
@@ -311,7 +315,7 @@ class Systolic(Machine):
         "half the ofmap SRAM cannot hold one row of its partial sums; "
         "enlarge memory.ofmap_sram.bytes",
     )
-    fuses: ClassVar = True
+    resident: ClassVar = "memory.ofmap_sram.resident_bytes"
     design_prices: ClassVar = staticmethod(design_prices)
     evaluate: ClassVar = staticmethod(evaluate)
 
