@@ -9,6 +9,8 @@ import networkx as nx
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import hwconfigs
 import simulator
@@ -302,3 +304,33 @@ def test_faults_of_nested_machines(path: str, value: object, message: str) -> No
         hwconfigs.load("systolic_and_m4", [(path, value)])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@given(
+    rate=st.integers(1, 64),
+    latency=st.integers(0, 2000),
+    dispatch=st.integers(0, 5000),
+    buffered=st.booleans(),
+    taken=st.sampled_from(["macs", "depthwise", "any"]),
+    factor=st.integers(2, 5),
+)
+@settings(max_examples=25, deadline=None)
+def test_faster_links_and_dispatches_never_cost_cycles(
+    rate: int, latency: int, dispatch: int, buffered: bool, taken: str, factor: int
+) -> None:
+    """Every resource keeps its order: times are sums and maxima of what is waited for."""
+
+    def cycles(rate: int, latency: int, dispatch: int) -> int:
+        link = {"bytes_per_cycle": rate, "latency_cycles": latency, "pj_per_byte": 1}
+        changes = {
+            "attach.npu.link": {**link, "double_buffered": buffered},
+            "attach.npu.dispatch.cycles": dispatch,
+            "attach.npu.operators": [taken],
+        }
+        target = hwconfigs.load("systolic_and_m4", list(changes.items()))
+        return simulator.estimate(graph_of("zoo:digits"), target).totals.cycles
+
+    slow = cycles(rate, latency, dispatch)
+    assert cycles(rate * factor, latency, dispatch) <= slow
+    assert cycles(rate, latency // factor, dispatch) <= slow
+    assert cycles(rate, latency, dispatch // factor) <= slow
