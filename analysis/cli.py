@@ -235,6 +235,10 @@ def golden(
     from workloads.topology_csv import require_values
 
     machine = _optional_machine(hw, set_)
+    if machine is not None and machine.model == "platform":
+        raise BitlaneError(
+            f"--hw {hw}: a platform has a datapath for each unit; write vectors for one machine"
+        )
     graph = require_values(workloads.load(model, dialect))
     datapath = _datapath(machine, graph)
     if intermediates and machine is not None and fold_taps is None:
@@ -362,9 +366,9 @@ def _datapath(machine: "Machine | None", graph: "Graph") -> "Datapaths":
     """A machine's datapath, or one a layer; None for the graph's own arithmetic."""
     if machine is None:
         return None
-    from simulator.layers import datapaths
+    from simulator.platforms import datapaths
 
-    return datapaths(machine.datapath, graph)
+    return datapaths(graph, machine)
 
 
 def _choose(option: str, value: str, allowed: tuple[str, ...]) -> None:

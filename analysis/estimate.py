@@ -64,8 +64,12 @@ def to_text(graph: Graph, estimates: Sequence[Estimate]) -> str:
     """Per machine a table of layers, then one of totals, then the notes."""
     parts = []
     for found in estimates:
-        rows = [_layer_row(layer) for layer in found.to_json_dict()["layers"]]
-        header = ("node", "MACs", "compute", "stall", "overhead", "cycles", "bound by", "energy")
+        layers = found.to_json_dict()["layers"]
+        rows = [_layer_row(layer) for layer in layers]
+        header = ["node", "MACs", "compute", "stall", "overhead", "cycles", "bound by", "energy"]
+        if found.timeline is not None:
+            header += ["unit", "start"]
+            rows = [(*r, x["unit"], x["start"]) for r, x in zip(rows, layers, strict=True)]
         parts += [f"{graph.name} on {found.name}", table(header, rows), ""]
     parts.append(table(_TOTALS, [_total_row(e) for e in estimates]))
     for found in estimates:

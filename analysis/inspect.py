@@ -1,9 +1,11 @@
 """What a model holds: its operators, shapes, grids and work, without running it."""
 
+from dataclasses import asdict
 from typing import Any
 
 from analysis.text import grouped, table
 from simulator.graph import Graph, Node, TensorType
+from simulator.memory import ALIGNMENT, plan_arena, variable_bytes
 from simulator.work import Work
 
 
@@ -20,6 +22,7 @@ def describe(graph: Graph) -> dict[str, Any]:
         "layers": [
             _layer(graph, node, work) for node, work in zip(graph.nodes, graph.work, strict=True)
         ],
+        "memory": _memory(graph),
     }
 
 
@@ -38,8 +41,38 @@ def to_text(graph: Graph) -> str:
         "",
         f"{grouped(sum(w.macs for w in graph.work))} MACs, "
         f"{grouped(_weight_bytes(graph))} bytes of weights and biases",
+        "",
+        *_arena_lines(graph),
     ]
     return "\n".join(lines)
+
+
+def _memory(graph: Graph) -> dict[str, Any]:
+    """The arena of one inference: each activation at its offset, and what no plan can beat."""
+    arena = plan_arena(graph)
+    return {
+        "alignment": ALIGNMENT,
+        "arena_bytes": arena.bytes,
+        "live_bytes": arena.live_bytes,
+        "fragmentation": arena.fragmentation,
+        "variable_bytes": variable_bytes(graph),
+        "tensors": [asdict(placement) for placement in arena.placements],
+    }
+
+
+def _arena_lines(graph: Graph) -> list[str]:
+    arena = plan_arena(graph)
+    rows = [
+        (p.name, p.offset, p.bytes, p.first, p.last, p.in_place_of or "-") for p in arena.placements
+    ]
+    state = variable_bytes(graph)
+    return [
+        table(("tensor", "offset", "bytes", "from node", "to node", "in place of"), rows),
+        "",
+        f"{grouped(arena.bytes)} bytes of arena, {grouped(arena.live_bytes)} alive at once "
+        f"({arena.fragmentation:.1%} lost to fragmentation and alignment)",
+        *([f"{grouped(state)} bytes of state between inferences"] if state else []),
+    ]
 
 
 def _weight_bytes(graph: Graph) -> int:

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from analysis import plots
+from analysis import gantt, plots
 
 MAX_EXACT_INTEGER = 2**53
 """Largest magnitude up to which every integer is a JavaScript number (IEEE 754 binary64)."""
@@ -68,6 +68,8 @@ class Layers:
     energy_fj: Mapping[str, tuple[int, ...]]
     peak_macs_per_cycle: float
     dram_bytes_per_cycle: float
+    spans: tuple[gantt.Span, ...] = ()
+    """The timeline of the whole network; empty where it was not kept."""
 
     def __post_init__(self) -> None:
         columns = (self.stall, self.overhead, self.macs, self.dram_bytes, *self.energy_fj.values())
@@ -193,6 +195,8 @@ def _payload(data: ReportData) -> dict[str, Any]:
         "layers": {row: _layers(p.layers) for row, p in enumerate(points) if p.layers},
         "layerTitles": plots.layer_titles(data.layer_names, data.layer_ops),
         "figures": {theme: _empty_figures(data, theme) for theme in plots.THEMES},
+        "spanKinds": gantt.KINDS,
+        "ganttPixels": [gantt.FRAME_PIXELS, gantt.ROW_PIXELS],
         "siUnits": plots.SI_UNITS,
         "siPrefixes": plots.SI_PREFIXES,
         "selected": _default_selection(data),
@@ -254,7 +258,8 @@ def _layers(layers: Layers) -> dict[str, Any]:
         for s in plots.roofline_series(layers)
     ]
     cycles = {"compute": layers.compute, "stall": layers.stall, "overhead": layers.overhead}
-    return {"cycles": cycles, "energy": dict(layers.energy_fj), "roofline": roofline}
+    shown = {"cycles": cycles, "energy": dict(layers.energy_fj), "roofline": roofline}
+    return shown | ({"spans": gantt.span_columns(layers.spans)} if layers.spans else {})
 
 
 def _rounded(values: Iterable[float]) -> list[float]:
@@ -274,6 +279,7 @@ def _empty_figures(data: ReportData, theme: plots.ThemeName) -> dict[str, Any]:
         "cycles": plots.layer_cycles_figure(*arguments),
         "energy": plots.layer_energy_figure(*arguments),
         "roofline": plots.roofline_figure(*arguments),
+        "gantt": gantt.gantt_figure((), data.layer_names, data.layer_ops, theme),
     }
     return {name: json.loads(figure.to_json()) for name, figure in figures.items()}
 

@@ -149,7 +149,7 @@ def pareto_figure(
     stairs, best = plane_front(x, y), [i for i, p in enumerate(points) if p.on_front]
     diamond = {"symbol": "diamond", "size": 8, "color": look.front,
                "line": {"width": 1, "color": look.paper}}  # fmt: skip
-    figure = go.Figure(layout=_layout(look))
+    figure = go.Figure(layout=base_layout(look))
     figure.add_scattergl(name="design points", mode="markers", x=x, y=y, showlegend=False,
                          marker=_ramp(data, look), **_hover(data, points))  # fmt: skip
     figure.add_scatter(name="front in this plane", mode="lines", hoverinfo="skip",
@@ -200,7 +200,7 @@ def roofline_figure(
     import plotly.graph_objects as go
 
     look = THEMES[theme]
-    figure = go.Figure(layout=_layout(look))
+    figure = go.Figure(layout=base_layout(look))
     styles = (
         {"mode": "lines", "line": {"color": look.bars[1], "width": 2}, "hoverinfo": "skip"},
         {"mode": "lines", "line": {"color": look.front, "width": 2}, "hoverinfo": "skip"},
@@ -236,7 +236,7 @@ def _bars(
     import plotly.graph_objects as go
 
     look = THEMES[theme]
-    figure = go.Figure(layout=_layout(look))
+    figure = go.Figure(layout=base_layout(look))
     for place, (part, counts) in enumerate(parts.items()):
         figure.add_bar(
             name=part,
@@ -281,7 +281,7 @@ def _layers(point: Point) -> Layers:
     return point.layers
 
 
-def _layout(look: Theme) -> dict[str, Any]:
+def base_layout(look: Theme) -> dict[str, Any]:
     """Layout shared by all figures: datasheet look, a template of our own instead of plotly's."""
     axis = {"gridcolor": look.grid, "linecolor": look.muted, "showline": True, "zeroline": False,
             "ticks": "outside", "tickcolor": look.muted, "ticklen": 4, "automargin": True,

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from analysis.files import write_text
 from analysis.front import non_dominated
+from analysis.gantt import Span, spans_of
 from analysis.page import METRICS, Layers, Objective, Point, ReportData, render
 from analysis.spec import SweepSpec
 from analysis.store import Store, open_store
@@ -18,6 +19,7 @@ from simulator.cost import Estimate
 from simulator.errors import BadFile
 from simulator.graph import Graph
 from simulator.machines.base import Machine
+from simulator.machines.platform import HOST, Platform
 
 if TYPE_CHECKING:
     import polars as pl
@@ -102,7 +104,7 @@ def estimate_data(
                 config=_dotted(machine.model_dump(mode="json")),
                 metrics=document["totals"],
                 on_front=bool(front[i]),
-                layers=_layers_of(document["layers"], machine),
+                layers=_layers_of(document, machine),
             )
         )
     return ReportData(
@@ -117,18 +119,26 @@ def estimate_data(
     )
 
 
-def _layers_of(layers: Sequence[Mapping[str, Any]], machine: Machine) -> Layers:
+def _outermost(row: Mapping[str, Any], machine: Machine) -> str:
+    """The name of the outermost memory level of the unit that a layer runs on."""
+    if isinstance(machine, Platform):
+        return f"{row['unit']}.{machine.machines[row['unit']].levels[-1]}"
+    return machine.levels[-1]
+
+
+def _layers_of(document: Mapping[str, Any], machine: Machine) -> Layers:
+    layers = document["layers"]
     components = list(layers[0]["energy_fj"])
-    dram = machine.levels[-1]
     return Layers(
         compute=tuple(row["cycles"]["compute"] for row in layers),
         stall=tuple(row["cycles"]["stall"] for row in layers),
         overhead=tuple(row["cycles"]["overhead"] for row in layers),
         macs=tuple(row["macs"] for row in layers),
-        dram_bytes=tuple(sum(row["bytes"][dram].values()) for row in layers),
+        dram_bytes=tuple(sum(row["bytes"][_outermost(row, machine)].values()) for row in layers),
         energy_fj={c: tuple(row["energy_fj"][c] for row in layers) for c in components},
         peak_macs_per_cycle=float(machine.peak_macs_per_cycle),
         dram_bytes_per_cycle=float(machine.outer_bytes_per_cycle),
+        spans=spans_of(document),
     )
 
 
@@ -155,6 +165,7 @@ def _layers_by_point(store: Store, ids: Sequence[int], points: "pl.DataFrame") -
         row["point"]: (row["peak_macs_per_cycle"], row["outer_bytes_per_cycle"])
         for row in points.iter_rows(named=True)
     }
+    units = [HOST, *store.manifest["machine"].get("units", ())]
     found = {}
     for (point,), part in table.group_by(["point"], maintain_order=True):
         columns = part.to_dict(as_series=False)
@@ -168,8 +179,20 @@ def _layers_by_point(store: Store, ids: Sequence[int], points: "pl.DataFrame") -
             energy_fj={c.removesuffix("_fj"): tuple(columns[c]) for c in components},
             peak_macs_per_cycle=peak,
             dram_bytes_per_cycle=bandwidth,
+            spans=_runs(columns, units),
         )
     return found
+
+
+def _runs(columns: Mapping[str, Sequence[int]], units: Sequence[str]) -> tuple[Span, ...]:
+    """When each layer runs on a platform; copies and dispatches are in `estimate --html` alone."""
+    if "start" not in columns:
+        return ()
+    parts = (columns[name] for name in ("unit", "start", "compute", "stall", "overhead"))
+    return tuple(
+        Span(units[unit], "run", layer, start, compute + stall + overhead)
+        for layer, (unit, start, compute, stall, overhead) in enumerate(zip(*parts, strict=True))
+    )
 
 
 def _dotted(value: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
@@ -177,9 +200,9 @@ def _dotted(value: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
     flat: dict[str, object] = {}
     for key, item in value.items():
         path = f"{prefix}{key}"
-        if path == "source":
+        if key == "source":
             continue
-        if path == "technology" and isinstance(item, Mapping):
+        if key == "technology" and isinstance(item, Mapping):
             flat[path] = item["name"]
         elif isinstance(item, Mapping):
             flat |= _dotted(item, f"{path}.")
@@ -189,11 +212,15 @@ def _dotted(value: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
 
 
 def _notes(store: Store, refused: int) -> list[str]:
-    technology = store.manifest["machine"]["technology"]
+    machine = store.manifest["machine"]
+    on_platform = machine["model"] == "platform"
+    technology = (machine["host"] if on_platform else machine)["technology"]
     notes = [
         f"Energy: {technology['name']}, integer action counts times its table. Area is a proxy "
         "without control and wires.",
-        "Cycles are closed forms per layer; nothing overlaps between layers.",
+        "Cycles are closed forms per layer; independent layers overlap on different units."
+        if on_platform
+        else "Cycles are closed forms per layer; nothing overlaps between layers.",
     ]
     if (rest := _unfinished(store)) is not None:
         notes.append(rest)

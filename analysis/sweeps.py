@@ -11,10 +11,11 @@ import numpy as np
 
 import hwconfigs
 import workloads
+from analysis.platform_tables import platform_layers
 from analysis.spec import Scalar, SweepSpec, beside, load_spec
 from analysis.store import Store, kept_points, open_store, writing
 from analysis.terminal import Interrupted
-from simulator.cost import Evaluation, estimate, evaluate_designs
+from simulator.cost import Evaluation, estimate
 from simulator.document import Document, Entry, Place
 from simulator.errors import BadConfig, BitlaneError, Unsupported
 from simulator.graph import Graph
@@ -32,7 +33,10 @@ from simulator.machines.actions import (
     TOTAL_REFUSED_LAYER,
 )
 from simulator.machines.base import Machine
+from simulator.machines.platform import Platform
 from simulator.machines.registry import machine_from
+from simulator.networks import evaluate_network
+from simulator.platforms import evaluate_platforms
 from workloads.source import resolve
 
 if TYPE_CHECKING:
@@ -94,14 +98,20 @@ class Sweep:
         designs = self.spec.designs(first, first + size)
         machines = [self.machine(values) for values in designs]
         keep_layers = self.spec.count <= KEEP_LAYERS_UP_TO
-        result = evaluate_designs(self.graph.work, machines, self.spec.batch, per_layer=keep_layers)
+        platforms = [machine for machine in machines if isinstance(machine, Platform)]
+        if platforms:
+            lines = evaluate_platforms(self.graph, platforms, self.spec.batch)
+            result = lines.evaluation
+            layers = platform_layers(platforms[0], lines if keep_layers else None, first)
+        else:
+            result = evaluate_network(self.graph, machines, self.spec.batch, keep_layers)
+            layers = layers_table(machines[0], result if keep_layers else None, first)
         columns: dict[str, Any] = {"point": np.arange(first, first + len(designs))}
         for i, axis in enumerate(self.axes):
             kind = _common_kind(self.spec.values[axis])
             columns[axis] = [kind(values[i]) for values in designs]
         reasons = self._reasons(machines, result)
         points = points_table(columns, machines, result, self.spec.batch, reasons)
-        layers = layers_table(machines[0], result if keep_layers else None, first)
         return points, layers
 
     def _named(self, field: str, load: Callable[[], LoadedT]) -> LoadedT:

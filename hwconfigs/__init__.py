@@ -4,7 +4,7 @@
 one. Everything heavy is imported at the first call.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,20 +36,50 @@ def load(name_or_path: str | Path, overrides: Sequence[tuple[str, Any]] = ()) ->
 def document(name_or_path: str | Path, overrides: Sequence[tuple[str, Any]] = ()) -> "Document":
     """A machine's YAML with its technology in place of that one's name, not validated yet.
 
-    A technology is a shipped name, or a file beside the machine's own. One document serves many
-    variants: ``machine_from(document("systolic_16x16"), [("array.rows", 8)])``.
+    A technology is a shipped name, or a file beside the machine's own; so are the machines of a
+    platform. One document serves many variants: ``machine_from(document("systolic_16x16"),
+    [("array.rows", 8)])``.
     """
     from simulator.config import override
 
     found = _read("machines", name_or_path)
-    first = [pair for pair in overrides if pair[0] == "technology"]
-    found = override(found, first)
-    entry = found.root.child("technology")
-    if entry is not None and isinstance(entry.value, str):
-        wanted = _beside(name_or_path, entry.value) if entry.place.line else entry.value
-        technology = _read("technologies", wanted, f"{entry.place}: technology: ")
-        found = found.with_entry(("technology",), technology.root)
-    return override(found, [pair for pair in overrides if pair[0] != "technology"])
+    rest = list(overrides)
+    # Names before what is set below them: units.npu=hvx_1024, then units.npu.clock_mhz=400.
+    for folder, paths in (("machines", _machine_paths), ("technologies", _technology_paths)):
+        named = [pair for pair in rest if _names_one(folder, pair[0], found)]
+        rest = [pair for pair in rest if pair not in named]
+        found = override(found, named)
+        for path in paths(found):
+            entry = found.at(path)
+            if entry is None or not isinstance(entry.value, str):
+                continue
+            # What an option names is not beside any file.
+            label = entry.place.label
+            wanted = _beside(label, entry.value) if entry.place.line else entry.value
+            place = f"{entry.place}: {'.'.join(path)}: "
+            found = found.with_entry(path, _read(folder, wanted, place).root)
+    return override(found, rest)
+
+
+def _machine_paths(document: "Document") -> list[tuple[str, ...]]:
+    """Where a platform's document names machines."""
+    if document.root.child("model") is None or document.root.plain()["model"] != "platform":
+        return []
+    units = document.root.child("units")
+    below = units.value if units is not None and isinstance(units.value, Mapping) else {}
+    return [("host",), *(("units", name) for name in below)]
+
+
+def _technology_paths(document: "Document") -> list[tuple[str, ...]]:
+    """Where a document names technologies: its own, and those of a platform's machines."""
+    return [("technology",), *((*path, "technology") for path in _machine_paths(document))]
+
+
+def _names_one(folder: str, dotted: str, document: "Document") -> bool:
+    path = tuple(dotted.split("."))
+    if folder == "technologies":
+        return path in _technology_paths(document)
+    return path == ("host",) or (path[0] == "units" and len(path) == 2)
 
 
 def text(name_or_path: str | Path) -> str:
@@ -59,7 +89,12 @@ def text(name_or_path: str | Path) -> str:
     """
     load(name_or_path)
     shown = _path("machines", name_or_path).read_text(encoding="utf-8")
-    entry = _read("machines", name_or_path).root.child("technology")
+    found = _read("machines", name_or_path)
+    for path in _machine_paths(found):
+        entry = found.at(path)
+        if entry is not None and isinstance(entry.value, str):
+            shown += "\n---\n" + text(_beside(name_or_path, entry.value))
+    entry = found.root.child("technology")
     if entry is not None and isinstance(entry.value, str):
         technology = _path("technologies", _beside(name_or_path, entry.value))
         shown += "\n---\n" + technology.read_text(encoding="utf-8")

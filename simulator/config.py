@@ -40,17 +40,25 @@ _BOUNDS: Final = {
 }
 
 
-def validate(document: Document, model: type[ModelT], overrides: Overrides = ()) -> ModelT:
+def validate(
+    document: Document,
+    model: type[ModelT],
+    overrides: Overrides = (),
+    quiet: Sequence[str] = (),
+) -> ModelT:
     """Check a document, with `overrides` on top, against a model and build it.
 
+    Faults of fields in `quiet` are those of others that they are taken from, and told there.
     Raises BadConfig with one line per fault: place, dotted path, rule, value and way out.
     """
     document = override(document, overrides)
     faults = list(document.faults)
+    hidden = [(name,) for name in quiet]
     try:
         made = model.model_validate_json(json.dumps(document.root.plain()))
     except ValidationError as error:
-        faults += _faults(document, model, error.errors(include_url=False))
+        errors = [e for e in error.errors(include_url=False) if e["loc"][:1] not in hidden]
+        faults += _faults(document, model, errors)
     if faults:
         refuse(faults)
     return made
@@ -139,6 +147,13 @@ def _rule(model: type[BaseModel], loc: tuple[Step, ...], error: Any) -> str:
     if kind in _BOUNDS:
         name, sign = _BOUNDS[kind]
         return f"must be {sign} {context[name]:g}; found {shown(value)}"
+    if kind == "union_tag_not_found":
+        return f"needs its {context['discriminator'].strip(chr(39))}; add one of its kinds"
+    if kind == "union_tag_invalid":
+        known = re.findall(r"'([^']*)'", context["expected_tags"])
+        return f"unknown {context['discriminator']} '{context['tag']}'; " + close_match(
+            str(context["tag"]), known
+        )
     if kind == "literal_error":
         known = re.findall(r"'([^']*)'", context["expected"])
         hint = close_match(str(value), known) if isinstance(value, str) else ""

@@ -7,7 +7,7 @@ puts names and units to the arrays. Read `Estimate` first.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -41,8 +41,11 @@ from simulator.machines.actions import (
     price_layer,
 )
 from simulator.machines.base import Machine
+from simulator.machines.platform import Platform
 from simulator.memory import constant_bytes, peak_memory_bytes
+from simulator.networks import evaluate_network
 from simulator.notes import notes_of
+from simulator.residency import notes_on, retention_of
 from simulator.technology.model import Bound, Technology
 
 __all__ = [
@@ -96,6 +99,20 @@ class LayerCost:
     utilization: float
     bytes: Mapping[str, Traffic]
     actions: tuple[int, ...]
+    start: int | None = None
+    """On a platform the cycle of the host's clock at which it starts."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """A span of a platform's timeline, in host cycles: a node runs, is dispatched, or a copy."""
+
+    unit: str
+    what: str
+    layer: str
+    tensor: str | None
+    start: int
+    cycles: int
 
 
 @dataclass(frozen=True)
@@ -131,6 +148,7 @@ class Estimate:
     layers: tuple[LayerCost, ...]
     energy_fj: tuple[Mapping[str, int], ...]
     notes: tuple[str, ...]
+    timeline: tuple[Event, ...] | None = None
 
     def to_json_dict(self) -> dict[str, Any]:
         """One entry of `machines` in the document `bitlane.estimate/1`."""
@@ -139,7 +157,10 @@ class Estimate:
             for layer, energy in zip(self.layers, self.energy_fj, strict=True)
         ]
         totals = asdict(self.totals)
-        return {"name": self.name, "totals": totals, "layers": layers, "notes": list(self.notes)}
+        made = {"name": self.name, "totals": totals, "layers": layers, "notes": list(self.notes)}
+        if self.timeline is not None:
+            made["timeline"] = [asdict(event) for event in self.timeline]
+        return made
 
 
 def estimate(graph: Graph, machine: Machine, batch: int = 1) -> Estimate:
@@ -147,6 +168,12 @@ def estimate(graph: Graph, machine: Machine, batch: int = 1) -> Estimate:
 
     Raises Unsupported, naming the layer, where the machine cannot run the graph.
     """
+    if isinstance(machine, Platform):
+        # Built of this module's values, so that it can be imported only once they are there.
+        from simulator.platform_estimate import estimate_platform
+
+        _check(graph)
+        return estimate_platform(graph, machine, batch)
     result = _evaluate(graph, machine, batch)
     layers = _layers(graph, machine, result)
     energies = tuple(_components(machine, row) for row in result.energy_fj[0])
@@ -154,11 +181,14 @@ def estimate(graph: Graph, machine: Machine, batch: int = 1) -> Estimate:
     peak = peak_memory_bytes(graph, batch, bits)
     totals = _totals(machine, result, batch, peak)
     notes = notes_of(graph.work, machine, peak, constant_bytes(graph))
+    notes += tuple(notes_on(graph, retention_of(machine), batch))
     return Estimate(machine.name, totals, layers, energies, notes)
 
 
 def count(graph: Graph, machine: Machine, batch: int = 1) -> tuple[LayerCost, ...]:
     """The integer actions of every node, in order; raises as `estimate`."""
+    if isinstance(machine, Platform):
+        return estimate(graph, machine, batch).layers
     return _layers(graph, machine, _evaluate(graph, machine, batch))
 
 
@@ -172,6 +202,11 @@ def price(
 
     Maps nothing again: the same actions at other prices, or at the bounds of these.
     """
+    if isinstance(machine, Platform):
+        raise Unsupported(
+            f"{machine.name}: a platform's units have technologies of their own; "
+            "set them and estimate again"
+        )
     row = (technology or machine.technology).row(bound)
     prices = np.zeros(ACTIONS)
     machine.design_prices(machine.row(), row, prices)
@@ -185,26 +220,34 @@ def price(
     return tuple(priced)
 
 
-def _evaluate(graph: Graph, machine: Machine, batch: int) -> Evaluation:
+def _check(graph: Graph) -> None:
     if not graph.nodes:
         raise Unsupported(f"{graph.name}: has no operators; there is nothing to cost")
-    result = evaluate_designs(graph.work, [machine], batch, per_layer=True)
+
+
+def _evaluate(graph: Graph, machine: Machine, batch: int) -> Evaluation:
+    _check(graph)
+    result = evaluate_network(graph, [machine], batch, per_layer=True)
     code = int(result.totals[0, TOTAL_REFUSAL])
     if code:
-        layer = int(result.totals[0, TOTAL_REFUSED_LAYER])
-        work, datapath = batched(graph.work[layer], batch), machine.datapath
-        count, most, what = largest_count(work, machine)
-        reason = machine.refusals[code].format(
-            weight_bits=work.weight_bits,
-            activation_bits=work.activation_bits,
-            machine_weight_bits=datapath.weight_bits,
-            machine_activation_bits=datapath.activation_bits,
-            too_many=f"{count} {what}",
-            most=most,
-        )
-        node = graph.nodes[layer]
-        raise Unsupported(f"{graph.name}, {node.name} ({node.op.kind}) on {machine.name}: {reason}")
+        refuse(graph, machine, code, int(result.totals[0, TOTAL_REFUSED_LAYER]), batch)
     return result
+
+
+def refuse(graph: Graph, machine: Machine, code: int, layer: int, batch: int) -> NoReturn:
+    """Raise Unsupported with the reason that a refusal's code stands for, and the layer."""
+    work, datapath = batched(graph.work[layer], batch), machine.datapath
+    count, most, what = largest_count(work, machine)
+    reason = machine.refusals[code].format(
+        weight_bits=work.weight_bits,
+        activation_bits=work.activation_bits,
+        machine_weight_bits=datapath.weight_bits,
+        machine_activation_bits=datapath.activation_bits,
+        too_many=f"{count} {what}",
+        most=most,
+    )
+    node = graph.nodes[layer]
+    raise Unsupported(f"{graph.name}, {node.name} ({node.op.kind}) on {machine.name}: {reason}")
 
 
 def _layers(graph: Graph, machine: Machine, result: Evaluation) -> tuple[LayerCost, ...]:
@@ -267,4 +310,5 @@ def _layer_json(layer: LayerCost, energy: Mapping[str, int]) -> dict[str, Any]:
         "utilization": layer.utilization,
         "bytes": {level: asdict(traffic) for level, traffic in layer.bytes.items()},
         "energy_fj": dict(energy),
+        **({} if layer.start is None else {"start": layer.start}),
     }

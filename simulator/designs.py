@@ -68,6 +68,8 @@ def batched(work: Work, batch: int) -> Work:
         output_elements=work.output_elements * batch,
         elementwise=work.elementwise * batch,
         requantizations=work.requantizations * batch,
+        kept_inputs=work.kept_inputs * batch,
+        kept_outputs=work.kept_outputs * batch,
     )
 
 

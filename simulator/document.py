@@ -78,6 +78,13 @@ class Document:
             entry = below
         return entry.place
 
+    def at(self, path: Sequence[Step]) -> Entry | None:
+        """The entry at `path`; None where there is none."""
+        entry: Entry | None = self.root
+        for step in path:
+            entry = entry.child(step) if entry is not None else None
+        return entry
+
     def with_entry(self, path: Sequence[str], entry: Entry) -> "Document":
         """The document with `entry` at `path`; mappings in between are made where missing.
 

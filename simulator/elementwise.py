@@ -22,7 +22,7 @@ from simulator.decode import (
     value_range,
 )
 from simulator.errors import IllegalGraph
-from simulator.graph import Array, Operator, Source, TensorType
+from simulator.graph import Array, InPlace, Operator, Source, TensorType
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.dialect import Scale
 from simulator.numeric.elementwise import (
@@ -51,6 +51,7 @@ PAIRS_PAY_FROM: Final = 2048
 class Elementwise(Operator):
     """One output of the broadcast shape of all inputs (NumPy's rules)."""
 
+    in_place: ClassVar[InPlace] = "elementwise"
     operands: ClassVar[int] = 1
     operations: ClassVar[int] = 1
     """Scalar ALU operations an output element, for `work`."""

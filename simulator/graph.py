@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -29,6 +29,7 @@ __all__ = [
     "STORAGE",
     "Array",
     "Graph",
+    "InPlace",
     "Node",
     "Operator",
     "QuantParams",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+InPlace: TypeAlias = Literal["never", "elementwise", "view"]
 
 KEPT: Final = 8
 """How many things of a kind are kept with a graph: plans, forms of other widths."""
@@ -89,6 +91,10 @@ class Operator(ABC):
     updates: ClassVar[tuple[int, ...]] = ()
     """The inputs that are variables and that this operator replaces: `infer` and `run` give their
     new shapes and values after those of the outputs."""
+    in_place: ClassVar[InPlace] = "never"
+    """Whether the output may take over an input's memory: ``elementwise`` where each element comes
+    from those at its own place (then an input of the same shape and width that nobody needs any
+    more), ``view`` where it holds the same elements in the same order."""
 
     @classmethod
     @abstractmethod

@@ -7,12 +7,12 @@ int16 one of 513, from narrower codes one with an entry for each.
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from simulator.decode import DTYPE_RANGE, present, refuse, value_range
 from simulator.elementwise import unary_grids
 from simulator.errors import IllegalGraph
-from simulator.graph import Array, Operator, Source, TensorType
+from simulator.graph import Array, InPlace, Operator, Source, TensorType
 from simulator.numeric.coarse import Coarser, CoarseTable
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.elementwise import nearest_power_of_two
@@ -33,6 +33,8 @@ from simulator.work import Work
 @dataclass(frozen=True)
 class Lookup(Operator):
     """y = f(x), element by element, each tensor on its own grid."""
+
+    in_place: ClassVar[InPlace] = "elementwise"
 
     table: Table
     dtype: str

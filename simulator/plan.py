@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from simulator.graph import STORAGE, Array, Graph, Node
+from simulator.memory import pack
 from simulator.narrowing import datapath_of
 from simulator.numeric.datapath import Datapath
 from simulator.prepared import Prepared, Scratch, ScratchSizes
@@ -74,7 +75,7 @@ class Plan:
                 self.shapes[index], self._types[index] = kind.shape, stored
                 size = kind.elements * stored.itemsize
                 spans[index] = (size, index, last[node.outputs[0]])
-        self.offsets, self.arena_bytes = _pack(spans)
+        self.offsets, self.arena_bytes = pack(spans, ALIGNMENT)
         self._local = local()
 
     @property
@@ -136,23 +137,3 @@ def _last_uses(graph: Graph, prepared: Sequence[Prepared | None]) -> dict[str, i
         for name in node.inputs:
             last[name] = max(last.get(name, index), until)
     return last
-
-
-def _pack(spans: Mapping[int, tuple[int, int, int]]) -> tuple[dict[int, int], int]:
-    """Offsets of (bytes, first, last) so that no two alive together overlap; and their extent.
-
-    The largest first, each at the least offset where it fits.
-    """
-    placed: list[tuple[int, int, int, int]] = []
-    offsets: dict[int, int] = {}
-    for index, (size, first, last) in sorted(spans.items(), key=lambda s: (-s[1][0], s[0])):
-        offset = 0
-        for begin, end, born, dead in sorted(placed):
-            if born <= last and first <= dead:
-                if offset + size <= begin:
-                    break
-                offset = max(offset, end)
-        offsets[index] = offset
-        end = -(-(offset + size) // ALIGNMENT) * ALIGNMENT
-        placed.append((offset, end, first, last))
-    return offsets, max((end for _, end, _, _ in placed), default=0)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from simulator.decode import present
 from simulator.errors import IllegalGraph
-from simulator.graph import Array, Operator, TensorType
+from simulator.graph import Array, InPlace, Operator, TensorType
 from simulator.numeric.datapath import Datapath
 from simulator.shapes import broadcast
 from simulator.work import Work
@@ -22,6 +22,7 @@ Shape = tuple[int, ...]
 class Pointwise(Operator):
     """One output of the broadcast shape of the first `operands` inputs; the rest are parameters."""
 
+    in_place: ClassVar[InPlace] = "elementwise"
     operands: ClassVar[int] = 1
     operations: ClassVar[int] = 1
     """Scalar ALU operations an output element, for `work`."""

@@ -30,6 +30,7 @@ class Work:
     requantizations : results brought from an accumulator onto an output grid.
     depthwise : 1 where every group has one input channel, else 0.
     input_rows, input_columns : of a convolution's input, padding excluded; 0 where it has none.
+    kept_inputs, kept_outputs : elements of both that stay on chip between two operators.
     """
 
     n: int = 1
@@ -55,6 +56,8 @@ class Work:
     depthwise: int = 0
     input_rows: int = 0
     input_columns: int = 0
+    kept_inputs: int = 0
+    kept_outputs: int = 0
 
     @property
     def macs(self) -> int:
@@ -92,4 +95,6 @@ WORK_FIELDS: Final = tuple(f.name for f in fields(Work))
     W_DEPTHWISE,
     W_INPUT_ROWS,
     W_INPUT_COLUMNS,
+    W_KEPT_INPUTS,
+    W_KEPT_OUTPUTS,
 ) = range(len(WORK_FIELDS))

@@ -125,3 +125,21 @@ function drawRoofline(element, layers) {
   });
   return draw(element, { data, layout });
 }
+
+// Horizontal bars from start to end, a row a unit, a trace for each kind of span.
+function drawGantt(element, { rows, unit, what, layer, start, cycles }) {
+  const { data, layout } = figure("gantt", element);
+  data.forEach((trace, kind) => {
+    const ours = unit.map((_, at) => at).filter((at) => what[at] === kind);
+    trace.y = ours.map((at) => rows[unit[at]]);
+    trace.x = ours.map((at) => cycles[at]);
+    trace.base = ours.map((at) => start[at]);
+    trace.customdata = ours.map((at) => DATA.layerTitles[layer[at]]);
+    trace.showlegend = ours.length > 0;
+  });
+  layout.yaxis.categoryarray = rows;
+  const [frame, row] = DATA.ganttPixels;
+  layout.height = frame + row * rows.length;
+  element.style.minHeight = `${layout.height}px`;
+  return draw(element, { data, layout });
+}

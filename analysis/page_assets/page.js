@@ -47,6 +47,20 @@ function fillTable(table, pairs) {
   table.replaceChildren(element("tbody", {}, ...body));
 }
 
+// The Gantt chart's spans in words, in the order in which they begin.
+function fillTimeline(table, { rows, unit, what, layer, start, cycles }) {
+  const text = (value) => value.toLocaleString("en");
+  const cells = (tag, values) => element("tr", {}, ...values.map((v) => element(tag, {}, v)));
+  const body = unit.map((_, at) => cells("td", [
+    text(start[at]), text(start[at] + cycles[at]), rows[unit[at]],
+    DATA.spanKinds[what[at]], DATA.layerTitles[layer[at]],
+  ]));
+  table.replaceChildren(
+    element("thead", {}, cells("th", ["from cycle", "to cycle", "unit", "what", "layer"])),
+    element("tbody", {}, ...body),
+  );
+}
+
 function drawLayers() {
   const layers = DATA.layers[view.selected];
   $("no-layers").hidden = view.selected === null || layers !== undefined;
@@ -55,6 +69,11 @@ function drawLayers() {
   drawBars($("layer-cycles"), "cycles", layers);
   drawBars($("layer-energy"), "energy", layers);
   drawRoofline($("roofline"), layers);
+  $("timeline").hidden = layers.spans === undefined;
+  if (layers.spans !== undefined) {
+    drawGantt($("gantt"), layers.spans);
+    fillTimeline($("timeline-table"), layers.spans);
+  }
   const drawn = layers.roofline.reduce((sum, { layer }) => sum + layer.length, 0);
   const rest = layers.cycles.compute.length - drawn;
   $("roofline-note").textContent = rest ? `${rest} layers without MACs are not drawn.` : "";

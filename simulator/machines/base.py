@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -180,6 +180,21 @@ class Sram(Schema):
     bytes_per_cycle: PositiveReal
 
 
+class ActivationSram(Sram):
+    """An on-chip memory, `resident_bytes` of which hold activations from one layer to another."""
+
+    resident_bytes: NonNegative = 0
+
+    @model_validator(mode="after")
+    def _leaves_room(self) -> Self:
+        if self.resident_bytes >= self.bytes:
+            raise ValueError(
+                f"resident_bytes must be below the {self.bytes} bytes of the memory, which works "
+                f"in the rest; found {self.resident_bytes}"
+            )
+        return self
+
+
 class Dram(Schema):
     """Off-chip memory, as large as any graph."""
 
@@ -229,6 +244,11 @@ REFUSALS: Final = (
 """Why a layer may be refused, by the code in its `REFUSAL` action; a kind may add its own."""
 
 
+Fusion: TypeAlias = Literal["none", "elementwise"]
+"""What is fused into the operator before it: nothing, or element-wise operators; the tensor between
+them then stays on chip."""
+
+
 class Machine(Schema, ABC):
     """A machine that runs one operator after another. Final subclasses are the kinds.
 
@@ -240,6 +260,11 @@ class Machine(Schema, ABC):
     columns: ClassVar[tuple[Column, ...]]
     units: ClassVar[tuple[str, ...]]
     refusals: ClassVar[tuple[str, ...]] = REFUSALS
+    resident: ClassVar[str] = ""
+    """The dotted path of the bytes that hold activations between layers; empty for a kind whose
+    cost function does not take what stays on chip."""
+    derived: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Fields that the YAML gives elsewhere: the path that each is taken from."""
     design_prices: ClassVar[Callable[..., float]]
     evaluate: ClassVar[Callable[..., None]]
 
@@ -251,6 +276,15 @@ class Machine(Schema, ABC):
     dispatch: Dispatch
     technology: Technology
     calibration: dict[Text, Calibration] = Field(default_factory=dict, exclude=True)
+    fusion: Fusion = "none"
+
+    @model_validator(mode="after")
+    def _fuses_where_it_can(self) -> Self:
+        if self.fusion != "none" and not self.resident:
+            raise ValueError(
+                f"fusion: a {self.kind()} does not fuse operators by itself; leave it at 'none'"
+            )
+        return self
 
     @classmethod
     def kind(cls) -> str:

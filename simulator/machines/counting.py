@@ -35,6 +35,8 @@ from simulator.work import (
     W_GROUPS,
     W_IC,
     W_INPUT_ELEMENTS,
+    W_KEPT_INPUTS,
+    W_KEPT_OUTPUTS,
     W_KX,
     W_KY,
     W_N,
@@ -108,6 +110,23 @@ def compulsory_bits(work: Counts, machine: Counts) -> tuple[int, int, int, int]:
         work[W_BIAS_ELEMENTS] * work[W_BIAS_BITS],
         work[W_OUTPUT_ELEMENTS] * activation_bits(work[W_OUTPUT_BITS], machine),
     )
+
+
+@njit
+def kept_bits(work: Counts, machine: Counts) -> tuple[int, int]:
+    """Bits of the inputs and outputs that stay on chip between two operators."""
+    return (
+        work[W_KEPT_INPUTS] * activation_bits(work[W_ACTIVATION_BITS], machine),
+        work[W_KEPT_OUTPUTS] * activation_bits(work[W_OUTPUT_BITS], machine),
+    )
+
+
+@njit
+def streamed_bits(work: Counts, machine: Counts) -> tuple[int, int]:
+    """Bits of the inputs and outputs that do move between this chip and what is beyond it."""
+    inputs, _, _, outputs = compulsory_bits(work, machine)
+    kept_in, kept_out = kept_bits(work, machine)
+    return inputs - kept_in, outputs - kept_out
 
 
 @njit

@@ -45,6 +45,7 @@ from simulator.machines.counting import (
     passes,
     refusal,
     start_inference,
+    streamed_bits,
     weight_bits,
 )
 from simulator.machines.dsp_schema import (
@@ -118,8 +119,7 @@ def dense_multiplies(work: Counts, machine: Counts, w: int, a: int) -> tuple[int
     steps = work[W_KY] * work[W_KX] * ceil_div(work[W_IC], reduction)
     vectors = groups * ceil_div(n, lanes) * steps
     slots = 2 if w == 16 and a == 16 else 1
-    blocks = ceil_div(m, machine[PIXEL_BLOCK])
-    return m * vectors * slots, blocks * vectors, groups * m * n * steps
+    return m * vectors * slots, ceil_div(m, machine[PIXEL_BLOCK]) * vectors, groups * m * n * steps
 
 
 @njit
@@ -152,8 +152,7 @@ def count_instructions(
     alu += ceil_div(work[W_ELEMENTWISE], lanes)
     loaded, stored = inputs, outputs
     if k > 0:
-        macs = groups * m * n * k
-        sums = macs
+        macs = sums = groups * m * n * k
         # A depthwise tap is loaded once for its own channel, a dense one for each lane block.
         again = 1
         if work[W_DEPTHWISE] != 0:
@@ -194,6 +193,7 @@ def layer_cost(work: Counts, machine: Counts, actions: Counts) -> None:
     # Half of the near memory takes the next tile; weights and inputs share the other half.
     room = machine[NEAR_BYTES] * 2
     w_again, in_again = passes(weights, inputs, room, room, 0, 1)
+    inputs, outputs = streamed_bits(work, machine)
     fetched = w_again * weights + in_again * inputs + biases
     loaded, stored = loads * machine[VECTOR_BITS], stores * machine[VECTOR_BITS]
     move(actions, NEAR, loaded + outputs, stored + fetched)

@@ -55,6 +55,7 @@ COLUMNS: Final = (
     Column("memory.ofmap_sram.bytes"),
     Column("memory.ofmap_sram.bytes_per_cycle", fixed),
     Column("memory.dram.bytes_per_cycle", fixed),
+    Column("memory.ofmap_sram.resident_bytes"),
 )
 (
     ROWS,
@@ -69,6 +70,7 @@ COLUMNS: Final = (
     OFMAP_BYTES,
     OFMAP_RATE,
     DRAM_RATE,
+    OFMAP_RESIDENT,
 ) = range(len(COMMON), len(COMMON) + len(COLUMNS))
 WEIGHT_STATIONARY, OUTPUT_STATIONARY, INPUT_STATIONARY = range(3)
 IFMAP, WEIGHT, OFMAP, DRAM = range(4)
@@ -110,7 +112,8 @@ def largest_tile(machine: Counts, shape: Layout, row_folds: int, width: int) -> 
         return int(machine[ROWS])
     if row_folds == 1 or machine[TIMING] != 0:
         return shape[2]
-    return int(min(shape[2], machine[OFMAP_BYTES] * 4 // (width * machine[ACCUMULATOR_BITS])))
+    room = machine[OFMAP_BYTES] - machine[OFMAP_RESIDENT]
+    return int(min(shape[2], room * 4 // (width * machine[ACCUMULATOR_BITS])))
 
 
 @njit

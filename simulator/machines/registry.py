@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from simulator.config import Overrides, close_match, override, refuse, validate
-from simulator.document import Document, Fault
+from simulator.document import Document, Entry, Fault
 from simulator.machines.base import Machine
 
 _MachineT = TypeVar("_MachineT", bound=type[Machine])
@@ -28,6 +28,11 @@ def register(machine: _MachineT) -> _MachineT:
         )
     _by_model[model] = machine
     return machine
+
+
+def registered() -> tuple[type[Machine], ...]:
+    """The kinds whose modules are imported so far."""
+    return tuple(_by_model[name] for name in sorted(_by_model))
 
 
 @cache
@@ -53,4 +58,19 @@ def machine_from(document: Document, overrides: Overrides = ()) -> Machine:
         else:
             text = f"unknown machine model '{model}'; {close_match(str(model), kinds())}"
         refuse((*document.faults, Fault(document.place(("model",)), "model", text)))
-    return validate(document, kinds()[str(model)])
+    kind = kinds()[str(model)]
+    return validate(_with_derived(document, kind), kind, quiet=tuple(kind.derived))
+
+
+def _with_derived(document: Document, kind: type[Machine]) -> Document:
+    """The document with the fields that a kind takes from elsewhere in it; refuses given ones."""
+    for name, path in kind.derived.items():
+        given, origin = document.root.child(name), document.root
+        if given is not None:
+            text = f"is that of {path[0]} on a {kind.kind()}; set {'.'.join(path)} and remove this"
+            refuse((*document.faults, Fault(given.place, name, text)))
+        for step in path:
+            origin = origin.child(step) or Entry(None, origin.place)
+        if origin.value is not None:
+            document = document.with_entry((name,), origin)
+    return document

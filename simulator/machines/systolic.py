@@ -35,6 +35,7 @@ from simulator.machines.base import (
     DOT_WIDTH,
     REFUSALS,
     WEIGHT_BITS,
+    ActivationSram,
     Dram,
     Machine,
     Sram,
@@ -47,6 +48,7 @@ from simulator.machines.counting import (
     count_operator,
     cycles_for,
     gemm,
+    kept_bits,
     move,
     refusal,
     start_inference,
@@ -120,7 +122,7 @@ class Memory(Schema):
 
     ifmap_sram: Sram
     weight_sram: Sram
-    ofmap_sram: Sram
+    ofmap_sram: ActivationSram
     dram: Dram
 
 
@@ -176,10 +178,14 @@ def array_traffic(work: Counts, machine: Counts, found: Plan, actions: Counts) -
     move(actions, IFMAP, ifmap_read, in_again * inputs)
     weight_read += operand_reads(machine, folds)[1] * biases
     move(actions, WEIGHT, weight_read, w_again * weights + biases)
-    move(actions, OFMAP, spilled + outputs, spilled + m * n * groups * widths[2])
-    move(actions, DRAM, fetched, outputs)
+    kept_in, kept_out = kept_bits(work, machine)
+    fetched -= in_again * kept_in
+    # What stays in the ofmap SRAM is read by who needs it, not drained to DRAM.
+    drained = outputs - kept_out + in_again * kept_in
+    move(actions, OFMAP, spilled + drained, spilled + m * n * groups * widths[2])
+    move(actions, DRAM, fetched, outputs - kept_out)
     count_registers(machine, actions, (groups, m, n, k), folds, widths)
-    return int(fetched + outputs)
+    return int(fetched + outputs - kept_out)
 
 
 @njit
@@ -197,7 +203,7 @@ def array_cost(work: Counts, machine: Counts, actions: Counts) -> None:
     cycles = demand(machine, product, found[:3], stored_widths(work, machine))
     moved = array_traffic(work, machine, found, actions)
     dram = cycles_for(moved, machine[DRAM_RATE])
-    prologue = prologue_cycles(work, machine)
+    prologue = min(dram, prologue_cycles(work, machine))
     waiting = count_cycles(actions, cycles[0], cycles[1], dram, prologue)
     actions[BOUND] = bound_by(actions, waiting, cycles[2], cycles[3], cycles[4])
 
@@ -209,8 +215,9 @@ def vector_cost(work: Counts, machine: Counts, actions: Counts) -> None:
     weights += biases
     move(actions, IFMAP, inputs, inputs)
     move(actions, WEIGHT, weights, weights)
-    move(actions, OFMAP, outputs, outputs)
-    move(actions, DRAM, inputs + weights, outputs)
+    kept_in, kept_out = kept_bits(work, machine)
+    move(actions, OFMAP, outputs - kept_out + kept_in, outputs)
+    move(actions, DRAM, inputs - kept_in + weights, outputs - kept_out)
     operations = work[W_ELEMENTWISE] + work[W_REQUANTIZATIONS]
     compute = ceil_div(operations, machine[LANES])
     ifmap = cycles_for(inputs, machine[IFMAP_RATE])
@@ -218,8 +225,9 @@ def vector_cost(work: Counts, machine: Counts, actions: Counts) -> None:
     ofmap = cycles_for(outputs, machine[OFMAP_RATE])
     busy = max(compute, max(ifmap, max(weight, ofmap)))
     vector = machine[LANES] * activation_bits(work[W_ACTIVATION_BITS], machine)
-    dram = cycles_for(inputs + weights + outputs, machine[DRAM_RATE])
-    prologue = cycles_for(min(inputs, vector), machine[DRAM_RATE])
+    moved = inputs - kept_in + weights + outputs - kept_out
+    dram = cycles_for(moved, machine[DRAM_RATE])
+    prologue = cycles_for(min(inputs - kept_in, vector), machine[DRAM_RATE])
     waiting = count_cycles(actions, compute, busy, dram, prologue)
     actions[UNIT] = VECTOR_UNIT
     actions[BOUND] = bound_by(actions, waiting, ifmap, weight, ofmap)
@@ -300,6 +308,7 @@ class Systolic(Machine):
         *REFUSALS,
         "half the ofmap SRAM cannot hold one partial sum; enlarge memory.ofmap_sram.bytes",
     )
+    resident: ClassVar = "memory.ofmap_sram.resident_bytes"
     design_prices: ClassVar = staticmethod(design_prices)
     evaluate: ClassVar = staticmethod(evaluate)
 

@@ -19,6 +19,7 @@ class ExpandDims(Movement):
     formats = ("tflite:EXPAND_DIMS",)
     reference = "LiteRT 2.3.0 BUILTIN_REF, data movement only"
     copies: ClassVar[bool] = False
+    in_place = "view"
 
     axis: int
 

@@ -26,6 +26,7 @@ class FloatSoftmax(Pointwise):
     kind = "float_softmax"
     formats = ("onnx:Softmax", "onnx:LogSoftmax")
     reference = "ONNX Runtime 1.31.1, Softmax, to rounding"
+    in_place = "never"
     operations: ClassVar[int] = 30
 
     axes: tuple[int, ...]

@@ -31,6 +31,7 @@ class QLinearSoftmax(Pointwise):
     kind = "qlinear_softmax"
     formats = ("onnx:com.microsoft.QLinearSoftmax",)
     reference = "ONNX Runtime 1.31.1, contrib_ops/cpu/quantization/qlinear_softmax.cc"
+    in_place = "never"
     operations: ClassVar[int] = 6
     requantizes: ClassVar[bool] = True
 

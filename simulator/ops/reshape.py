@@ -22,6 +22,7 @@ class Reshape(Operator):
     kind = "reshape"
     formats = ("tflite:RESHAPE",)
     reference = "LiteRT 2.3.0 BUILTIN_REF, data movement only"
+    in_place = "view"
 
     shape: tuple[int, ...]
 

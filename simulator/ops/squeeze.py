@@ -20,6 +20,7 @@ class Squeeze(Movement):
     formats = ("tflite:SQUEEZE",)
     reference = "LiteRT 2.3.0 BUILTIN_REF, data movement only"
     copies: ClassVar[bool] = False
+    in_place = "view"
 
     axes: Shape
 

@@ -60,6 +60,28 @@ ESTIMATE: Final = fields(
         fields(name=NAME, totals=TOTALS, layers=many(LAYER), notes={"type": "array", "items": NAME})
     ),
 )
+EVENT: Final = fields(
+    unit=NAME,
+    what={"enum": ["run", "dispatch", "copy in", "copy out"]},
+    layer=NAME,
+    tensor={"type": ["string", "null"]},
+    start=COUNT,
+    cycles=COUNT,
+)
+ON_A_PLATFORM: Final = fields(
+    schema={"const": "bitlane.estimate/1"},
+    model=NAME,
+    batch=COUNT,
+    machines=many(
+        fields(
+            name=NAME,
+            totals=TOTALS,
+            layers=many(fields(**LAYER["properties"], start=COUNT)),
+            notes={"type": "array", "items": NAME},
+            timeline=many(EVENT),
+        )
+    ),
+)
 TENSOR: Final = fields(
     name=NAME,
     index={"type": ["integer", "null"]},
@@ -89,6 +111,23 @@ INSPECT: Final = fields(
             requantizations=COUNT,
             reference=NAME,
         )
+    ),
+    memory=fields(
+        alignment=COUNT,
+        arena_bytes=COUNT,
+        live_bytes=COUNT,
+        fragmentation=SHARE,
+        variable_bytes=COUNT,
+        tensors=many(
+            fields(
+                name=NAME,
+                offset=COUNT,
+                bytes=COUNT,
+                first=COUNT,
+                last=COUNT,
+                in_place_of={"type": ["string", "null"]},
+            )
+        ),
     ),
 )
 DIFFERENCE: Final = fields(

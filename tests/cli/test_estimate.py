@@ -10,7 +10,7 @@ import pytest
 
 import hwconfigs
 from tests.cli.command import Run
-from tests.cli.schemas import ESTIMATE
+from tests.cli.schemas import ESTIMATE, ON_A_PLATFORM
 
 pytestmark = pytest.mark.usefixtures("workspace")
 MACHINES = ("systolic_16x16", "hvx_1024", "cortex_m4")
@@ -38,6 +38,25 @@ def document(bitlane: Run, path: Path, *arguments: str | Path) -> dict[str, Any]
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     jsonschema.validate(found, ESTIMATE)
     return found
+
+
+def test_a_platform(bitlane: Run, tmp_path: Path) -> None:
+    """Starts and a timeline beside what every machine has; layers need not add up to the total."""
+    path = tmp_path / "p.json"
+    options = ("--hw", "systolic_and_m4", "--set", "units.npu.array.rows=8", "--json", path)
+    outcome = bitlane("estimate", "zoo:digits", *options)
+    assert (outcome.code, outcome.err) == (0, "")
+    found = json.loads(path.read_text(encoding="utf-8"))
+    jsonschema.validate(found, ON_A_PLATFORM)
+    (machine,) = found["machines"]
+    ends = [event["start"] + event["cycles"] for event in machine["timeline"]]
+    assert max(ends) == machine["totals"]["cycles"]
+    runs = {e["layer"]: e["start"] for e in machine["timeline"] if e["what"] == "run"}
+    assert runs == {layer["name"]: layer["start"] for layer in machine["layers"]}
+    energy = sum(sum(layer["energy_fj"].values()) for layer in machine["layers"])
+    assert energy == machine["totals"]["energy_fj"]
+    header = next(line for line in outcome.out.splitlines() if line.startswith("node"))
+    assert header.split()[-2:] == ["unit", "start"]
 
 
 def test_three_machines(bitlane: Run, tmp_path: Path) -> None:

@@ -1,0 +1,145 @@
+"""The estimate of a graph on a platform: layers with unit and start, transfers, one timeline."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from simulator.cost import Cycles, Estimate, Event, LayerCost, Totals, Traffic, refuse
+from simulator.flow import Flow, flow_of
+from simulator.graph import Graph
+from simulator.machines.actions import (
+    BOUND,
+    COMPONENT_NAMES,
+    COMPUTE_CYCLES,
+    LEVEL_0,
+    MACS,
+    OVERHEAD_CYCLES,
+    STALL_CYCLES,
+    TOTAL_CYCLES,
+    TOTAL_ENERGY_FJ,
+    TOTAL_MACS,
+    TOTAL_REFUSAL,
+    TOTAL_REFUSED_LAYER,
+)
+from simulator.machines.platform import EVENT_NAMES, HOST, Platform
+from simulator.memory import constant_bytes, peak_memory_bytes
+from simulator.notes import notes_of
+from simulator.platforms import EXTRA_COMPONENTS, Timelines, evaluate_platforms
+
+
+def estimate_platform(graph: Graph, platform: Platform, batch: int) -> Estimate:
+    """Cycles, traffic, energy and area; raises Unsupported where the host cannot run what is left.
+
+    A layer's cycles are its own, in the host's clock; copies and dispatches are events beside it.
+    """
+    flow = flow_of(graph)
+    result = evaluate_platforms(graph, [platform], batch, events=True)
+    row = result.evaluation.totals[0]
+    if row[TOTAL_REFUSAL]:
+        refuse(graph, platform.host, int(row[TOTAL_REFUSAL]), int(row[TOTAL_REFUSED_LAYER]), batch)
+    peak = peak_memory_bytes(graph, batch)
+    return Estimate(
+        name=platform.name,
+        totals=_totals(platform, result, batch, peak),
+        layers=tuple(_layer(graph, platform, result, i) for i in range(len(graph.nodes))),
+        energy_fj=tuple(_energy(platform, result, i) for i in range(len(graph.nodes))),
+        notes=_notes(graph, platform, peak),
+        timeline=_timeline(graph, flow, platform, result),
+    )
+
+
+def _layer(graph: Graph, platform: Platform, result: Timelines, index: int) -> LayerCost:
+    names = list(platform.machines)
+    node, place = graph.nodes[index], int(result.places[0, index])
+    machine = platform.machines[names[place]]
+    actions = result.evaluation.actions[0, index]
+    own = int(sum(actions[c] for c in (COMPUTE_CYCLES, STALL_CYCLES, OVERHEAD_CYCLES)))
+    macs = int(actions[MACS])
+    moved: dict[str, Traffic] = {}
+    for number, (name, each) in enumerate(platform.machines.items()):
+        for k, level in enumerate(each.levels):
+            counts = actions[LEVEL_0 + 2 * k : LEVEL_0 + 2 * k + 2] * (number == place)
+            moved[f"{name}.{level}"] = Traffic(int(counts[0]), int(counts[1]))
+        if name != HOST:
+            into, out = result.moved[0, index, number].tolist()
+            moved[f"{name}.link"] = Traffic(into, out)
+    return LayerCost(
+        name=node.name,
+        op=node.op.kind,
+        unit=names[place],
+        macs=macs,
+        cycles=Cycles(*result.parts[0, index].tolist()),
+        bound_by=machine.bounds[actions[BOUND]],
+        utilization=macs / (own * machine.peak_macs_per_cycle),
+        bytes=MappingProxyType(moved),
+        actions=tuple(actions.tolist()),
+        start=int(result.starts[0, index]),
+    )
+
+
+def _energy(platform: Platform, result: Timelines, index: int) -> Mapping[str, int]:
+    place = int(result.places[0, index])
+    values = result.evaluation.energy_fj[0, index].tolist()
+    count = len(COMPONENT_NAMES)
+    found = dict(zip(COMPONENT_NAMES, values[:count], strict=True))
+    for number, (name, machine) in enumerate(platform.machines.items()):
+        for k, level in enumerate(machine.levels):
+            found[f"{name}.{level}"] = values[count + k] if number == place else 0
+    extra = result.extra_fj[0, index].tolist()
+    return MappingProxyType(found | dict(zip(EXTRA_COMPONENTS, extra, strict=True)))
+
+
+def _totals(platform: Platform, result: Timelines, batch: int, peak: int) -> Totals:
+    row = result.evaluation.totals[0]
+    cycles, energy_fj, macs = (int(row[i]) for i in (TOTAL_CYCLES, TOTAL_ENERGY_FJ, TOTAL_MACS))
+    latency_s, energy_j = float(result.evaluation.latency_s[0]), energy_fj * 1e-15
+    return Totals(
+        cycles=cycles,
+        latency_s=latency_s,
+        throughput_per_s=batch / latency_s,
+        energy_fj=energy_fj,
+        energy_j=energy_j,
+        power_w=energy_j / latency_s,
+        tops_per_w=2e-12 * macs / energy_j,
+        macs=macs,
+        utilization=macs / (cycles * platform.peak_macs_per_cycle),
+        area_mm2=float(result.evaluation.area_mm2[0]),
+        peak_memory_bytes=peak,
+    )
+
+
+def _timeline(graph: Graph, flow: Flow, platform: Platform, result: Timelines) -> tuple[Event, ...]:
+    """Every run, dispatch and copy by its start; a copy is on its unit's link."""
+    names = list(platform.machines)
+    events = []
+    for what, layer, tensor, place, start, cycles in result.events[0].tolist():
+        link = ".link" if tensor >= 0 else ""
+        events.append(
+            Event(
+                unit=names[place] + link,
+                what=EVENT_NAMES[what],
+                layer=graph.nodes[layer].name,
+                tensor=flow.names[tensor] if tensor >= 0 else None,
+                start=start,
+                cycles=cycles,
+            )
+        )
+    return tuple(sorted(events, key=lambda event: (event.start, event.unit)))
+
+
+def _notes(graph: Graph, platform: Platform, peak: int) -> tuple[str, ...]:
+    notes = [
+        "cycles are those of the host's clock, the total is the end of the timeline; every unit, "
+        "the host and every link work in the order of the nodes",
+        "weights lie in the memory of the unit that uses them before the inference starts; a unit "
+        "that waits costs no energy",
+    ]
+    for name, machine in platform.machines.items():
+        own = notes_of(graph.work, machine, peak if name == HOST else 0, 0)
+        notes += [f"{name}: {note}" for note in own]
+    room = platform.storage()[1]
+    if room is not None and constant_bytes(graph) > room:
+        notes.append(
+            f"constants of all units together need {constant_bytes(graph)} bytes and the host has "
+            f"{room}"
+        )
+    return tuple(notes)
