@@ -132,7 +132,8 @@ def _evaluate(graph: Graph, platforms: Sequence[Platform], batch: int, keep: boo
     events = np.zeros((designs, room, EVENT_COLUMNS), np.int64)
     run_platforms(
         places, actions, energy, clocks, attached, prices,
-        np.minimum(flow.bits, MOST_BITS // batch) * batch, flow.producers, flow.kept, flow.reads_from, flow.reads,
+        np.minimum(flow.bits, MOST_BITS // batch) * batch,
+        flow.producers, flow.kept, flow.reads_from, flow.reads,
         totals, starts, parts, moved, extra, events,
     )  # fmt: skip
     refused = totals[:, TOTAL_REFUSAL] != 0
