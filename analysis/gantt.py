@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 KINDS = ("run", "dispatch", "copy in", "copy out")
-"""What a span can be, in the order of the legend: `simulator.machines.platform.EVENT_NAMES`."""
+"""What a span can be, in the order of the legend: `simulator.machines.timeline.EVENT_NAMES`."""
 ROW_PIXELS = 44
 FRAME_PIXELS = 130
 

@@ -234,8 +234,13 @@ def _evaluate(graph: Graph, machine: Machine, batch: int) -> Evaluation:
     return result
 
 
-def refuse(graph: Graph, machine: Machine, code: int, layer: int, batch: int) -> NoReturn:
-    """Raise Unsupported with the reason that a refusal's code stands for, and the layer."""
+def refuse(
+    graph: Graph, machine: Machine, code: int, layer: int, batch: int, where: str = ""
+) -> NoReturn:
+    """Raise Unsupported with the reason that a refusal's code stands for, and the layer.
+
+    `where` names the machine; its own name if empty.
+    """
     work, datapath = batched(graph.work[layer], batch), machine.datapath
     count, most, what = largest_count(work, machine)
     reason = machine.refusals[code].format(
@@ -247,7 +252,9 @@ def refuse(graph: Graph, machine: Machine, code: int, layer: int, batch: int) ->
         most=most,
     )
     node = graph.nodes[layer]
-    raise Unsupported(f"{graph.name}, {node.name} ({node.op.kind}) on {machine.name}: {reason}")
+    raise Unsupported(
+        f"{graph.name}, {node.name} ({node.op.kind}) on {where or machine.name}: {reason}"
+    )
 
 
 def _layers(graph: Graph, machine: Machine, result: Evaluation) -> tuple[LayerCost, ...]:

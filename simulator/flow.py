@@ -5,7 +5,7 @@ readers and writers keep their order on whatever units they run.
 """
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from simulator.graph import Graph
 
 Ints: TypeAlias = NDArray[np.int64]
+MOST_BITS: Final = 2**62
+"""What fits an int64; machines refuse tensors long before."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +72,7 @@ def _flow(graph: Graph) -> Flow:
     return Flow(
         kinds=tuple(node.op.kind for node in graph.nodes),
         names=tuple(names),
-        bits=np.array([kind.elements * kind.bits for kind in kinds], np.int64),
+        bits=np.array([min(kind.elements * kind.bits, MOST_BITS) for kind in kinds], np.int64),
         producers=np.array(producers, np.int64),
         kept=kept,
         reads_from=np.array(reads_from, np.int64),

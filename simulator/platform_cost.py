@@ -31,7 +31,7 @@ from simulator.machines.actions import (
     Prices,
     femtojoules,
 )
-from simulator.machines.platform import in_host_cycles, schedule
+from simulator.machines.timeline import in_host_cycles, schedule
 
 LINK_FJ, DISPATCH_FJ = range(2)
 MOST_CYCLES: Final = 2.0**60

@@ -20,7 +20,8 @@ from simulator.machines.actions import (
     TOTAL_REFUSAL,
     TOTAL_REFUSED_LAYER,
 )
-from simulator.machines.platform import EVENT_NAMES, HOST, Platform
+from simulator.machines.platform import HOST, Platform
+from simulator.machines.timeline import EVENT_NAMES
 from simulator.memory import constant_bytes, peak_memory_bytes
 from simulator.notes import notes_of
 from simulator.platforms import EXTRA_COMPONENTS, Timelines, evaluate_platforms
@@ -35,7 +36,9 @@ def estimate_platform(graph: Graph, platform: Platform, batch: int) -> Estimate:
     result = evaluate_platforms(graph, [platform], batch, events=True)
     row = result.evaluation.totals[0]
     if row[TOTAL_REFUSAL]:
-        refuse(graph, platform.host, int(row[TOTAL_REFUSAL]), int(row[TOTAL_REFUSED_LAYER]), batch)
+        code, layer = int(row[TOTAL_REFUSAL]), int(row[TOTAL_REFUSED_LAYER])
+        where = f"{platform.name}: its host {platform.host.name}"
+        refuse(graph, platform.host, code, layer, batch, where)
     peak = peak_memory_bytes(graph, batch)
     return Estimate(
         name=platform.name,

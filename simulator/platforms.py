@@ -33,7 +33,8 @@ from simulator.machines.actions import (
     TOTALS,
 )
 from simulator.machines.base import INFERENCE_CYCLES, INFERENCE_INSTRUCTIONS, Machine
-from simulator.machines.platform import EVENT_COLUMNS, Platform
+from simulator.machines.platform import Platform
+from simulator.machines.timeline import EVENT_COLUMNS
 from simulator.numeric.datapath import Datapath
 from simulator.platform_cost import run_platforms
 from simulator.residency import retention_of, works_on
@@ -42,6 +43,8 @@ from simulator.work import Work
 EXTRA_COMPONENTS: Final = ("link", "dispatch")
 """Energy components of a platform beside those of its machines."""
 _CHUNK: Final = 256
+MOST_BITS: Final = 2**48
+"""Of a copy: no machine takes an operator of a larger tensor, see `largest_count`."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,8 @@ def _evaluate(graph: Graph, platforms: Sequence[Platform], batch: int, keep: boo
     events = np.zeros((designs, room, EVENT_COLUMNS), np.int64)
     run_platforms(
         places, actions, energy, clocks, attached, prices,
-        flow.bits * batch, flow.producers, flow.kept, flow.reads_from, flow.reads,
+        np.minimum(flow.bits, MOST_BITS // batch) * batch,
+        flow.producers, flow.kept, flow.reads_from, flow.reads,
         totals, starts, parts, moved, extra, events,
     )  # fmt: skip
     refused = totals[:, TOTAL_REFUSAL] != 0

@@ -23,8 +23,9 @@ from simulator.errors import BadConfig, Unsupported
 from simulator.flow import flow_of
 from simulator.graph import Graph, Node
 from simulator.machines.actions import ACTION_NAMES, COMPONENT_NAMES
-from simulator.machines.platform import Platform, in_host_cycles
+from simulator.machines.platform import Platform
 from simulator.machines.registry import machine_from
+from simulator.machines.timeline import in_host_cycles
 from simulator.numeric.datapath import Datapath
 from simulator.platforms import datapaths
 from tests.ops.build import OneOp, tensor
@@ -171,7 +172,7 @@ def test_what_no_unit_runs_runs_on_the_host_as_without_units() -> None:
         assert made.totals.cycles == alone.totals.cycles
         assert made.totals.energy_fj == alone.totals.energy_fj
         assert [layer.actions for layer in made.layers] == [layer.actions for layer in alone.layers]
-    with pytest.raises(Unsupported, match=r"on cortex_m4: its weights have 8 bits"):
+    with pytest.raises(Unsupported, match=r"on systolic_and_m4: its host cortex_m4: its weights"):
         simulator.estimate(graph, platform(host__datapath__weight_bits=4,
                                            units__npu__datapath__weight_bits=4))  # fmt: skip
 
