@@ -66,6 +66,7 @@ from simulator.machines.dsp_schema import (
     NEAR,
     NEAR_BYTES,
     NEAR_RATE,
+    NEAR_RESIDENT,
     PERMUTE_SLOTS,
     PIXEL_BLOCK,
     REGISTERS,
@@ -191,7 +192,7 @@ def layer_cost(work: Counts, machine: Counts, actions: Counts) -> None:
     packets = max(max(by_multiply, by_alu), max(by_permute, by_memory))
     inputs, weights, biases, outputs = compulsory_bits(work, machine)
     # Half of the near memory takes the next tile; weights and inputs share the other half.
-    room = machine[NEAR_BYTES] * 2
+    room = (machine[NEAR_BYTES] - machine[NEAR_RESIDENT]) * 2
     w_again, in_again = passes(weights, inputs, room, room, 0, 1)
     inputs, outputs = streamed_bits(work, machine)
     fetched = w_again * weights + in_again * inputs + biases
@@ -272,6 +273,7 @@ def evaluate(
 class Dsp(Machine):
     """`model: dsp`: vector contexts of VLIW packets over a level-2 memory and DRAM."""
 
+    resident: ClassVar = "memory.near.resident_bytes"
     columns: ClassVar = COLUMNS
     units: ClassVar = ("vector",)
     refusals: ClassVar = REFUSALS

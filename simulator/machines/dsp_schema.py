@@ -4,7 +4,7 @@ from typing import Annotated, Final, TypeAlias
 
 from pydantic import Field
 
-from simulator.machines.base import COMMON, Column, Dram, Sram, fixed
+from simulator.machines.base import COMMON, ActivationSram, Column, Dram, fixed
 from simulator.schema import NonNegative, PositiveReal, Schema
 
 Slots: TypeAlias = Annotated[int, Field(ge=1, le=16)]
@@ -44,13 +44,13 @@ class Memory(Schema):
     holds and starting a transfer costs nothing.
     """
 
-    l2: Sram
-    scratchpad: Sram | None = None
+    l2: ActivationSram
+    scratchpad: ActivationSram | None = None
     dma: Dma | None = None
     dram: Dram
 
     @property
-    def near(self) -> Sram:
+    def near(self) -> ActivationSram:
         """Where tiles lie: the scratchpad, else level 2."""
         return self.scratchpad or self.l2
 
@@ -81,6 +81,7 @@ COLUMNS: Final = (
     Column("memory.near.bytes_per_cycle", fixed),
     Column("memory.far_bytes_per_cycle", fixed),
     Column("memory.transfer_cycles"),
+    Column("memory.near.resident_bytes"),
 )
 (
     VECTOR_BITS,
@@ -97,6 +98,7 @@ COLUMNS: Final = (
     NEAR_RATE,
     FAR_RATE,
     TRANSFER_CYCLES,
+    NEAR_RESIDENT,
 ) = range(len(COMMON), len(COMMON) + len(COLUMNS))
 NEAR, FAR = range(2)
 BY_MULTIPLY, BY_ALU, BY_PERMUTE, BY_LOAD_STORE, BY_NEAR, BY_FAR, BY_OVERHEAD = range(7)
