@@ -158,7 +158,7 @@ def _check_operands(graph: Graph, node: Node, datapath: Datapath) -> None:
         ("weights", "weights", datapath.weight_bits),
     ):
         name = node.inputs[roles.index(role)]
-        if graph.tensors[name].bits > bits:
+        if graph.tensors[name].bits > datapath.widest(bits):
             raise Unsupported(
                 f"{graph.name}, {node.name}: its {what} have {graph.tensors[name].bits} bits, the "
                 f"datapath {bits}; execution does not narrow operands: quantize the model to "

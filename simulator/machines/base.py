@@ -8,13 +8,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Annotated, Any, ClassVar, Final, Literal, get_args
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from simulator.numeric.datapath import Datapath, Overflow, Stage, ZeroPoint
+from simulator.numeric.datapath import (
+    WIDEST_OPERAND,
+    Composition,
+    Datapath,
+    Overflow,
+    Stage,
+    ZeroPoint,
+)
 from simulator.schema import NonNegative, Positive, PositiveReal, Schema, Sources, Text
 from simulator.technology.model import Technology
 
@@ -40,6 +47,10 @@ def choice(*names: str) -> Callable[[Any], int]:
     return names.index
 
 
+SerialOperand: TypeAlias = Literal["both", "activation"]
+FIXED, FUSED, LINEAR, SERIAL_ACTIVATION, SERIAL_BOTH, BITPLANE = range(6)
+
+
 class AccumulatorStage(Schema):
     """A narrow sum before the accumulator: `fan_in` inputs added exactly, then fitted to `bits`."""
 
@@ -56,12 +67,29 @@ class Accumulator(Schema):
     stages: tuple[AccumulatorStage, ...] = ()
 
 
+class Decompress(Schema):
+    """What expands a weight that is stored narrower than the multiplier takes it.
+
+    So many weights a cycle, each with scalar operations of its own (a shift and a mask, say).
+    """
+
+    elements_per_cycle: PositiveReal
+    operations_per_element: Annotated[int, Field(ge=0, le=256)] = 1
+
+
 class DatapathConfig(Schema):
-    """Operand and accumulator widths. `narrow` re-quantizes wider graphs instead of refusing."""
+    """Operand and accumulator widths. `narrow` re-quantizes wider graphs instead of refusing.
+
+    `composition` is what a multiplier does with operands of other widths than its own, see
+    `simulator.machines.composition`; `serial_operand` is read by `serial` alone. Without
+    `decompress`, narrow weights are expanded unseen on their way.
+    """
 
     weight_bits: Annotated[int, Field(ge=1, le=16)] = 8
     activation_bits: Annotated[int, Field(ge=1, le=16)] = 8
-    composition: Literal["fixed"] = "fixed"
+    composition: Composition = "fixed"
+    serial_operand: SerialOperand = "both"
+    decompress: Decompress | None = None
     dot_width: Annotated[int, Field(ge=1, le=1024)] = 1
     accumulator: Accumulator = Accumulator()
     zero_point: ZeroPoint = "subtracted"
@@ -79,7 +107,16 @@ class DatapathConfig(Schema):
             zero_point=self.zero_point,
             stages=tuple(Stage(s.fan_in, s.bits, s.overflow) for s in self.accumulator.stages),
             narrow=self.narrow,
+            composition=self.composition,
         )
+
+    @property
+    def composed(self) -> int:
+        """The composition as a number: FIXED to BITPLANE."""
+        names = ("fixed", "fused", "linear", "", "serial", "bitplane")
+        if self.composition == "serial" and self.serial_operand == "activation":
+            return SERIAL_ACTIVATION
+        return names.index(self.composition)
 
 
 class Dispatch(Schema):
@@ -116,6 +153,9 @@ COMMON: Final = (
     Column("dispatch.instructions_per_op"),
     Column("dispatch.cycles_per_inference"),
     Column("dispatch.instructions_per_inference"),
+    Column("datapath.composed"),
+    Column("datapath.decompress", lambda it: fixed(it.elements_per_cycle) if it else 0),
+    Column("datapath.decompress", lambda it: it.operations_per_element if it else 0),
 )
 (
     CLOCK_HZ,
@@ -129,6 +169,9 @@ COMMON: Final = (
     OP_INSTRUCTIONS,
     INFERENCE_CYCLES,
     INFERENCE_INSTRUCTIONS,
+    COMPOSITION,
+    DECOMPRESS_RATE,
+    DECOMPRESS_OPERATIONS,
 ) = range(len(COMMON))
 
 REFUSALS: Final = (
@@ -198,7 +241,17 @@ class Machine(Schema, ABC):
 
         At most, in 1/65536.
         """
-        return FRACTION, FRACTION, FRACTION
+        return FRACTION * self.most_passes, FRACTION, FRACTION
+
+    @property
+    def most_passes(self) -> int:
+        """Cycles of a multiplier that no product passes: one of 16 x 16 bits where composed."""
+        path = self.datapath
+        if path.composition == "fixed":
+            return 1
+        if path.composition == "bitplane":
+            return WIDEST_OPERAND**2
+        return -(-WIDEST_OPERAND // path.weight_bits) * -(-WIDEST_OPERAND // path.activation_bits)
 
     def row(self) -> NDArray[np.int64]:
         """The machine as int64 [len(COMMON) + len(columns)], for its scalar cost functions."""

@@ -13,18 +13,15 @@ from pydantic import Field, model_validator
 
 from simulator.jit import njit
 from simulator.machines.actions import (
-    ACCUMULATIONS,
     ACTIONS,
     BOUND,
     COMPONENTS,
     COMPUTE_CYCLES,
     INSTRUCTIONS,
     LEVEL_0,
-    MACS,
     OVERHEAD_CYCLES,
     REFUSAL,
     STALL_CYCLES,
-    TREE_ADDITIONS,
     Counts,
     Prices,
     add_layer,
@@ -32,6 +29,11 @@ from simulator.machines.actions import (
     keep_layer,
 )
 from simulator.machines.base import COMMON, DOT_WIDTH, FRACTION, Column, Machine, fixed
+from simulator.machines.composition import (
+    count_products,
+    decompression_cycles,
+    multiplier_steps,
+)
 from simulator.machines.counting import (
     activation_bits,
     ceil_div,
@@ -178,10 +180,15 @@ def traffic(work: Counts, machine: Counts, actions: Counts) -> tuple[int, int]:
 
 
 @njit
-def compute_cycles(work: Counts, machine: Counts, macs: int) -> int:
-    """Cycles of the instructions of one layer, without wait states."""
-    cycles = macs * machine[mac_class(work)] + work[W_ELEMENTWISE] * machine[PER_ELEMENTWISE]
-    rate = machine[PER_OUTPUT] if macs > 0 else machine[PER_REQUANTIZE]
+def compute_cycles(work: Counts, machine: Counts) -> int:
+    """Cycles of the instructions of one layer, without wait states.
+
+    The cycles of a multiply-accumulate are those at the datapath's own widths.
+    """
+    groups, m, n, k = gemm(work)
+    steps = groups * m * n * multiplier_steps(work, machine, 1)
+    cycles = steps * machine[mac_class(work)] + work[W_ELEMENTWISE] * machine[PER_ELEMENTWISE]
+    rate = machine[PER_OUTPUT] if k > 0 else machine[PER_REQUANTIZE]
     return int(ceil_div(cycles + work[W_REQUANTIZATIONS] * rate, FRACTION))
 
 
@@ -194,11 +201,11 @@ def layer_cost(work: Counts, machine: Counts, actions: Counts) -> None:
         return
     count_operator(work, machine, actions)
     groups, m, n, k = gemm(work)
-    actions[MACS] = groups * m * n * k
-    actions[ACCUMULATIONS] = groups * m * n * ceil_div(k, machine[DOT_WIDTH])
-    actions[TREE_ADDITIONS] = actions[MACS] - actions[ACCUMULATIONS]
+    count_products(work, machine, actions, groups * m * n * ceil_div(k, machine[DOT_WIDTH]))
     sram_wait, flash_wait = traffic(work, machine, actions)
-    compute = compute_cycles(work, machine, actions[MACS])
+    compute = compute_cycles(work, machine)
+    weights = ceil_div(m, machine[PIXEL_BLOCK]) * groups * n * k
+    compute += decompression_cycles(work, machine, weights, actions)
     actions[COMPUTE_CYCLES] = compute
     actions[STALL_CYCLES] = sram_wait + flash_wait
     # In order and single issue: at most one instruction a cycle, and no fewer are assumed.
@@ -301,7 +308,7 @@ class Cpu(Machine):
             max(FRACTION, fixed(rate))
             for rate in (per_mac, core.cycles_per_elementwise, per_output)
         )
-        return mac, element, output
+        return mac * self.most_passes, element, output
 
     @property
     def peak_macs_per_cycle(self) -> int:

@@ -20,7 +20,6 @@ from simulator.machines.actions import (
 from simulator.machines.base import (
     ACCUMULATOR_BITS,
     COMMON,
-    DOT_WIDTH,
     REFUSALS,
     Column,
     choice,
@@ -114,26 +113,25 @@ def fold_cycles(
 ) -> FoldCycles:
     """One fold: (cycles of the array, cycles with its SRAMs, and the demand on each SRAM).
 
-    `bits` are the stored widths of a weight, an activation and an output.
+    `bits` are those of the weights and of the activations of one step, and of an output.
     """
     w_bits, a_bits, o_bits = bits
     load, fill, drain = fold_edges(machine, rows, cols)
-    taps = rows * machine[DOT_WIDTH]
     ifmap = weight = ofmap = held = drained = 0
     if machine[DATAFLOW] == OUTPUT_STATIONARY:
-        ifmap = cycles_for(stream * machine[DOT_WIDTH] * rows * a_bits, machine[IFMAP_RATE])
-        weight = cycles_for(stream * machine[DOT_WIDTH] * cols * w_bits, machine[WEIGHT_RATE])
+        ifmap = cycles_for(stream * rows * a_bits, machine[IFMAP_RATE])
+        weight = cycles_for(stream * cols * w_bits, machine[WEIGHT_RATE])
         drained = cycles_for(rows * cols * o_bits, machine[OFMAP_RATE])
     else:
         carried = 0 if first else machine[ACCUMULATOR_BITS]
         carried += o_bits if last else machine[ACCUMULATOR_BITS]
         ofmap = cycles_for(stream * cols * carried, machine[OFMAP_RATE])
         if machine[DATAFLOW] == WEIGHT_STATIONARY:
-            held = cycles_for(taps * cols * w_bits, machine[WEIGHT_RATE])
-            ifmap = cycles_for(stream * taps * a_bits, machine[IFMAP_RATE])
+            held = cycles_for(rows * cols * w_bits, machine[WEIGHT_RATE])
+            ifmap = cycles_for(stream * rows * a_bits, machine[IFMAP_RATE])
         else:
-            held = cycles_for(taps * cols * a_bits, machine[IFMAP_RATE])
-            weight = cycles_for(stream * taps * w_bits, machine[WEIGHT_RATE])
+            held = cycles_for(rows * cols * a_bits, machine[IFMAP_RATE])
+            weight = cycles_for(stream * rows * w_bits, machine[WEIGHT_RATE])
     busy = max(load, held) + max(stream, max(ifmap, max(weight, ofmap))) + fill
     busy += max(drain, drained)
     if machine[DATAFLOW] == INPUT_STATIONARY:

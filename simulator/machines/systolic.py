@@ -14,13 +14,10 @@ from pydantic import Field
 
 from simulator.jit import njit
 from simulator.machines.actions import (
-    ACCUMULATIONS,
     ACTIONS,
     BOUND,
     COMPONENTS,
-    MACS,
     REFUSAL,
-    TREE_ADDITIONS,
     UNIT,
     Counts,
     Prices,
@@ -37,6 +34,12 @@ from simulator.machines.base import (
     Dram,
     Machine,
     Sram,
+)
+from simulator.machines.composition import (
+    count_products,
+    decompression_cycles,
+    layer_steps,
+    step_bits,
 )
 from simulator.machines.counting import (
     activation_bits,
@@ -167,7 +170,7 @@ def array_traffic(work: Counts, machine: Counts, tiles: int, actions: Counts) ->
         held = ifmap_read
         slab = min(ceil_div(inputs, groups), k * min(m, machine[COLS]) * a_bits)
     if machine[DATAFLOW] != OUTPUT_STATIONARY:
-        row_folds = ceil_div(ceil_div(k, machine[DOT_WIDTH]), machine[ROWS])
+        row_folds = ceil_div(layer_steps(work, machine), machine[ROWS])
         spilled = (row_folds - 1) * m * n * groups * machine[ACCUMULATOR_BITS]
     in_again, w_again, first = dram_passes(work, machine, slab, tiles, w_bits, a_bits)
     results = m * n * groups * activation_bits(work[W_OUTPUT_BITS], machine)
@@ -185,26 +188,26 @@ def array_traffic(work: Counts, machine: Counts, tiles: int, actions: Counts) ->
 def array_cost(work: Counts, machine: Counts, actions: Counts) -> None:
     """A layer with multiply-accumulates: each group is a product of its own on the array."""
     groups, m, n, k = gemm(work)
-    steps = ceil_div(k, machine[DOT_WIDTH])
+    steps = layer_steps(work, machine)
     on_rows, on_cols, streamed = held_and_streamed(machine[DATAFLOW], m, n, steps)
     tile = partial_sum_tile(machine, on_rows, on_cols, streamed)
     if tile == 0:
         actions[REFUSAL] = OFMAP_TOO_SMALL
         return
     bits = (
-        weight_bits(work, machine),
-        activation_bits(work[W_ACTIVATION_BITS], machine),
+        step_bits(work, machine, weight_bits(work, machine)),
+        step_bits(work, machine, activation_bits(work[W_ACTIVATION_BITS], machine)),
         activation_bits(work[W_OUTPUT_BITS], machine),
     )
-    actions[MACS] = groups * m * n * k
-    actions[ACCUMULATIONS] = groups * m * n * steps
-    actions[TREE_ADDITIONS] = actions[MACS] - actions[ACCUMULATIONS]
+    count_products(work, machine, actions, groups * m * n * ceil_div(k, machine[DOT_WIDTH]))
     cycles = array_cycles(machine, on_rows, on_cols, streamed, tile, bits)
     moved, first = array_traffic(work, machine, ceil_div(streamed, tile), actions)
     rate = machine[DRAM_RATE]
-    compute, busy = groups * cycles[0], groups * cycles[1]
+    weights = groups * n * k * operand_reads(machine, m, n, ceil_div(streamed, tile))[1]
+    weight = max(groups * cycles[3], decompression_cycles(work, machine, weights, actions))
+    compute, busy = groups * cycles[0], max(groups * cycles[1], weight)
     waiting = count_cycles(actions, compute, busy, cycles_for(moved, rate), cycles_for(first, rate))
-    actions[BOUND] = bound_by(actions, waiting, cycles[2], cycles[3], cycles[4])
+    actions[BOUND] = bound_by(actions, waiting, groups * cycles[2], weight, groups * cycles[4])
 
 
 @njit

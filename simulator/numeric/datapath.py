@@ -5,6 +5,9 @@ from typing import Final, Literal, get_args
 
 Overflow = Literal["wrap", "saturate", "trap"]
 ZeroPoint = Literal["subtracted", "folded"]
+Composition = Literal["fixed", "fused", "linear", "serial", "bitplane"]
+WIDEST_OPERAND: Final = 16
+"""Bits of the widest operand that any datapath multiplies, in one pass or several."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +28,10 @@ class Datapath:
     """Widths in bits of operands and accumulator, and what happens where a sum does not fit.
 
     The accumulator starts at the bias and takes the products in the order ky, kx, ic, `dot_width`
-    of them summed exactly at a time. Not a requantizer: that comes with the graph. With `graph`
-    set, the accumulator is the one that each operator's reference has and the rest is not looked
-    at.
+    of them summed exactly at a time. Not a requantizer: that comes with the graph. A composition
+    changes no bit: it only lets operands wider than the datapath through, in several passes. With
+    `graph` set, the accumulator is the one that each operator's reference has and the rest is not
+    looked at.
     """
 
     weight_bits: int = 8
@@ -39,6 +43,11 @@ class Datapath:
     stages: tuple[Stage, ...] = ()
     narrow: bool = False
     graph: bool = False
+    composition: Composition = "fixed"
+
+    def widest(self, bits: int) -> int:
+        """The widest operand that a datapath of `bits` takes: in passes where it is composed."""
+        return bits if self.composition == "fixed" else WIDEST_OPERAND
 
     def __post_init__(self) -> None:
         if self.dot_width < 1 or not 1 <= self.accumulator_bits <= 64:
