@@ -45,7 +45,7 @@ def test_the_longest_prefix_is_the_source() -> None:
 
 
 def test_the_shipped_names() -> None:
-    assert hwconfigs.names() == ["cortex_m4", "hvx_1024", "systolic_16x16"]
+    assert hwconfigs.names() == ["bitfusion_16x16", "cortex_m4", "hvx_1024", "systolic_16x16"]
     assert hwconfigs.names("technologies") == ["horowitz_45nm"]
     assert list(kinds()) == ["cpu", "dsp", "systolic"]
 
@@ -62,8 +62,8 @@ def test_the_shipped_names() -> None:
         (
             "zzz",
             [],
-            "no machine is named 'zzz'; known: cortex_m4, hvx_1024, systolic_16x16 "
-            "(a file's name ends in .yaml)",
+            "no machine is named 'zzz'; known: bitfusion_16x16, cortex_m4, hvx_1024, "
+            "systolic_16x16 (a file's name ends in .yaml)",
         ),
         (
             "cortex_m4",

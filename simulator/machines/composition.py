@@ -7,9 +7,9 @@ energy, so that the multiplier cycles of a layer are both its time and its price
 
 fixed     one product a cycle, whatever its width; wider operands are refused.
 fused     products as 1/(w a), w and a rounded up to powers of two: a multiplier is a square of
-          2-bit bricks that fuse (Bit Fusion: Sharma et al., ISCA 2018, section III).
+          2-bit bricks that fuse (Bit Fusion: Sharma et al., ISCA 2018).
 linear    products as 1/max(w, a), rounded up to 4, 8 or 16 bits: sub-words of one register side by
-          side (the linear cost of arXiv 2105.03536, section 3, after the A100's three widths).
+          side (the linear cost of arXiv 2105.03536, after the A100's three widths).
 serial    `serial_operand: both`: one-bit lanes, products as 1/(w a) (Loom: Sharify et al., DAC
           2018); `activation`: lanes as wide as a weight, products as 1/a (Stripes: Judd et al.,
           MICRO 2016). As many lanes as one full-width product a cycle needs.
@@ -58,7 +58,7 @@ from simulator.technology.laws import (
 from simulator.work import W_ACTIVATION_BITS
 
 BRICK_BITS: Final = 2
-"""Operands of the smallest multiplier that fuses (Bit Fusion, section III, the BitBrick)."""
+"""Operands of the smallest multiplier that fuses, the BitBrick (Sharma et al., ISCA 2018)."""
 SUB_WORD_BITS: Final = 4
 """The narrowest sub-word of `linear`: the A100 multiplies 16, 8 and 4 bits (arXiv 2105.03536)."""
 
