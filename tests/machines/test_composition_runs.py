@@ -16,6 +16,7 @@ from simulator.errors import BadConfig, Unsupported
 from simulator.execute import run
 from simulator.numeric.datapath import Composition, Datapath
 from tests.one_operator import graphs
+from tests.shared import ROOT
 
 COMPOSED: list[Composition] = [name for name in get_args(Composition) if name != "fixed"]
 
@@ -110,3 +111,10 @@ def test_faults_are_one_line(field: str, value: str, message: str | None) -> Non
     path = field if message else "decompress.operations_per_element"
     rule = message or "must be <= 256; found 257"
     assert text == f"--set datapath.{field}={value}: datapath.{path}: {rule}"
+
+
+def test_the_page_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docs" / "compositions.md").read_text(encoding="utf-8")
+    program = page.split("```python\n")[1].split("```")[0]
+    exec(compile(program, "docs/compositions.md", "exec"), {})
+    assert capsys.readouterr().out == page.rsplit("```\n", 2)[1]
