@@ -47,6 +47,7 @@ from simulator.machines.base import (
     ZERO_POINT,
 )
 from simulator.machines.counting import activation_bits, ceil_div, gemm, weight_bits
+from simulator.numeric.datapath import WIDEST_OPERAND
 from simulator.technology.laws import (
     ADD_AREA,
     MULTIPLY_AREA,
@@ -114,7 +115,12 @@ def taken_widths(machine: Counts, w: int, a: int) -> tuple[int, int]:
 
 @njit
 def rate(machine: Counts, w: int, a: int) -> tuple[int, int]:
-    """Products of w x a bits that one multiplier finishes, in so many cycles. Not reduced."""
+    """Products of w x a bits that one multiplier finishes, in so many cycles. Not reduced.
+
+    Wider than any operand are real numbers, which are not its work: one a cycle, as `fixed`.
+    """
+    if machine[COMPOSITION] == FIXED or max(w, a) > WIDEST_OPERAND:
+        return 1, 1
     unit_w, unit_a = unit_widths(machine)
     taken_w, taken_a = taken_widths(machine, w, a)
     if machine[COMPOSITION] == LINEAR:
@@ -197,7 +203,7 @@ def decompression_cycles(work: Counts, machine: Counts, weights: int, actions: C
     """
     w = weight_bits(work, machine)
     a = activation_bits(work[W_ACTIVATION_BITS], machine)
-    if machine[DECOMPRESS_RATE] == 0 or taken_widths(machine, w, a)[0] == w:
+    if machine[DECOMPRESS_RATE] == 0 or taken_widths(machine, w, a)[0] <= w:
         return 0
     actions[ELEMENTWISE] += weights * machine[DECOMPRESS_OPERATIONS]
     return int(ceil_div(weights * FRACTION, machine[DECOMPRESS_RATE]))
