@@ -11,7 +11,9 @@ from analysis.terminal import integer, run
 from simulator.errors import BitlaneError
 
 if TYPE_CHECKING:
+    from simulator.graph import Graph
     from simulator.machines.base import Machine
+    from simulator.narrow import Datapaths
 
 app = typer.Typer(
     name="bitlane",
@@ -31,7 +33,10 @@ def _number(option: str, text: str, low: int, high: int | None = None) -> Any:
 
 
 Model = Annotated[
-    str, typer.Argument(help="A .tflite or .onnx file, or zoo:NAME.", metavar="MODEL")
+    str,
+    typer.Argument(
+        help="A .tflite or .onnx file, a SCALE-Sim topology .csv, or zoo:NAME.", metavar="MODEL"
+    ),
 ]
 Json = Annotated[
     Path | None, typer.Option("--json", help="Write a JSON document here; - is standard output.")
@@ -80,10 +85,11 @@ def inspect(
     from analysis.accumulators import audit_command
     from analysis.files import tell, write_json
     from analysis.inspect import describe, to_text
+    from workloads.topology_csv import require_values
 
     graph = workloads.load(model, dialect)
     if accumulators:
-        audit_command(graph, inputs, bits, dot_width, json)
+        audit_command(require_values(graph), inputs, bits, dot_width, json)
         return
     if inputs or bits:
         raise BitlaneError("--inputs and --bits belong to --accumulators; add it")
@@ -96,23 +102,47 @@ def inspect(
 def exec_(
     model: Model,
     inputs: Annotated[Path, typer.Option(help="Input arrays, .npz.")],
-    out: Annotated[Path, typer.Option(help="Where the computed arrays go, .npz.")],
+    out: Annotated[Path | None, typer.Option(help="Where the computed arrays go, .npz.")] = None,
     hw: Annotated[str | None, typer.Option(help="Compute as this machine's datapath.")] = None,
     set_: Sets = None,
     dialect: Dialect = None,
     tensors: Annotated[str, typer.Option(help="outputs, or all.")] = "outputs",
+    stepper: Annotated[
+        bool, typer.Option("--stepper", help="Step --layer through the array of --hw instead.")
+    ] = False,
+    layer: Annotated[str | None, typer.Option(help="With --stepper: this layer.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="With --stepper: a page of every cycle here.")
+    ] = None,
 ) -> None:
-    """Run a model on given inputs, bit-exactly, and write its tensors."""
+    """Run a model on given inputs, bit-exactly, and write its tensors.
+
+    With --stepper instead: one layer through a systolic array, register by register; exit 1 where
+    a bit or a cycle differs from the engine's and the analytic model's.
+    """
     import workloads
-    from analysis.exec import exec_file
+    from analysis.exec import describe, exec_file
+    from workloads.topology_csv import require_values
 
     _choose("--tensors", tensors, ("outputs", "all"))
+    if (layer or html) and not stepper:
+        raise BitlaneError("--layer and --html belong to --stepper; add it")
+    if stepper == (out is not None):
+        raise BitlaneError("exec writes --out FILE.npz, or steps with --stepper; give one of them")
     machine = _optional_machine(hw, set_)
-    datapath = machine.datapath.datapath() if machine else None
-    graph = workloads.load(model, dialect)
+    graph = require_values(workloads.load(model, dialect))
+    if out is None:
+        from analysis.stepper import stepper_command
+
+        if machine is None:
+            raise BitlaneError("--stepper: steps through a machine's array; give it with --hw")
+        if not stepper_command(graph, machine, inputs, layer, html):
+            raise typer.Exit(1)
+        return
+    datapath = _datapath(machine, graph)
     results = exec_file(graph, inputs, out, every_tensor=tensors == "all", datapath=datapath)
-    for name, value in results.items():
-        print(f"{name}: {value.dtype}{list(value.shape)}")
+    lines = describe(graph, results, datapath)
+    print(*lines, sep="\n")
     print(f"written to {out}")
 
 
@@ -144,18 +174,19 @@ def validate(
     from analysis.validate import sample_inputs, to_text
     from analysis.validate import validate as compare
     from workloads.source import resolve
+    from workloads.topology_csv import require_values
 
     if (against is None) == (hw is None):
         raise BitlaneError("validate takes --against RUNTIME or --hw MACHINE, one of the two")
     machine = _optional_machine(hw, set_)
-    graph = workloads.load(model, dialect)
+    graph = require_values(workloads.load(model, dialect))
     if machine is not None:
         from analysis.arrays import drawn_from
         from analysis.damage import damage_command
 
         given = list(sample_inputs(graph, samples, seed, inputs))
         origin = "given inputs" if inputs else f"{drawn_from(graph)}, seed {seed}"
-        damage_command(graph, machine.name, machine.datapath.datapath(), given, json, origin)
+        damage_command(graph, machine.name, _datapath(machine, graph), given, json, origin)
         return
     assert against is not None
     reference_file = resolve(reference_model or model)
@@ -201,10 +232,11 @@ def golden(
     from analysis.golden import golden as write_pack
     from analysis.golden import taps_per_fold
     from analysis.golden_sums import Options
+    from workloads.topology_csv import require_values
 
     machine = _optional_machine(hw, set_)
-    datapath = machine.datapath.datapath() if machine else None
-    graph = workloads.load(model, dialect)
+    graph = require_values(workloads.load(model, dialect))
+    datapath = _datapath(machine, graph)
     if intermediates and machine is not None and fold_taps is None:
         fold_taps = taps_per_fold(machine)
     options = Options(layer, fold_taps, lanes, corners, intermediates)
@@ -263,6 +295,23 @@ def diff(
     print(compare(load_estimate(first), load_estimate(second)))
 
 
+@app.command()
+def calibrate(
+    base: Annotated[str, typer.Argument(help="A machine file or shipped name.", metavar="BASE")],
+    measurements: Annotated[Path, typer.Option(help="CSV of measured latencies.")],
+    out: Annotated[Path, typer.Option(help="Where the calibrated machine goes, .yaml.")],
+    fit: Annotated[
+        list[str] | None,
+        typer.Option(help="PATH or PATH=LOW:HIGH: a number of the machine to fit (repeatable)."),
+    ] = None,
+    date: Annotated[str | None, typer.Option(help="Date to record; today where absent.")] = None,
+) -> None:
+    """Fit a machine's rates to measured latencies, leave-one-out errors printed."""
+    from analysis.calibrated import calibrate_command
+
+    calibrate_command(base, measurements, out, fit or [], date)
+
+
 @hw_app.command("list")
 def hw_list() -> None:
     """List the machines that ship with bitlane."""
@@ -307,6 +356,15 @@ def _optional_machine(name: str | None, pairs: list[str] | None) -> "Machine | N
             f"--set {pairs[0]}: changes a machine's field; give the machine with --hw"
         )
     return None
+
+
+def _datapath(machine: "Machine | None", graph: "Graph") -> "Datapaths":
+    """A machine's datapath, or one a layer; None for the graph's own arithmetic."""
+    if machine is None:
+        return None
+    from simulator.layers import datapaths
+
+    return datapaths(machine.datapath, graph)
 
 
 def _choose(option: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ from analysis.arrays import load_npz, match_inputs, samples
 from analysis.files import replacing
 from simulator.execute import run
 from simulator.graph import Array, Graph, Node
-from simulator.numeric.datapath import Datapath
+from simulator.narrow import Datapaths, requantized
 
 
 def execute(
@@ -19,7 +19,7 @@ def execute(
     place: str,
     *,
     every_tensor: bool,
-    datapath: Datapath | None,
+    datapath: Datapaths,
 ) -> dict[str, Array]:
     """Outputs (or every computed tensor) by name, samples stacked along the first dimension.
 
@@ -49,13 +49,32 @@ def execute(
     }
 
 
+def describe(graph: Graph, results: Mapping[str, Array], datapath: Datapaths) -> list[str]:
+    """What changed, then a line an array, with its grid where that is not the file's."""
+    prepared = requantized(graph, datapath)
+    kinds = {
+        prepared.graph.as_in_file(name, np.empty(kind.shape, np.int8))[0]: kind
+        for name, kind in prepared.graph.tensors.items()
+        if kind != graph.tensors.get(name)
+    }
+    lines = [prepared.summary] if prepared.summary else []
+    for name, value in results.items():
+        line = f"{name}: {value.dtype}{list(value.shape)}"
+        kind = kinds.get(name)
+        if kind is not None and kind.quant is not None:
+            scale, zero = kind.quant.scale[0], kind.quant.zero_point[0]
+            line += f", {kind.bits} bits, scale {scale:g}, zero point {zero}"
+        lines.append(line)
+    return lines
+
+
 def exec_file(
     graph: Graph,
     inputs: Path,
     out: Path,
     *,
     every_tensor: bool = False,
-    datapath: Datapath | None = None,
+    datapath: Datapaths = None,
 ) -> dict[str, Array]:
     """`execute` from one `.npz` to another; returns what was written."""
     arrays = match_inputs(graph, load_npz(inputs), str(inputs))

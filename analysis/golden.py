@@ -21,7 +21,8 @@ from simulator.errors import BadFile, IllegalValues, Unsupported
 from simulator.execute import run
 from simulator.graph import Array, Graph, Node
 from simulator.mac import AccumulatingOperator, Sums
-from simulator.numeric.datapath import GRAPH_DATAPATH, Datapath
+from simulator.narrow import Datapaths, datapath_of, requantized
+from simulator.numeric.datapath import Datapath
 
 if TYPE_CHECKING:
     from simulator.machines.base import Machine
@@ -38,29 +39,30 @@ def golden(
     inputs: Mapping[str, Array],
     folder: Path,
     options: Options = DEFAULTS,
-    datapath: Datapath | None = None,
+    datapath: Datapaths = None,
 ) -> dict[str, Any]:
     """Write the pack of one inference into `folder` (made, and empty before); returns the manifest.
 
     Raises Unsupported where `options` do not fit the graph or the datapath, BadFile where the
     folder holds files.
     """
-    arithmetic = datapath or GRAPH_DATAPATH
-    _check(graph, folder, options, arithmetic)
+    _check(graph, folder, options, datapath)
+    own = requantized(graph, datapath).graph
     pack = Pack(folder, options.lanes)
     layers: list[dict[str, Any]] = []
 
     def write(node: Node, operands: Sequence[Array | None], results: Sequence[Array]) -> None:
         if options.layer in (None, node.name):
+            arithmetic = datapath_of(node, datapath)
             given = all_results(node, operands, results, arithmetic)
-            layers.append(_write_layer(graph, node, operands, given, pack, options, arithmetic))
+            layers.append(_write_layer(own, node, operands, given, pack, options, arithmetic))
 
     run(graph, inputs, datapath=datapath, tap=write)
     manifest = {
         "schema": "bitlane.golden/1",
         "model": graph.name,
         "dialect": graph.dialect,
-        "datapath": "graph" if datapath is None else dataclasses.asdict(datapath),
+        "datapath": _described(datapath),
         "packing": PACKING,
         "order": ORDER,
         "layers": layers,
@@ -69,6 +71,13 @@ def golden(
     make_folder(folder)
     write_json(folder / "manifest.json", manifest)
     return manifest
+
+
+def _described(datapath: Datapaths) -> Any:
+    """A datapath as the manifest has it: by node name where layers differ."""
+    if isinstance(datapath, Mapping):
+        return {name: dataclasses.asdict(layer) for name, layer in datapath.items()}
+    return "graph" if datapath is None else dataclasses.asdict(datapath)
 
 
 def taps_per_fold(machine: "Machine") -> int | None:
@@ -84,7 +93,7 @@ def taps_per_fold(machine: "Machine") -> int | None:
     return machine.array.rows * taps_at_once(machine.datapath.datapath())
 
 
-def _check(graph: Graph, folder: Path, options: Options, datapath: Datapath) -> None:
+def _check(graph: Graph, folder: Path, options: Options, datapath: Datapaths) -> None:
     names = [node.name for node in graph.nodes]
     if options.layer is not None and options.layer not in names:
         raise Unsupported(f"--layer {options.layer}: no such layer; there are {', '.join(names)}")
@@ -93,7 +102,8 @@ def _check(graph: Graph, folder: Path, options: Options, datapath: Datapath) -> 
             raise Unsupported(f"{graph.name}: '{name}' cannot name a folder; rename the layer")
     if folder.is_dir() and any(folder.iterdir()):
         raise BadFile(f"{folder}: is not empty; choose another --out")
-    group = taps_at_once(datapath)
+    chosen = [node for node in graph.nodes if options.layer in (None, node.name)]
+    group = math.lcm(*(taps_at_once(datapath_of(node, datapath)) for node in chosen))
     if options.fold_taps is not None and options.fold_taps % group:
         raise Unsupported(
             f"--fold-taps {options.fold_taps}: must be a multiple of {group}, the products that "

@@ -102,7 +102,10 @@ def _faults(document: Document, model: type[BaseModel], errors: Sequence[Any]) -
         better = any(place == loc and not kind.endswith("_type") for place, kind in others)
         # Of a union's members, the one that got furthest says what is wrong; and a list with
         # faulty items is not too short, though pydantic counts the good ones only.
-        if not ((deeper or better) and error["type"].endswith(("_type", "too_short"))):
+        # So does a choice of words where a mapping was written, which another member read.
+        worded = error["type"] == "literal_error" and isinstance(error["input"], dict)
+        vague = worded or error["type"].endswith(("_type", "too_short"))
+        if not ((deeper or better) and vague):
             path = ".".join(str(step) for step in loc)
             yield Fault(document.place(loc), path, _rule(model, loc, error))
 

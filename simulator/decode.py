@@ -30,7 +30,9 @@ DTYPE_RANGE: Final = {
 
 
 def value_range(kind: TensorType) -> tuple[int, int]:
-    """The least and greatest value a tensor may hold: its dtype's sign at its own width."""
+    """The least and greatest value a tensor may hold: its own, or its dtype's sign at its width."""
+    if kind.limits is not None:
+        return kind.limits
     if kind.dtype.startswith("u"):
         return 0, (1 << kind.bits) - 1
     return -(1 << (kind.bits - 1)), (1 << (kind.bits - 1)) - 1
@@ -118,16 +120,17 @@ def round_away(value: float) -> int:
 
 
 def activation_range(
-    place: str, name: str, scale: float, zero_point: int, dtype: str
+    place: str, name: str, scale: float, zero_point: int, limits: tuple[int, int]
 ) -> tuple[int, int]:
     """The output clamp of a fused activation on its grid (LiteRT kernel_util.cc).
 
-    Bounds are f32(bound / scale) rounded half away, plus the zero point, cut to the dtype.
+    Bounds are f32(bound / scale) rounded half away, plus the zero point, cut to `limits`, the
+    output's `value_range`.
     """
     if name not in _ACTIVATION_REALS:
         known = ", ".join(n for n in _ACTIVATION_REALS if n not in _NEVER_FUSED)
         refuse(place, f"fused activation must be one of {known}", name, "Export it as its own op.")
-    low, high = DTYPE_RANGE[dtype]
+    low, high = limits
     below, above = _ACTIVATION_REALS[name]
     with np.errstate(over="ignore"):
         codes = [
@@ -228,11 +231,14 @@ def decode_weighted(
     x_scale, x_zero = single_grid(source.inputs[0], source.place, "the input")
     y_scale, y_zero = single_grid(source.outputs[0], source.place, "the output")
     weights = grid(source.inputs[1], source.place, "the weight tensor")
-    symmetric = x_dtype != "uint8" and constant_weights and not mixed
+    # A tensor with limits was given bits that it has in no reference, nor has it its weights there.
+    widened = present(source.inputs, 0).limits is not None
+    symmetric = x_dtype != "uint8" and constant_weights and not (mixed or widened)
     if any(weights.zero_point) and symmetric:
         raise IllegalGraph(f"{source.place}: int8 weights must have zero point 0")
     activation = source.options.get("fused_activation_function", "NONE")
-    low, high = activation_range(source.place, activation, y_scale, y_zero, x_dtype)
+    limits = value_range(source.outputs[0])
+    low, high = activation_range(source.place, activation, y_scale, y_zero, limits)
     bias = optional(source.inputs, 2)
     biases = ("int32", "int64") if x_dtype == "int16" else ("int32",)
     if bias is not None and bias.dtype not in biases:

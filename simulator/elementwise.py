@@ -19,6 +19,7 @@ from simulator.decode import (
     require_dtypes,
     require_same_dtype,
     single_grid,
+    value_range,
 )
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Operator, Source, TensorType
@@ -169,7 +170,8 @@ class Sum(Elementwise):
         a, b = binary_grids(source, ("int8", "uint8", "int16"))
         activation = source.options.get("fused_activation_function", "NONE")
         dtype, y = source.outputs[0].dtype, (a.y_scale, a.y_zero_point)
-        clamp = activation_range(source.place, activation, *y, dtype)
+        limits = value_range(source.outputs[0])
+        clamp = activation_range(source.place, activation, *y, limits)
         scaling = _scaling(source, cls.kind, SumGrids((a.x_scale, b.x_scale), *y, *clamp))
         return cls(
             zero_points=(a.x_zero_point, b.x_zero_point),
@@ -193,7 +195,9 @@ def _scaling(source: Source, kind: str, grids: SumGrids) -> SumScaling:
     """The form that the dialect takes on these grids."""
     dtype = source.outputs[0].dtype
     if dtype == "int16":
-        special = source.dialect.form(f"{kind}:int16", "power_of_two") == "power_of_two"
+        # A tensor that was widened was never meant for the form of power-of-two scales.
+        own = source.outputs[0].limits is None
+        special = own and source.dialect.form(f"{kind}:int16", "power_of_two") == "power_of_two"
         shifts = _right_shifts(source, grids) if special else None
         if shifts is not None:
             return power_of_two_sum(grids, shifts)

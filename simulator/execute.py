@@ -9,8 +9,9 @@ import numpy as np
 from simulator.errors import IllegalValues, Unsupported
 from simulator.graph import STORAGE, Array, Graph, Node
 from simulator.mac import MacOperator
+from simulator.narrow import datapath_of, requantized
 from simulator.numeric.datapath import GRAPH_DATAPATH, Datapath
-from simulator.plan import Plan, datapath_of
+from simulator.plan import Plan
 
 Tap: TypeAlias = Callable[[Node, Sequence[Array | None], Sequence[Array]], None]
 State: TypeAlias = Mapping[str, Array]
@@ -30,10 +31,15 @@ def run(
     arithmetic for all nodes or by node name; without it each node computes what its reference
     does. `state` holds every variable as an earlier run returned it; without it they start from
     their initial values. `tap` is called after each node with its inputs and outputs, which it
-    must not change. Nothing that is given is changed, and the state returned shares no memory with
-    it. Raises IllegalValues for a missing or unknown input or variable, a wrong shape or dtype.
+    must not change. A datapath that re-quantizes runs the graph of `simulator.narrow.requantized`:
+    inputs are given on the file's grids, outputs, states and taps are on that graph's. Nothing
+    that is given is changed, and the state returned shares no memory with it. Raises IllegalValues
+    for a missing or unknown input or variable, a wrong shape or dtype.
     """
     _check_values(graph, "input", graph.inputs, inputs)
+    prepared = requantized(graph, datapath)
+    if prepared.graph is not graph:
+        graph, inputs = prepared.graph, prepared.enter(inputs)
     if state is not None:
         _check_values(graph, "variable", tuple(graph.variables), state)
     plan = plan_of(graph, datapath)
@@ -72,8 +78,9 @@ def run_batch(
             f"axis; found {sorted(counts)}"
         )
     (count,) = counts
+    kinds = requantized(graph, datapath).graph.tensors
     outputs = {
-        name: np.empty((count, *graph.tensors[name].shape), STORAGE[graph.tensors[name].dtype])
+        name: np.empty((count, *kinds[name].shape), STORAGE[kinds[name].dtype])
         for name in graph.outputs
     }
 
@@ -85,7 +92,7 @@ def run_batch(
         return after
 
     if threads > 1 and not graph.variables:
-        plan_of(graph, datapath)
+        plan_of(requantized(graph, datapath).graph, datapath)
         with ThreadPoolExecutor(threads) as pool:
             for _ in pool.map(lambda index: sample(index, None), range(count)):
                 pass
@@ -97,19 +104,20 @@ def run_batch(
 
 
 def plan_of(graph: Graph, datapath: Datapath | Mapping[str, Datapath] | None) -> Plan:
-    """The graph's plan on a datapath, made at the first call and kept with the graph.
+    """The plan of a graph, re-quantized already, on a datapath; kept with the graph.
 
     Raises Unsupported where an operand is wider than the datapath multiplies.
     """
     key: Hashable = datapath or GRAPH_DATAPATH
     if isinstance(datapath, Mapping):
         key = frozenset(datapath.items())
-    plans: dict[Hashable, Plan] = graph.kept
-    if key not in plans:
-        for node in graph.nodes:
-            _check_operands(graph, node, datapath_of(node, datapath))
-        plans[key] = Plan(graph, datapath)
-    return plans[key]
+    return graph.kept(plan_of, key, lambda: _plan(graph, datapath))
+
+
+def _plan(graph: Graph, datapath: Datapath | Mapping[str, Datapath] | None) -> Plan:
+    for node in graph.nodes:
+        _check_operands(graph, node, datapath_of(node, datapath))
+    return Plan(graph, datapath)
 
 
 def _run_steps(graph: Graph, plan: Plan, values: list[Array | None], tap: Tap | None) -> None:
@@ -152,17 +160,13 @@ def _check_operands(graph: Graph, node: Node, datapath: Datapath) -> None:
     """Refuse products whose operands are wider than the datapath multiplies."""
     if datapath.graph or not isinstance(node.op, MacOperator):
         return
-    roles = node.op.roles
-    for role, what, bits in (
-        ("input", "activations", datapath.activation_bits),
-        ("weights", "weights", datapath.weight_bits),
-    ):
-        name = node.inputs[roles.index(role)]
-        if graph.tensors[name].bits > datapath.widest(bits):
+    pairs = (("activation", datapath.activation_bits), ("weight", datapath.weight_bits))
+    for position, (what, bits) in zip(node.op.positions, pairs, strict=False):
+        found = graph.tensors[node.inputs[position]].bits
+        if found > datapath.widest(bits):
             raise Unsupported(
-                f"{graph.name}, {node.name}: its {what} have {graph.tensors[name].bits} bits, the "
-                f"datapath {bits}; execution does not narrow operands: quantize the model to "
-                f"{bits} bits or widen the datapath"
+                f"{graph.name}, {node.name}: its {what}s have {found} bits, the datapath {bits}; "
+                f"widen datapath.{what}_bits or set datapath.narrow: true"
             )
 
 

@@ -6,45 +6,40 @@ layout is NHWC; importers convert.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import prod
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from simulator.errors import IllegalGraph
+from simulator.legality import check_graph
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.dialect import Dialect
 from simulator.prepared import Prepared
+from simulator.types import DTYPE_BITS, STORAGE, Array, QuantParams, TensorType
 from simulator.work import Work
 
 if TYPE_CHECKING:
     import networkx as nx
 
-Array: TypeAlias = NDArray[Any]
+__all__ = [
+    "DTYPE_BITS",
+    "STORAGE",
+    "Array",
+    "Graph",
+    "Node",
+    "Operator",
+    "QuantParams",
+    "Source",
+    "TensorType",
+]
 
-DTYPE_BITS: Final[Mapping[str, int]] = MappingProxyType(
-    {
-        "int4": 4,
-        "int8": 8,
-        "uint8": 8,
-        "int16": 16,
-        "int32": 32,
-        "int64": 64,
-        "float32": 32,
-        "bool": 8,
-    }
-)
+_T = TypeVar("_T")
 
-
-STORAGE: Final[Mapping[str, str]] = MappingProxyType(
-    {name: {"int4": "int8"}.get(name, name) for name in DTYPE_BITS}
-)
-"""The NumPy dtype that holds each: one narrower than a byte lies in a byte."""
+KEPT: Final = 8
+"""How many things of a kind are kept with a graph: plans, forms of other widths."""
 
 
 def _may_change(value: Array) -> bool:
@@ -55,56 +50,6 @@ def _may_change(value: Array) -> bool:
             return True
         owner = owner.base
     return False
-
-
-@dataclass(frozen=True)
-class QuantParams:
-    """The grid of a quantized tensor: real = scale * (q - zero_point).
-
-    `scale` holds one float32 value exactly (as double) per tensor, or one per index along `axis`.
-    Not a range: the range follows from the dtype and these.
-    """
-
-    scale: tuple[float, ...]
-    zero_point: tuple[int, ...]
-    axis: int | None = None
-
-    def __post_init__(self) -> None:
-        if not self.scale or len(self.scale) != len(self.zero_point):
-            raise IllegalGraph(
-                f"quantization: {len(self.scale)} scales against {len(self.zero_point)} "
-                "zero points; give one of each per channel, or one for the tensor"
-            )
-        if not all(np.isfinite(s) and s > 0 for s in self.scale):
-            bad = next(s for s in self.scale if not (np.isfinite(s) and s > 0))
-            raise IllegalGraph(f"quantization: scale must be positive and finite; found {bad}")
-
-
-@dataclass(frozen=True)
-class TensorType:
-    """Shape, storage type and grid of a tensor; `bits` is the width its values need (1-64)."""
-
-    shape: tuple[int, ...]
-    dtype: str
-    bits: int
-    quant: QuantParams | None = None
-
-    def __post_init__(self) -> None:
-        if self.quant is None or self.dtype not in DTYPE_BITS or self.dtype.startswith("f"):
-            return
-        signed = not self.dtype.startswith("u")
-        low = -(1 << (DTYPE_BITS[self.dtype] - 1)) if signed else 0
-        high = low + (1 << DTYPE_BITS[self.dtype]) - 1
-        for zero_point in self.quant.zero_point:
-            if not low <= zero_point <= high:
-                raise IllegalGraph(
-                    f"quantization: zero point must be a value of {self.dtype}; found {zero_point}"
-                )
-
-    @property
-    def elements(self) -> int:
-        """Number of elements; 1 for a scalar."""
-        return prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -137,6 +82,10 @@ class Operator(ABC):
     """The names it has in files, ``format:NAME``, e.g. ``tflite:CONV_2D``."""
     reference: ClassVar[str]
     """Runtime, version and kernel whose bits this operator reproduces."""
+    fixed_widths: ClassVar[str] = ""
+    """Why `decode` does not follow other widths than the file's; empty where it does."""
+    parameters_of: ClassVar[Literal["input", "output", ""]] = ""
+    """Whose scale and zero point inputs 1 and 2 hold as values: input 0's or output 0's."""
     updates: ClassVar[tuple[int, ...]] = ()
     """The inputs that are variables and that this operator replaces: `infer` and `run` give their
     new shapes and values after those of the outputs."""
@@ -180,12 +129,17 @@ class Operator(ABC):
 
 @dataclass(frozen=True)
 class Node:
-    """An operator applied to named tensors; an absent optional input is the empty name."""
+    """An operator applied to named tensors; an absent optional input is the empty name.
+
+    `source` is what the operator was decoded from, kept so that it can be decoded again on other
+    grids; None for a node made in memory.
+    """
 
     name: str
     op: Operator
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    source: Source | None = field(default=None, repr=False, compare=False)
 
     @property
     def updates(self) -> tuple[str, ...]:
@@ -218,6 +172,9 @@ class Graph:
     source_view: Mapping[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
     """For a tensor kept in another layout than the file's: its name there, and the order of axes
     that gives its values there."""
+    _kept: dict[Any, dict[Any, Any]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tensors", MappingProxyType(dict(self.tensors)))
@@ -225,10 +182,7 @@ class Graph:
         object.__setattr__(self, "variables", _frozen(self.variables))
         object.__setattr__(self, "source_index", MappingProxyType(dict(self.source_index)))
         object.__setattr__(self, "source_view", MappingProxyType(dict(self.source_view)))
-        self._check_names()
-        self._check_order()
-        for node in self.nodes:
-            self._check_types(node)
+        check_graph(self)
 
     def types(self, names: Sequence[str]) -> tuple[TensorType | None, ...]:
         """The types of the named tensors; None for the empty name."""
@@ -250,10 +204,17 @@ class Graph:
         """The work of every node, in order."""
         return tuple(n.op.work(self.types(n.inputs), self.output_types(n)) for n in self.nodes)
 
-    @cached_property
-    def kept(self) -> dict[Any, Any]:
-        """What others derive from this graph and keep with it, by keys of their own."""
-        return {}
+    def kept(self, maker: object, key: Hashable, make: Callable[[], _T]) -> _T:
+        """What `make` derives from this graph, made once for a key of `maker`; `KEPT` of them."""
+        found = self._kept.setdefault(maker, {})
+        if key in found:
+            value: _T = found[key]
+            return value
+        value = make()
+        while len(found) >= KEPT:
+            found.pop(next(iter(found)), None)
+        found[key] = value
+        return value
 
     def to_networkx(self) -> "nx.MultiDiGraph[str]":
         """Nodes by name, an edge for each tensor that flows, with `tensor` and its bytes."""
@@ -274,85 +235,6 @@ class Graph:
                     )
             producer.update(dict.fromkeys((*node.outputs, *node.updates), node.name))
         return graph
-
-    def _check_names(self) -> None:
-        seen: set[str] = set()
-        for node in self.nodes:
-            if node.name in seen:
-                raise IllegalGraph(f"{self.name}: two nodes are named '{node.name}'; rename one")
-            seen.add(node.name)
-        used = {t for n in self.nodes for t in (*n.inputs, *n.outputs) if t}
-        stored = {**self.constants, **self.variables}
-        for name in sorted(used | set(stored) | set(self.inputs) | set(self.outputs)):
-            if name not in self.tensors:
-                raise IllegalGraph(f"{self.name}: tensor '{name}' is used but has no type")
-        for name, value in stored.items():
-            what = "variable" if name in self.variables else "constant"
-            if value.shape != self.tensors[name].shape:
-                raise IllegalGraph(
-                    f"{self.name}: {what} '{name}' has shape {value.shape}; "
-                    f"its type says {self.tensors[name].shape}"
-                )
-            if value.dtype != np.dtype(STORAGE.get(self.tensors[name].dtype, value.dtype)):
-                raise IllegalGraph(
-                    f"{self.name}: constant '{name}' holds {value.dtype}; "
-                    f"its type says {self.tensors[name].dtype}"
-                )
-
-    def _check_order(self) -> None:
-        known = set(self.inputs) | set(self.constants)
-        for name in self.variables:
-            if name in known:
-                raise IllegalGraph(
-                    f"{self.name}: variable '{name}' is also a graph input or a constant"
-                )
-            known.add(name)
-        for node in self.nodes:
-            for name in node.inputs:
-                if name and name not in known:
-                    raise IllegalGraph(
-                        f"{self.name}, {node.name}: input '{name}' is not known yet; it is "
-                        "neither a graph input, a constant nor the output of an earlier node"
-                    )
-            for index, name in zip(node.op.updates, node.updates, strict=True):
-                if name not in self.variables:
-                    raise IllegalGraph(
-                        f"{self.name}, {node.name}: input {index} must be a variable, for "
-                        f"{node.op.kind} replaces it; '{name}' is none"
-                    )
-            for name in node.outputs:
-                if not name:
-                    raise IllegalGraph(f"{self.name}, {node.name}: an output has no name")
-                if name in known:
-                    raise IllegalGraph(
-                        f"{self.name}, {node.name}: tensor '{name}' is written a second time"
-                    )
-                known.add(name)
-        for name in self.outputs:
-            if name not in known:
-                raise IllegalGraph(f"{self.name}: graph output '{name}' is never computed")
-
-    def _check_types(self, node: Node) -> None:
-        inputs, outputs = self.types(node.inputs), self.output_types(node)
-        try:
-            node.op.check(inputs, outputs)
-            shapes = node.op.infer(inputs)
-        except IllegalGraph as error:
-            raise IllegalGraph(f"{self.name}, {node.name}: {error}") from None
-        names = (*node.outputs, *node.updates)
-        if len(shapes) != len(names):
-            raise IllegalGraph(
-                f"{self.name}, {node.name}: {len(outputs)} outputs are declared; "
-                f"{node.op.kind} has {len(shapes) - len(node.updates)}"
-            )
-        for name, shape in zip(names, shapes, strict=True):
-            kind = self.tensors[name]
-            if shape != kind.shape:
-                what = "variable" if name in self.variables else "output"
-                raise IllegalGraph(
-                    f"{self.name}, {node.name}: {what} '{name}' is declared {kind.shape}; "
-                    f"its inputs make it {shape}"
-                )
 
 
 def _frozen(values: Mapping[str, Array]) -> Mapping[str, Array]:

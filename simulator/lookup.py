@@ -1,7 +1,7 @@
 """What operators share that map each element of one tensor by a real function of its own.
 
 A concrete operator names the function; from 8-bit codes a table of 256 is made at import, from
-int16 one of 513.
+int16 one of 513, from narrower codes one with an entry for each.
 """
 
 from abc import abstractmethod
@@ -9,16 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from simulator.decode import DTYPE_RANGE, present, refuse
+from simulator.decode import DTYPE_RANGE, present, refuse, value_range
 from simulator.elementwise import unary_grids
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Operator, Source, TensorType
+from simulator.numeric.coarse import Coarser, CoarseTable
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.elementwise import nearest_power_of_two
 from simulator.numeric.reals import RealFunction
 from simulator.numeric.tables import (
     ByteTable,
     FixedPointSigmoid,
+    Grids,
     InterpolatedTable,
     SigmoidTable,
     Table,
@@ -72,14 +74,14 @@ class Lookup(Operator):
 
 def tabulate(source: Source, function: RealFunction, dtypes: tuple[str, ...]) -> Table:
     """The table of a function for tensors of one of `dtypes`, 8 bits or int16."""
-    grids, dtype = unary_grids(source, dtypes), source.outputs[0].dtype
-    if dtype == "int16":
+    grids, x, y = unary_grids(source, dtypes), present(source.inputs, 0), source.outputs[0]
+    codes = value_range(x)
+    if y.dtype == "int16" and codes == value_range(y) == DTYPE_RANGE["int16"]:
         return InterpolatedTable(grids, table_16(function, grids))
-    low, _ = DTYPE_RANGE[dtype]
-    return ByteTable(grids, low, dtype, table_8(function, grids, low))
+    # Narrower int16 tensors have an entry a code: interpolation would see few of 512 intervals.
+    return ByteTable(grids, codes[0], y.dtype, table_8(function, grids, codes, value_range(y)))
 
 
-Q15_SCALE = 2.0**-15
 UNITS = 3 * 4096
 """Steps of an int16 operand that stand for 1 in `SigmoidTable`."""
 
@@ -92,14 +94,25 @@ def sigmoid_table(
     Scales from 2^-12 to 2^`greatest_power`, if powers of two, are exact; of others the multiplier
     is cut to an integer of up to 15 bits (LiteRT activations.cc:410, :516).
     """
-    grids = unary_grids(source, ("int16",))
-    if (grids.x_zero_point, grids.y_zero_point, grids.y_scale) != (0, 0, Q15_SCALE):
+    grids, y = unary_grids(source, ("int16",)), source.outputs[0]
+    expected = 2.0 ** (1 - y.bits)
+    if (grids.x_zero_point, grids.y_zero_point, grids.y_scale) != (0, 0, expected):
         refuse(
             source.place,
-            "int16 needs zero points of 0 and an output scale of 1/32768",
+            f"int16 needs zero points of 0 and an output scale of 1/{round(1 / expected)}",
             (grids.x_zero_point, grids.y_zero_point, grids.y_scale),
             "Requantize the tensors.",
         )
+    table = _sigmoid(source, grids, function, greatest_power)
+    if value_range(y) == DTYPE_RANGE["int16"]:
+        return table
+    return CoarseTable(table, Coarser(16 - y.bits, 0, 0, *value_range(y)))
+
+
+def _sigmoid(
+    source: Source, grids: Grids, function: Literal["logistic", "tanh"], greatest_power: int
+) -> Table:
+    """The function in Q0.15."""
     power = nearest_power_of_two(grids.x_scale)
     if power is not None and -12 <= power <= greatest_power:
         if source.dialect.form(f"{function}:int16", "table") == "gemmlowp":

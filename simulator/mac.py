@@ -90,6 +90,15 @@ class MacOperator(AccumulatingOperator):
     roles: ClassVar[tuple[str, ...]] = ("input", "weights", "bias")
     weighted: Weighted
 
+    @property
+    def positions(self) -> tuple[int, int, int]:
+        """Where activations, weights and bias stand among the inputs; behind all if absent."""
+        first, second, third = (
+            self.roles.index(role) if role in self.roles else len(self.roles)
+            for role in ("input", "weights", "bias")
+        )
+        return first, second, third
+
     def sums(
         self, inputs: Sequence[Array | None], results: Sequence[Array], *, folded: bool
     ) -> tuple[Sums, ...]:

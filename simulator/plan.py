@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 
 from simulator.graph import STORAGE, Array, Graph, Node
-from simulator.numeric.datapath import GRAPH_DATAPATH, Datapath
+from simulator.narrowing import datapath_of
+from simulator.numeric.datapath import Datapath
 from simulator.prepared import Prepared, Scratch, ScratchSizes
 
 ALIGNMENT: Final = 64
@@ -76,6 +77,11 @@ class Plan:
         self.offsets, self.arena_bytes = _pack(spans)
         self._local = local()
 
+    @property
+    def weights_bytes(self) -> int:
+        """What the prepared operators keep: weights in their lane layout, offsets, tables."""
+        return sum(step.prepared.kept_bytes for step in self.steps if step.prepared)
+
     def output_type(self, index: int) -> "np.dtype[Any]":
         """The dtype of a prepared step's output."""
         return self._types[index]
@@ -107,13 +113,6 @@ class Plan:
             results=tuple(self.place[n] for n in (*node.outputs, *node.updates)),
             frees=tuple(sorted(self.place[n] for n in seen - held if last[n] == index)),
         )
-
-
-def datapath_of(node: Node, datapath: Datapath | Mapping[str, Datapath] | None) -> Datapath:
-    """The arithmetic of one node; its reference's where none is given."""
-    if isinstance(datapath, Mapping):
-        return datapath.get(node.name, GRAPH_DATAPATH)
-    return datapath or GRAPH_DATAPATH
 
 
 def _prepare(graph: Graph, node: Node, datapath: Datapath) -> Prepared | None:

@@ -14,6 +14,7 @@ from simulator.decode import (
     require_dtypes,
     require_same_dtype,
     single_grid,
+    value_range,
     window,
 )
 from simulator.errors import IllegalGraph
@@ -59,9 +60,8 @@ class Pooling(Operator):
             )
         options = source.options
         activation = options["fused_activation_function"]
-        low, high = activation_range(
-            source.place, activation, y_scale, y_zero, source.outputs[0].dtype
-        )
+        limits = value_range(source.outputs[0])
+        low, high = activation_range(source.place, activation, y_scale, y_zero, limits)
         return cls(
             kernel=(options["filter_height"], options["filter_width"]),
             stride=(options["stride_h"], options["stride_w"]),

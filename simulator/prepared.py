@@ -67,6 +67,8 @@ class Prepared(ABC):
     """One operator with one output, ready to run."""
 
     scratch: ScratchSizes
+    kept_bytes: int = 0
+    """Bytes of weights, offsets and tables that it holds."""
 
     @abstractmethod
     def run(self, inputs: Sequence[Any], out: NDArray[Any], scratch: Scratch) -> None:
@@ -84,6 +86,11 @@ class PreparedSums(Prepared):
     direct: Direct
     requantize: Requantize
     operand: int = 0
+
+    @property
+    def kept_bytes(self) -> int:  # type: ignore[override]
+        """Weights, bias and offsets."""
+        return sum(a.nbytes for a in (self.direct.weights, self.direct.bias, self.direct.offsets))
 
     @property
     def scratch(self) -> ScratchSizes:  # type: ignore[override]
@@ -108,6 +115,11 @@ class PreparedPairs(Prepared):
     table: NDArray[Any]
     scratch: ScratchSizes = field(default_factory=ScratchSizes)
 
+    @property
+    def kept_bytes(self) -> int:  # type: ignore[override]
+        """The table."""
+        return self.table.nbytes
+
     def run(self, inputs: Sequence[Any], out: NDArray[Any], scratch: Scratch) -> None:
         """Look every pair up."""
         first, second = (_contiguous(x).reshape(-1).view(np.uint8) for x in inputs[:2])
@@ -120,6 +132,11 @@ class PreparedReals(Prepared):
 
     direct: FloatDirect
     bias: NDArray[np.float32] | None
+
+    @property
+    def kept_bytes(self) -> int:  # type: ignore[override]
+        """Weights and offsets."""
+        return sum(a.nbytes for a in (self.direct.weights, self.direct.starts, self.direct.offsets))
 
     @property
     def scratch(self) -> ScratchSizes:  # type: ignore[override]

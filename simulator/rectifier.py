@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from simulator.decode import activation_range
+from simulator.decode import activation_range, value_range
 from simulator.elementwise import Elementwise, centred, scale_ratio, unary_grids
 from simulator.graph import Array, Source
 from simulator.numeric.requantize import Requantize, make_requantize, requantize_array
@@ -30,7 +30,8 @@ class Rectifier(Elementwise):
         x, y = (grids.x_scale, grids.x_zero_point), (grids.y_scale, grids.y_zero_point)
         if source.dialect.form(cls.kind, "rescale") == "clamp_only":
             y = x
-        clamp = activation_range(source.place, cls.activation, *y, dtype)
+        limits = value_range(source.outputs[0])
+        clamp = activation_range(source.place, cls.activation, *y, limits)
         rule = source.dialect.rule(cls.kind, dtype)
         scale = scale_ratio(source, rule.scale, x[0], 1.0, y[0])
         return cls(x[1], make_requantize(rule.rounding, (scale,), y[1], *clamp), dtype)

@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 
-from simulator.decode import constant, present, require_dtypes, single_grid
+from simulator.decode import constant, present, require_dtypes, single_grid, value_range
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Operator, Source, TensorType
 from simulator.movement import Shape, axis_of, integers, require_one_grid
@@ -119,7 +119,7 @@ class Total(Reduction):
 
 @dataclass(frozen=True)
 class TotalSource:
-    """What every `Total` reads of its node; x and y are (scale, zero point)."""
+    """What every `Total` reads of its node; x and y are (scale, zero point), `limits` are y's."""
 
     axes: Shape
     keep_dims: bool
@@ -127,6 +127,7 @@ class TotalSource:
     y: tuple[float, int]
     count: int
     dtype: str
+    limits: tuple[int, int]
 
 
 def decode_total(source: Source) -> TotalSource:
@@ -139,7 +140,8 @@ def decode_total(source: Source) -> TotalSource:
         raise IllegalGraph(f"{source.place}: int16 tensors need a zero point of 0")
     count = max(prod(kind.shape[k] for k in axes), 1)
     keep_dims = bool(source.options.get("keep_dims", False))
-    return TotalSource(axes, keep_dims, x, y, count, kind.dtype)
+    limits = value_range(source.outputs[0])
+    return TotalSource(axes, keep_dims, x, y, count, kind.dtype, limits)
 
 
 @dataclass(frozen=True)

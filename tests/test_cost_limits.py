@@ -93,8 +93,11 @@ def test_a_dear_technology_is_refused_too(tmp_path: Path) -> None:
 
 def test_other_designs_and_their_order_stay() -> None:
     """A design that refuses a count stands beside one that takes it, area and all."""
-    slow = machine("cortex_m4", core__cycles_per_elementwise=65536.0)
-    fast, work = machine("cortex_m4"), replace(OPERATORS["add"], elementwise=1 << 32)
+    slow, fast = machine("cortex_m4", core__cycles_per_instruction=16.0), machine("cortex_m4")
+    huge = replace(OPERATORS["add"], elementwise=1 << 62)
+    limits = [largest_count(huge, target)[1] for target in (slow, fast)]
+    assert limits[0] < limits[1]
+    work = replace(huge, elementwise=sum(limits) // 2)
     found = evaluate_designs([work], [slow, fast, slow], per_layer=True)
     assert found.refused.tolist() == [True, False, True]
     alone = evaluate_designs([work], [fast], per_layer=True)

@@ -13,7 +13,8 @@ import workloads
 from simulator.errors import IllegalValues, Unsupported
 from simulator.execute import run
 from simulator.graph import Array, Graph, Node, TensorType
-from simulator.numeric.datapath import Datapath
+from simulator.numeric.datapath import Datapath, Stage
+from simulator.numeric.matmul import matmul
 from tests.ops.build import OneOp, tensor
 from tests.shared import ROOT
 
@@ -166,7 +167,8 @@ import numpy as np
 import workloads
 from simulator.errors import IllegalValues, Unsupported
 from simulator.jit import njit
-from simulator.numeric.datapath import Datapath
+from simulator.numeric.datapath import Datapath, Stage
+from simulator.numeric.matmul import matmul
 from tests.ops.oracles import one_op_kinds, oracle_of
 
 datapaths = [Datapath()] + [
@@ -214,10 +216,23 @@ def test_interpreted_kernels_give_the_same_bits() -> None:
 def test_operands_wider_than_the_datapath_are_refused(field: str, what: str) -> None:
     graph = workloads.load("zoo:digits")
     values = {n: np.zeros(graph.tensors[n].shape, np.int8) for n in graph.inputs}
-    datapath = replace(Datapath(narrow=True), **{field: 7})  # type: ignore[arg-type]
+    datapath = replace(Datapath(), **{field: 7})  # type: ignore[arg-type]
     with pytest.raises(Unsupported) as caught:
         run(graph, values, datapath)
     assert str(caught.value) == (
-        f"digits_cnn.tflite, conv_2d_0: its {what} have 8 bits, the datapath 7; execution does "
-        "not narrow operands: quantize the model to 7 bits or widen the datapath"
+        f"digits_cnn.tflite, conv_2d_0: its {what} have 8 bits, the datapath 7; widen "
+        f"datapath.{field} or set datapath.narrow: true"
     )
+
+
+def test_a_stage_that_fits_still_sums_its_products_first() -> None:
+    # Pairs of products in 32 bits, then a saturating 10-bit accumulator: 500 + (400 - 400) is
+    # 500, where one product at a time would be 511 - 400.
+    x = np.array([[20, 20]], dtype=np.int16)
+    w = np.array([[20, -20]], dtype=np.int16)
+    bias = np.array([500], dtype=np.int32)
+    one = Datapath(accumulator_bits=10, overflow="saturate")
+    pair = replace(one, stages=(Stage(2, 32, "wrap"),))
+    assert matmul(x, w, bias, one).tolist() == [[111]]
+    assert matmul(x, w, bias, pair).tolist() == [[500]]
+    assert matmul(x, w, bias, replace(one, dot_width=2)).tolist() == [[500]]

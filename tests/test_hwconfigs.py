@@ -45,9 +45,11 @@ def test_the_longest_prefix_is_the_source() -> None:
 
 
 def test_the_shipped_names() -> None:
-    assert hwconfigs.names() == ["bitfusion_16x16", "cortex_m4", "hvx_1024", "systolic_16x16"]
+    shipped = hwconfigs.names()
+    assert shipped == sorted(shipped)
+    assert {"cortex_m0plus", "cortex_m4", "cortex_a73", "hvx_1024", "systolic_16x16"} < set(shipped)
     assert hwconfigs.names("technologies") == ["horowitz_45nm"]
-    assert list(kinds()) == ["cpu", "dsp", "systolic"]
+    assert {"cpu", "dsp", "systolic"} <= set(kinds())
 
 
 @pytest.mark.parametrize(
@@ -62,8 +64,8 @@ def test_the_shipped_names() -> None:
         (
             "zzz",
             [],
-            "no machine is named 'zzz'; known: bitfusion_16x16, cortex_m4, hvx_1024, "
-            "systolic_16x16 (a file's name ends in .yaml)",
+            f"no machine is named 'zzz'; known: {', '.join(hwconfigs.names())} "
+            "(a file's name ends in .yaml)",
         ),
         (
             "cortex_m4",

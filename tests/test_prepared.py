@@ -1,5 +1,6 @@
 """Prepared operators and plans: the bits of `Operator.run`, whatever path, batch and threads."""
 
+import tracemalloc
 from collections.abc import Sequence
 from itertools import islice
 from random import Random
@@ -236,6 +237,24 @@ def test_no_two_living_tensors_share_memory(name: str) -> None:
             assert not together or end <= other_begin or other_end <= begin
     assert spans
     assert plan.arena_bytes < sum(end - begin for begin, end, _, _ in spans)
+
+
+@pytest.mark.parametrize("name", ["zoo:digits", *MODELS])
+def test_memory_does_not_grow_with_the_batch(name: str) -> None:
+    """Beyond its outputs a batch adds less than one more sample's arrays would take."""
+    graph = model(name)
+    added = []
+    for count in (2, 24):
+        inputs = images(graph, count)
+        run_batch(graph, inputs)
+        tracemalloc.start()
+        outputs, _ = run_batch(graph, inputs)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        added.append(peak - sum(value.nbytes for value in outputs.values()))
+    plan = plan_of(graph, None)
+    assert added[1] <= added[0] + 4096
+    assert added[1] < plan.arena_bytes + plan.scratch.bytes + plan.weights_bytes
 
 
 def test_a_batch_of_unequal_inputs_is_refused() -> None:

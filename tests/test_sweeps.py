@@ -34,7 +34,7 @@ AXES: dict[str, dict[str, list[Any]]] = {
         "memory.weight_sram.bytes": [1000, 65536],
     },
     "hvx_1024": {"clock_mhz": [100, 512.5], "datapath.accumulator.bits": [24, 32]},
-    "cortex_m4": {"core.macs_per_instruction": [1, 2], "memory.flash.wait_states": [0, 5]},
+    "cortex_m4": {"core.simd.int8.dot": [1, 2], "memory.flash.wait_states": [0, 5]},
 }
 
 
@@ -169,9 +169,8 @@ def test_a_value_that_makes_no_machine_is_named_before_anything_runs() -> None:
     with pytest.raises(BadConfig) as caught:
         analysis.sweep(spec("cortex_m4", axes={"clock_mhz": [1, 0, -1], "core.lanes": [2]}))
     assert str(caught.value).split("\n") == [
-        "axes.core.lanes: core.lanes: unknown field; known: channel_block, cycles_per_elementwise, "
-        "cycles_per_mac, cycles_per_output, cycles_per_requantize, macs_per_instruction, "
-        "pixel_block",
+        "axes.core.lanes: core.lanes: unknown field; known: cycles_per_instruction, issue_width, "
+        "simd",
         "axes.clock_mhz: clock_mhz: must be >= 0.001; found 0",
         "axes.clock_mhz: clock_mhz: must be >= 0.001; found -1",
     ]

@@ -8,13 +8,17 @@ if TYPE_CHECKING:
 
 
 def load(model: str | Path, dialect: str | None = None) -> "Graph":
-    """Read `MODEL`: a `.tflite` or `.onnx` file, or ``zoo:NAME`` for a network that is shipped.
+    """Read `MODEL`: a `.tflite` or `.onnx` file, a SCALE-Sim topology `.csv`, or ``zoo:NAME``.
+
+    A topology holds shapes and no values: it is costed, not run. ``zoo:NAME`` is a network that is
+    shipped.
 
     `dialect` names the runtime whose arithmetic each operator follows: by default `litert-ref` for
     `.tflite`; for `.onnx` `qonnx` or `pulp` where the file holds their quantizers, else
     `onnxruntime`. Raises BadFile where the file is not what its name says, IllegalGraph or
     Unsupported where its graph cannot run here.
     """
+    from simulator.errors import Unsupported
     from simulator.numeric.dialect import dialect as find_dialect
     from workloads.source import check_dialect, resolve
 
@@ -24,6 +28,12 @@ def load(model: str | Path, dialect: str | None = None) -> "Graph":
         from workloads.onnx.reader import read as read_onnx
 
         return read_onnx(path, chosen)
+    if path.suffix == ".csv":
+        from workloads.topology_csv import read as read_topology
+
+        if chosen is not None:
+            raise Unsupported(f"{path}: a topology has no arithmetic; leave out the dialect")
+        return read_topology(path)
     from workloads.tflite.reader import read
 
     chosen = chosen or find_dialect("litert-ref")

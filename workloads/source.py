@@ -13,8 +13,9 @@ from workloads.zoo import digits
 ZOO = {"digits": digits.model_path}
 """Networks that ship with the package, by name."""
 
-SUFFIXES = (".tflite", ".onnx")
+SUFFIXES = (".tflite", ".onnx", ".csv")
 """Files that are read, by how their names end."""
+FILES = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
 
 
 def resolve(model: str | Path) -> Path:
@@ -23,17 +24,15 @@ def resolve(model: str | Path) -> Path:
     if text.startswith("zoo:"):
         return _zoo(text.removeprefix("zoo:"))
     if not text:
-        raise BadFile(f"MODEL is empty; give a .tflite or .onnx file or zoo:NAME ({_names()})")
+        raise BadFile(f"MODEL is empty; give a {FILES} file or zoo:NAME ({_names()})")
     path = Path(text)
     if path.is_dir():
-        raise BadFile(f"{text}: this is a folder; give a .tflite or .onnx file or zoo:NAME")
+        raise BadFile(f"{text}: this is a folder; give a {FILES} file or zoo:NAME")
     if not path.exists():
-        raise BadFile(
-            f"{text}: no such file; give a .tflite or .onnx file or zoo:NAME ({_names()})"
-        )
+        raise BadFile(f"{text}: no such file; give a {FILES} file or zoo:NAME ({_names()})")
     if path.suffix.lower() not in SUFFIXES:
         raise BadFile(
-            f"{text}: models are read from {' and '.join(SUFFIXES)} files; found "
+            f"{text}: models are read from {FILES} files; found "
             f"'{path.suffix or 'no suffix'}'. Convert the model to one of them, fully quantized."
         )
     return path

@@ -8,18 +8,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, get_args
+from typing import Annotated, Any, ClassVar, Final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from simulator.errors import Unsupported
+from simulator.machines.calibration import Calibration
+from simulator.machines.datapath_schema import DatapathConfig, multiplier_bits
 from simulator.numeric.datapath import (
     WIDEST_OPERAND,
-    Composition,
-    Datapath,
-    Overflow,
-    Stage,
     ZeroPoint,
 )
 from simulator.schema import NonNegative, Positive, PositiveReal, Schema, Sources, Text
@@ -45,78 +44,6 @@ def fixed(value: float) -> int:
 def choice(*names: str) -> Callable[[Any], int]:
     """An encoder of a named choice: its position among `names`."""
     return names.index
-
-
-SerialOperand: TypeAlias = Literal["both", "activation"]
-FIXED, FUSED, LINEAR, SERIAL_ACTIVATION, SERIAL_BOTH, BITPLANE = range(6)
-
-
-class AccumulatorStage(Schema):
-    """A narrow sum before the accumulator: `fan_in` inputs added exactly, then fitted to `bits`."""
-
-    fan_in: Annotated[int, Field(ge=1, le=1024)]
-    bits: Annotated[int, Field(ge=4, le=63)]
-    overflow: Literal["wrap", "saturate"]
-
-
-class Accumulator(Schema):
-    """The register that products are added into, after the narrower sums of `stages` if any."""
-
-    bits: Annotated[int, Field(ge=8, le=64)] = 32
-    overflow: Overflow = "wrap"
-    stages: tuple[AccumulatorStage, ...] = ()
-
-
-class Decompress(Schema):
-    """What expands a weight that is stored narrower than the multiplier takes it.
-
-    So many weights a cycle, each with scalar operations of its own (a shift and a mask, say).
-    """
-
-    elements_per_cycle: PositiveReal
-    operations_per_element: Annotated[int, Field(ge=0, le=256)] = 1
-
-
-class DatapathConfig(Schema):
-    """Operand and accumulator widths. `narrow` re-quantizes wider graphs instead of refusing.
-
-    `composition` is what a multiplier does with operands of other widths than its own, see
-    `simulator.machines.composition`; `serial_operand` is read by `serial` alone. Without
-    `decompress`, narrow weights are expanded unseen on their way.
-    """
-
-    weight_bits: Annotated[int, Field(ge=1, le=16)] = 8
-    activation_bits: Annotated[int, Field(ge=1, le=16)] = 8
-    composition: Composition = "fixed"
-    serial_operand: SerialOperand = "both"
-    decompress: Decompress | None = None
-    dot_width: Annotated[int, Field(ge=1, le=1024)] = 1
-    accumulator: Accumulator = Accumulator()
-    zero_point: ZeroPoint = "subtracted"
-    requantize: Literal["graph"] = "graph"
-    narrow: bool = False
-
-    def datapath(self) -> Datapath:
-        """The same widths as the engine takes them."""
-        return Datapath(
-            weight_bits=self.weight_bits,
-            activation_bits=self.activation_bits,
-            dot_width=self.dot_width,
-            accumulator_bits=self.accumulator.bits,
-            overflow=self.accumulator.overflow,
-            zero_point=self.zero_point,
-            stages=tuple(Stage(s.fan_in, s.bits, s.overflow) for s in self.accumulator.stages),
-            narrow=self.narrow,
-            composition=self.composition,
-        )
-
-    @property
-    def composed(self) -> int:
-        """The composition as a number: FIXED to BITPLANE."""
-        names = ("fixed", "fused", "linear", "", "serial", "bitplane")
-        if self.composition == "serial" and self.serial_operand == "activation":
-            return SERIAL_ACTIVATION
-        return names.index(self.composition)
 
 
 class Dispatch(Schema):
@@ -149,6 +76,7 @@ COMMON: Final = (
     Column("datapath.dot_width"),
     Column("datapath.zero_point", choice(*get_args(ZeroPoint))),
     Column("datapath.narrow"),
+    Column("datapath.requantize", multiplier_bits),
     Column("dispatch.cycles_per_op"),
     Column("dispatch.instructions_per_op"),
     Column("dispatch.cycles_per_inference"),
@@ -165,6 +93,7 @@ COMMON: Final = (
     DOT_WIDTH,
     ZERO_POINT,
     NARROW,
+    MULTIPLIER_BITS,
     OP_CYCLES,
     OP_INSTRUCTIONS,
     INFERENCE_CYCLES,
@@ -197,9 +126,7 @@ class Machine(Schema, ABC):
     """
 
     columns: ClassVar[tuple[Column, ...]]
-    levels: ClassVar[tuple[str, ...]]
     units: ClassVar[tuple[str, ...]]
-    bounds: ClassVar[tuple[str, ...]]
     refusals: ClassVar[tuple[str, ...]] = REFUSALS
     design_prices: ClassVar[Callable[..., float]]
     evaluate: ClassVar[Callable[..., None]]
@@ -211,11 +138,22 @@ class Machine(Schema, ABC):
     datapath: DatapathConfig = DatapathConfig()
     dispatch: Dispatch
     technology: Technology
+    calibration: dict[Text, Calibration] = Field(default_factory=dict, exclude=True)
 
     @classmethod
     def kind(cls) -> str:
         """The value of `model:` that selects this kind."""
         return str(get_args(cls.model_fields["model"].annotation)[0])
+
+    @property
+    @abstractmethod
+    def levels(self) -> tuple[str, ...]:
+        """Names of the memory levels, innermost first."""
+
+    @property
+    @abstractmethod
+    def bounds(self) -> tuple[str, ...]:
+        """Names of what a layer may wait for."""
 
     @abstractmethod
     def srams(self) -> Mapping[str, int]:
@@ -254,7 +192,17 @@ class Machine(Schema, ABC):
         return -(-WIDEST_OPERAND // path.weight_bits) * -(-WIDEST_OPERAND // path.activation_bits)
 
     def row(self) -> NDArray[np.int64]:
-        """The machine as int64 [len(COMMON) + len(columns)], for its scalar cost functions."""
+        """The machine as int64 [len(COMMON) + len(columns)], for its scalar cost functions.
+
+        Raises Unsupported where the datapath is not one and the same for every layer.
+        """
+        for field in ("layers", "widen"):
+            if getattr(self.datapath, field):
+                raise Unsupported(
+                    f"{self.name}: datapath.{field}: costs are counted on one datapath that takes "
+                    "operands as they are or narrowed; leave it out here (exec, validate and "
+                    "golden follow it)"
+                )
         values = [column.encode(get(self)) for column, get in _getters(type(self))]
         return np.array(values, dtype=np.int64)
 

@@ -33,20 +33,16 @@ from simulator.machines.actions import (
 from simulator.machines.base import (
     ACCUMULATOR_BITS,
     ACTIVATION_BITS,
-    BITPLANE,
     COMPOSITION,
     DECOMPRESS_OPERATIONS,
     DECOMPRESS_RATE,
     DOT_WIDTH,
-    FIXED,
     FRACTION,
-    FUSED,
-    LINEAR,
-    SERIAL_ACTIVATION,
     WEIGHT_BITS,
     ZERO_POINT,
 )
 from simulator.machines.counting import activation_bits, ceil_div, gemm, weight_bits
+from simulator.machines.datapath_schema import BITPLANE, FIXED, FUSED, LINEAR, SERIAL_ACTIVATION
 from simulator.numeric.datapath import WIDEST_OPERAND
 from simulator.technology.laws import (
     ADD_AREA,
@@ -155,25 +151,11 @@ def partial_products(machine: Counts, w: int, a: int) -> int:
 
 
 @njit
-def multiplier_steps(work: Counts, machine: Counts, width: int) -> int:
-    """Cycles in which `width` multipliers side by side finish one output of a layer."""
-    w = weight_bits(work, machine)
-    a = activation_bits(work[W_ACTIVATION_BITS], machine)
-    return int(reduction_steps(machine, w, a, gemm(work)[3], width))
-
-
-@njit
-def layer_steps(work: Counts, machine: Counts) -> int:
-    """Cycles in which an element of `dot_width` multipliers finishes one output of a layer."""
-    return int(multiplier_steps(work, machine, machine[DOT_WIDTH]))
-
-
-@njit
-def step_bits(work: Counts, machine: Counts, bits: int) -> int:
-    """Bits of one operand, stored at `bits`, that a step of `layer_steps` takes, rounded up."""
+def step_bits(machine: Counts, taps: int, steps: int, bits: int) -> int:
+    """Bits of one operand, stored at `bits`, that one of `steps` steps takes, rounded up."""
     if machine[COMPOSITION] == FIXED:
         return int(machine[DOT_WIDTH] * bits)
-    return int(ceil_div(gemm(work)[3] * bits, layer_steps(work, machine)))
+    return int(ceil_div(taps * bits, steps))
 
 
 @njit

@@ -20,7 +20,6 @@ from simulator.machines.actions import (
 from simulator.machines.base import (
     ACTIVATION_BITS,
     COMPOSITION,
-    FIXED,
     FRACTION,
     INFERENCE_CYCLES,
     INFERENCE_INSTRUCTIONS,
@@ -29,6 +28,7 @@ from simulator.machines.base import (
     OP_INSTRUCTIONS,
     WEIGHT_BITS,
 )
+from simulator.machines.datapath_schema import FIXED
 from simulator.numeric.datapath import WIDEST_OPERAND
 from simulator.work import (
     W_ACTIVATION_BITS,

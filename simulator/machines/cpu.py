@@ -1,15 +1,16 @@
-"""A microcontroller core: cycles per multiply-accumulate by class of layer, flash and SRAM.
+"""A processor core: instructions of its software's kernels, cycles of each, and its memories.
 
-The class comes from the work alone: depthwise, fully connected (one output pixel, one tap), or
-convolution. Weights are read from flash, activations from SRAM, each again for every register
-block of outputs; wait states of both stall the in-order core.
+A layer is a number of multiply-accumulate instructions (from the SIMD width of its operands), each
+accompanied by those of the kernel, and instructions for each output. The core turns instructions
+into cycles. A microcontroller waits for SRAM and flash, an application core for DRAM behind a
+cache.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Final, Literal, Self, TypeAlias
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import ValidationInfo, field_serializer, field_validator, model_validator
 
 from simulator.jit import njit
 from simulator.machines.actions import (
@@ -18,7 +19,7 @@ from simulator.machines.actions import (
     COMPONENTS,
     COMPUTE_CYCLES,
     INSTRUCTIONS,
-    LEVEL_0,
+    MACS,
     OVERHEAD_CYCLES,
     REFUSAL,
     STALL_CYCLES,
@@ -28,23 +29,42 @@ from simulator.machines.actions import (
     clear,
     keep_layer,
 )
-from simulator.machines.base import COMMON, DOT_WIDTH, FRACTION, Column, Machine, fixed
-from simulator.machines.composition import (
-    count_products,
-    decompression_cycles,
-    multiplier_steps,
+from simulator.machines.base import (
+    ACTIVATION_BITS,
+    DOT_WIDTH,
+    FRACTION,
+    REFUSALS,
+    Machine,
+    fixed,
 )
+from simulator.machines.composition import count_products, decompression_cycles
 from simulator.machines.counting import (
-    activation_bits,
     ceil_div,
-    compulsory_bits,
     count_operator,
     gemm,
-    move,
-    refusal,
     start_inference,
-    weight_bits,
 )
+from simulator.machines.cpu_counts import count_instructions, count_traffic, refused, wait_cycles
+from simulator.machines.cpu_schema import (
+    BY_COMPUTE,
+    BY_INNER,
+    BY_OUTER,
+    BY_OVERHEAD,
+    CACHED,
+    COLUMNS,
+    CYCLES_PER_INSTRUCTION,
+    INNER,
+    INNER_BYTES,
+    INT8_DOT,
+    INT8_LANES,
+    INT16_DOT,
+    INT16_LANES,
+    OUTER,
+    PIXEL_BLOCK,
+    Core,
+    Memory,
+)
+from simulator.machines.kernels import Kernels, Rates
 from simulator.machines.pricing import (
     UM2_PER_MM2,
     datapath_prices,
@@ -53,168 +73,34 @@ from simulator.machines.pricing import (
     sram_um2,
 )
 from simulator.machines.registry import register
-from simulator.schema import NonNegative, Positive, Schema
-from simulator.technology.laws import flash_byte_fj, sram_byte_fj
-from simulator.work import (
-    W_ACTIVATION_BITS,
-    W_DEPTHWISE,
-    W_ELEMENTWISE,
-    W_KX,
-    W_KY,
-    W_OX,
-    W_OY,
-    W_REQUANTIZATIONS,
-)
-
-Rate: TypeAlias = Annotated[float, Field(gt=0, le=65536)]
-Block: TypeAlias = Annotated[int, Field(ge=1, le=64)]
-
-
-class CyclesPerMac(Schema):
-    """Cycles of one multiply-accumulate in each class of layer, operand loads included."""
-
-    convolution: Rate
-    depthwise: Rate
-    fully_connected: Rate
-
-
-class Core(Schema):
-    """The core with its kernels: what one scalar result of each kind takes.
-
-    `cycles_per_output` is what a layer with multiply-accumulates spends on each output beside
-    them: gathering the patch, requantizing, storing. The blocks are the outputs whose sums are in
-    registers at once.
-    """
-
-    macs_per_instruction: Annotated[int, Field(ge=1, le=64)]
-    cycles_per_mac: CyclesPerMac
-    cycles_per_output: Rate
-    cycles_per_requantize: Rate
-    cycles_per_elementwise: Rate
-    pixel_block: Block
-    channel_block: Block
-
-
-class WaitedMemory(Schema):
-    """A memory that delivers `line_bytes` an access, each `wait_states` cycles late."""
-
-    bytes: Positive
-    line_bytes: Annotated[int, Field(ge=1, le=4096)]
-    wait_states: NonNegative
-
-
-class Memory(Schema):
-    """SRAM for activations, flash for weights and biases."""
-
-    sram: WaitedMemory
-    flash: WaitedMemory
-
-
-COLUMNS: Final = (
-    Column("core.cycles_per_mac.convolution", fixed),
-    Column("core.cycles_per_mac.depthwise", fixed),
-    Column("core.cycles_per_mac.fully_connected", fixed),
-    Column("core.cycles_per_output", fixed),
-    Column("core.cycles_per_requantize", fixed),
-    Column("core.cycles_per_elementwise", fixed),
-    Column("core.macs_per_instruction"),
-    Column("core.pixel_block"),
-    Column("core.channel_block"),
-    Column("memory.sram.bytes"),
-    Column("memory.sram.line_bytes"),
-    Column("memory.sram.wait_states"),
-    Column("memory.flash.line_bytes"),
-    Column("memory.flash.wait_states"),
-)
-(
-    CONVOLUTION,
-    DEPTHWISE,
-    FULLY_CONNECTED,
-    PER_OUTPUT,
-    PER_REQUANTIZE,
-    PER_ELEMENTWISE,
-    MACS_PER_INSTRUCTION,
-    PIXEL_BLOCK,
-    CHANNEL_BLOCK,
-    SRAM_BYTES,
-    SRAM_LINE,
-    SRAM_WAIT,
-    FLASH_LINE,
-    FLASH_WAIT,
-) = range(len(COMMON), len(COMMON) + len(COLUMNS))
-SRAM, FLASH = range(2)
-BY_COMPUTE, BY_SRAM, BY_FLASH, BY_OVERHEAD = range(4)
-
-
-@njit
-def mac_class(work: Counts) -> int:
-    """The column of the cycles per multiply-accumulate that holds for this layer."""
-    if work[W_DEPTHWISE] != 0:
-        return DEPTHWISE
-    if work[W_OY] * work[W_OX] * work[W_KY] * work[W_KX] == 1:
-        return FULLY_CONNECTED
-    return CONVOLUTION
-
-
-@njit
-def traffic(work: Counts, machine: Counts, actions: Counts) -> tuple[int, int]:
-    """Count the bytes of SRAM and flash; returns the wait cycles of each.
-
-    A weight is read once for `pixel_block` output pixels, an activation once for `channel_block`
-    filters (a depthwise one once for each tap), and each operand at least once.
-    """
-    groups, m, n, k = gemm(work)
-    inputs, weights, biases, outputs = compulsory_bits(work, machine)
-    channels = 1 if work[W_DEPTHWISE] != 0 else machine[CHANNEL_BLOCK]
-    fetched = ceil_div(m, machine[PIXEL_BLOCK]) * groups * n * k * weight_bits(work, machine)
-    loaded = ceil_div(n, channels) * groups * m * k
-    loaded *= activation_bits(work[W_ACTIVATION_BITS], machine)
-    move(actions, SRAM, max(inputs, loaded), outputs)
-    move(actions, FLASH, max(weights, fetched) + biases, 0)
-    sram = actions[LEVEL_0 + 2 * SRAM] + actions[LEVEL_0 + 2 * SRAM + 1]
-    flash = actions[LEVEL_0 + 2 * FLASH]
-    return (
-        ceil_div(sram, machine[SRAM_LINE]) * machine[SRAM_WAIT],
-        ceil_div(flash, machine[FLASH_LINE]) * machine[FLASH_WAIT],
-    )
-
-
-@njit
-def compute_cycles(work: Counts, machine: Counts) -> int:
-    """Cycles of the instructions of one layer, without wait states.
-
-    The cycles of a multiply-accumulate are those at the datapath's own widths.
-    """
-    groups, m, n, k = gemm(work)
-    steps = groups * m * n * multiplier_steps(work, machine, 1)
-    cycles = steps * machine[mac_class(work)] + work[W_ELEMENTWISE] * machine[PER_ELEMENTWISE]
-    rate = machine[PER_OUTPUT] if k > 0 else machine[PER_REQUANTIZE]
-    return int(ceil_div(cycles + work[W_REQUANTIZATIONS] * rate, FRACTION))
+from simulator.schema import Text
+from simulator.technology.laws import dram_byte_fj, flash_byte_fj, sram_byte_fj
 
 
 @njit
 def layer_cost(work: Counts, machine: Counts, actions: Counts) -> None:
     """Fill the int64 [ACTIONS] of one layer from its int64 work and machine rows."""
     clear(actions)
-    actions[REFUSAL] = refusal(work, machine)
+    actions[REFUSAL] = refused(work, machine)
     if actions[REFUSAL] != 0:
         return
     count_operator(work, machine, actions)
     groups, m, n, k = gemm(work)
     count_products(work, machine, actions, groups * m * n * ceil_div(k, machine[DOT_WIDTH]))
-    sram_wait, flash_wait = traffic(work, machine, actions)
-    compute = compute_cycles(work, machine)
+    instructions = count_instructions(work, machine, actions[MACS])
     weights = ceil_div(m, machine[PIXEL_BLOCK]) * groups * n * k
-    compute += decompression_cycles(work, machine, weights, actions)
+    instructions += decompression_cycles(work, machine, weights, actions)
+    compute = ceil_div(instructions * machine[CYCLES_PER_INSTRUCTION], FRACTION)
+    count_traffic(work, machine, actions)
+    inner, outer = wait_cycles(actions, machine, compute)
     actions[COMPUTE_CYCLES] = compute
-    actions[STALL_CYCLES] = sram_wait + flash_wait
-    # In order and single issue: at most one instruction a cycle, and no fewer are assumed.
-    actions[INSTRUCTIONS] += compute
+    actions[STALL_CYCLES] = inner + outer
+    actions[INSTRUCTIONS] += instructions
     actions[BOUND] = BY_COMPUTE
-    if actions[OVERHEAD_CYCLES] > compute + sram_wait + flash_wait:
+    if actions[OVERHEAD_CYCLES] > compute + inner + outer:
         actions[BOUND] = BY_OVERHEAD
-    elif max(sram_wait, flash_wait) > compute:
-        actions[BOUND] = BY_SRAM if sram_wait > flash_wait else BY_FLASH
+    elif max(inner, outer) > compute:
+        actions[BOUND] = BY_INNER if inner > outer else BY_OUTER
 
 
 @njit
@@ -222,14 +108,19 @@ def design_prices(machine: Counts, technology: Prices, prices: Prices) -> float:
     """Fill the float64 prices in femtojoules of each action; returns the area in mm2.
 
     Register file accesses are part of the instruction's price. The area is a proxy: the
-    multipliers of one instruction and the SRAM; no core, no flash.
+    multipliers of one instruction and the inner memory; no core, no flash, no DRAM.
     """
     datapath_prices(machine, technology, prices)
-    level_price(prices, SRAM, sram_byte_fj(technology, machine[SRAM_BYTES]))
-    level_price(prices, FLASH, flash_byte_fj(technology))
-    units = ceil_div(machine[MACS_PER_INSTRUCTION], machine[DOT_WIDTH])
-    area = units * mac_um2(machine, technology)
-    return float((area + sram_um2(technology, machine[SRAM_BYTES])) / UM2_PER_MM2)
+    level_price(prices, INNER, sram_byte_fj(technology, machine[INNER_BYTES]))
+    if machine[CACHED] != 0:
+        level_price(prices, OUTER, dram_byte_fj(technology))
+    else:
+        level_price(prices, OUTER, flash_byte_fj(technology))
+    products = machine[INT8_LANES] * machine[INT8_DOT]
+    if machine[ACTIVATION_BITS] > 8:
+        products = machine[INT16_LANES] * machine[INT16_DOT]
+    area = ceil_div(products, machine[DOT_WIDTH]) * mac_um2(machine, technology)
+    return float((area + sram_um2(technology, machine[INNER_BYTES])) / UM2_PER_MM2)
 
 
 @njit
@@ -260,57 +151,131 @@ def evaluate(
 
 @register
 class Cpu(Machine):
-    """`model: cpu`: an in-order core with SIMD multiply-accumulates, SRAM and flash."""
+    """`model: cpu`: a core, the kernels of each software generation on it, and its memories."""
 
     columns: ClassVar = COLUMNS
-    levels: ClassVar = ("sram", "flash")
     units: ClassVar = ("core",)
-    bounds: ClassVar = ("compute", "sram", "flash", "overhead")
+    refusals: ClassVar = (
+        *REFUSALS,
+        "it computes integers and the chosen software has no integer kernels; "
+        "choose another with `software`",
+        "it computes float32 and the chosen software has no float32 kernels; "
+        "choose another with `software`, or quantize the network",
+    )
     design_prices: ClassVar = staticmethod(design_prices)
     evaluate: ClassVar = staticmethod(evaluate)
 
     model: Literal["cpu"]
     core: Core
+    kernels: dict[Text, Kernels]
+    software: Text
     memory: Memory
 
+    @field_serializer("kernels")
+    def _selected_alone(self, kernels: dict[str, Kernels]) -> dict[str, Any]:
+        """A dump names the kernels that were used, not the library of them."""
+        return {self.software: kernels[self.software].model_dump(mode="json")}
+
+    @field_validator("software")
+    @classmethod
+    def _is_known(cls, software: str, info: ValidationInfo) -> str:
+        kernels = info.data.get("kernels")
+        if kernels is not None and software not in kernels:
+            raise ValueError(f"'{software}' has no kernels; known: {', '.join(sorted(kernels))}")
+        return software
+
     @model_validator(mode="after")
-    def _no_faster_than_its_instructions(self) -> Self:
-        rates = self.core.cycles_per_mac
-        least = 1 / self.core.macs_per_instruction
-        for name in ("convolution", "depthwise", "fully_connected"):
-            if getattr(rates, name) < least:
-                raise ValueError(
-                    f"core.cycles_per_mac.{name} must be >= {least:g}, one instruction a cycle of "
-                    f"core.macs_per_instruction; found {getattr(rates, name):g}"
-                )
+    def _runs_something(self) -> Self:
+        if not (self.has_integer or self.has_float32):
+            raise ValueError(f"kernels.{self.software} needs integer rates, float32 rates or both")
+        least = 1 / self.core.issue_width
+        if self.core.cycles_per_instruction < least:
+            raise ValueError(
+                f"core.cycles_per_instruction must be >= {least:g}, with core.issue_width "
+                f"instructions a cycle; found {self.core.cycles_per_instruction:g}"
+            )
         return self
 
-    def srams(self) -> Mapping[str, int]:
-        """Bytes of the SRAM by level name."""
-        return {"sram": self.memory.sram.bytes}
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """SRAM and flash, or a cache and DRAM."""
+        return ("cache", "dram") if self.memory.cached else ("sram", "flash")
 
-    def storage(self) -> tuple[int, int]:
-        """SRAM for activations, flash for constants."""
+    @property
+    def bounds(self) -> tuple[str, ...]:
+        """What a layer may wait for."""
+        return ("compute", *self.levels, "overhead")
+
+    @property
+    def selected(self) -> Kernels:
+        """The kernels of the chosen software."""
+        return self.kernels[self.software]
+
+    @property
+    def has_integer(self) -> bool:
+        """Whether the chosen software computes integers."""
+        return self.selected.integer is not None
+
+    @property
+    def has_float32(self) -> bool:
+        """Whether the chosen software computes float32."""
+        return self.selected.float32 is not None
+
+    @property
+    def integer(self) -> Rates:
+        """The rates on integers; those on float32 where there are none, for layers without MACs."""
+        rates = self.selected.integer or self.selected.float32
+        assert rates is not None
+        return rates
+
+    @property
+    def float32(self) -> Rates:
+        """The rates on float32; those on integers where there are none, for layers without MACs."""
+        return self.selected.float32 or self.integer
+
+    @property
+    def inner_wait(self) -> int:
+        """Wait states of SRAM at this clock; 0 for a cache."""
+        return self.memory.sram.waits(self.clock_mhz) if self.memory.sram else 0
+
+    @property
+    def outer_wait(self) -> int:
+        """Wait states of flash at this clock; 0 for DRAM."""
+        return self.memory.flash.waits(self.clock_mhz) if self.memory.flash else 0
+
+    def srams(self) -> Mapping[str, int]:
+        """Bytes of the SRAM or cache by level name."""
+        return {self.levels[0]: self.memory.inner_bytes}
+
+    def storage(self) -> tuple[int | None, int | None]:
+        """SRAM for activations and flash for constants; no limit where DRAM takes both."""
+        if self.memory.sram is None or self.memory.flash is None:
+            return None, None
         return self.memory.sram.bytes, self.memory.flash.bytes
 
     @property
     def outer_bytes_per_cycle(self) -> float:
-        """Of flash: a line in one cycle and its wait states."""
-        return self.memory.flash.line_bytes / (1 + self.memory.flash.wait_states)
+        """Of flash, a line in one cycle and its wait states; of DRAM as it is given."""
+        if self.memory.cached:
+            return self.memory.dram_rate
+        return self.memory.outer_line / (1 + self.outer_wait)
 
     @property
     def cycle_scales(self) -> tuple[int, int, int]:
-        """The cycles of each kind of operation, in 1/65536 and at least 1."""
-        core = self.core
-        per_mac = max(vars(core.cycles_per_mac).values())
-        per_output = max(core.cycles_per_output, core.cycles_per_requantize)
+        """The cycles of each kind of operation, in 1/65536, at least 1; outputs with the MACs."""
+        cpi = max(1.0, self.core.cycles_per_instruction)
+        rates = [r for r in (self.selected.integer, self.selected.float32) if r is not None]
+        per_mac = max(max(vars(r.per_multiply).values()) + r.per_output for r in rates)
+        per_element = max(r.per_elementwise for r in rates)
+        per_output = max(r.per_requantize for r in rates)
         mac, element, output = (
-            max(FRACTION, fixed(rate))
-            for rate in (per_mac, core.cycles_per_elementwise, per_output)
+            max(FRACTION, fixed(cpi * rate)) for rate in (per_mac, per_element, per_output)
         )
         return mac * self.most_passes, element, output
 
     @property
     def peak_macs_per_cycle(self) -> int:
-        """What one multiply-accumulate instruction does, one a cycle."""
-        return self.core.macs_per_instruction
+        """What the widest multiply-accumulate instructions do, as many as issue in a cycle."""
+        simd = self.core.simd
+        vectors = (simd.int8, simd.int16, simd.float32)
+        return max(v.lanes * v.dot for v in vectors) * self.core.issue_width

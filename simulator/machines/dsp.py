@@ -7,10 +7,10 @@ nothing to reduce: their channels lie across lanes of double width and are widen
 """
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Final, Literal, Self, TypeAlias
+from typing import ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from simulator.jit import njit
 from simulator.machines.actions import (
@@ -29,16 +29,7 @@ from simulator.machines.actions import (
     clear,
     keep_layer,
 )
-from simulator.machines.base import (
-    COMMON,
-    DOT_WIDTH,
-    REFUSALS,
-    Column,
-    Dram,
-    Machine,
-    Sram,
-    fixed,
-)
+from simulator.machines.base import DOT_WIDTH, REFUSALS, Machine
 from simulator.machines.composition import count_products, decompression_cycles
 from simulator.machines.counting import (
     activation_bits,
@@ -54,6 +45,34 @@ from simulator.machines.counting import (
     start_inference,
     weight_bits,
 )
+from simulator.machines.dsp_schema import (
+    ALU_SLOTS,
+    BY_ALU,
+    BY_FAR,
+    BY_LOAD_STORE,
+    BY_MULTIPLY,
+    BY_NEAR,
+    BY_OVERHEAD,
+    BY_PERMUTE,
+    COLUMNS,
+    CONTEXTS,
+    FAR,
+    FAR_RATE,
+    MEMORY_SLOTS,
+    MULTIPLY_SLOTS,
+    NEAR,
+    NEAR_BYTES,
+    NEAR_RATE,
+    PERMUTE_SLOTS,
+    PIXEL_BLOCK,
+    REGISTERS,
+    REQUANTIZE,
+    REQUANTIZE_PERMUTES,
+    TRANSFER_CYCLES,
+    VECTOR_BITS,
+    Memory,
+    Vector,
+)
 from simulator.machines.pricing import (
     UM2_PER_MM2,
     datapath_prices,
@@ -68,7 +87,6 @@ from simulator.machines.vector_multiplies import (
     dense_multiplies,
     depthwise_multiplies,
 )
-from simulator.schema import Schema
 from simulator.technology.laws import dram_byte_fj, sram_byte_fj
 from simulator.work import (
     W_ACTIVATION_BITS,
@@ -78,67 +96,12 @@ from simulator.work import (
     W_REQUANTIZATIONS,
 )
 
-Slots: TypeAlias = Annotated[int, Field(ge=1, le=16)]
-
-
-class Vector(Schema):
-    """The vector unit: registers of `bits`, and how many instructions of a kind a packet holds.
-
-    `contexts` units run side by side. `pixel_block` output pixels keep their sums in registers, so
-    that a weight vector serves all of them; `requantize_instructions` bring one vector of sums to
-    the output grid.
-    """
-
-    bits: Annotated[int, Field(ge=64, le=16384)]
-    contexts: Slots
-    registers: Annotated[int, Field(ge=1, le=1024)]
-    multiply_slots: Slots
-    alu_slots: Slots
-    memory_slots: Slots
-    pixel_block: Annotated[int, Field(ge=1, le=64)]
-    requantize_instructions: Annotated[int, Field(ge=1, le=256)]
-
-
-class Memory(Schema):
-    """The level-2 memory that the vector unit loads from, and DRAM."""
-
-    l2: Sram
-    dram: Dram
-
-
-COLUMNS: Final = (
-    Column("vector.bits"),
-    Column("vector.contexts"),
-    Column("vector.registers"),
-    Column("vector.multiply_slots"),
-    Column("vector.alu_slots"),
-    Column("vector.memory_slots"),
-    Column("vector.pixel_block"),
-    Column("vector.requantize_instructions"),
-    Column("memory.l2.bytes"),
-    Column("memory.l2.bytes_per_cycle", fixed),
-    Column("memory.dram.bytes_per_cycle", fixed),
-)
-(
-    VECTOR_BITS,
-    CONTEXTS,
-    REGISTERS,
-    MULTIPLY_SLOTS,
-    ALU_SLOTS,
-    MEMORY_SLOTS,
-    PIXEL_BLOCK,
-    REQUANTIZE,
-    L2_BYTES,
-    L2_RATE,
-    DRAM_RATE,
-) = range(len(COMMON), len(COMMON) + len(COLUMNS))
-L2, DRAM = range(2)
-BY_MULTIPLY, BY_ALU, BY_LOAD_STORE, BY_L2, BY_DRAM, BY_OVERHEAD = range(6)
-
 
 @njit
-def count_instructions(work: Counts, machine: Counts, actions: Counts) -> tuple[int, int, int, int]:
-    """Count the vector instructions of a layer: (multiply slots, ALU, loads, stores)."""
+def count_instructions(
+    work: Counts, machine: Counts, actions: Counts
+) -> tuple[int, int, int, int, int]:
+    """Count the vector instructions of a layer: (multiply slots, ALU, permutes, loads, stores)."""
     inputs, weights, biases, outputs = compulsory_bits(work, machine)
     groups, m, n, k = gemm(work)
     w = container(machine, weight_bits(work, machine))
@@ -146,7 +109,9 @@ def count_instructions(work: Counts, machine: Counts, actions: Counts) -> tuple[
     bits = machine[VECTOR_BITS]
     lanes = max(1, bits // 32)
     multiplies = weight_loads = 0
-    alu = ceil_div(work[W_REQUANTIZATIONS], lanes) * machine[REQUANTIZE]
+    sums_vectors = ceil_div(work[W_REQUANTIZATIONS], lanes)
+    alu = sums_vectors * machine[REQUANTIZE]
+    permutes = sums_vectors * machine[REQUANTIZE_PERMUTES]
     alu += ceil_div(work[W_ELEMENTWISE], lanes)
     loaded, stored = inputs, outputs
     if k > 0:
@@ -170,9 +135,9 @@ def count_instructions(work: Counts, machine: Counts, actions: Counts) -> tuple[
     if k == 0:
         loads += ceil_div(weights, bits)
     stores = ceil_div(stored, bits)
-    actions[INSTRUCTIONS] += multiplies + alu + loads + stores
-    actions[REGISTER_BYTES] = (multiplies + alu + loads) * ceil_div(bits, 8)
-    return multiplies, alu, loads, stores
+    actions[INSTRUCTIONS] += multiplies + alu + permutes + loads + stores
+    actions[REGISTER_BYTES] = (multiplies + alu + permutes + loads) * ceil_div(bits, 8)
+    return multiplies, alu, permutes, loads, stores
 
 
 @njit
@@ -183,39 +148,45 @@ def layer_cost(work: Counts, machine: Counts, actions: Counts) -> None:
     if actions[REFUSAL] != 0:
         return
     count_operator(work, machine, actions)
-    multiplies, alu, loads, stores = count_instructions(work, machine, actions)
+    multiplies, alu, permutes, loads, stores = count_instructions(work, machine, actions)
     by_multiply = ceil_div(multiplies, machine[CONTEXTS] * machine[MULTIPLY_SLOTS])
     by_alu = ceil_div(alu, machine[CONTEXTS] * machine[ALU_SLOTS])
     by_memory = ceil_div(loads + stores, machine[CONTEXTS] * machine[MEMORY_SLOTS])
-    packets = max(by_multiply, max(by_alu, by_memory))
+    by_permute = ceil_div(permutes, machine[CONTEXTS] * machine[PERMUTE_SLOTS])
+    packets = max(max(by_multiply, by_alu), max(by_permute, by_memory))
     inputs, weights, biases, outputs = compulsory_bits(work, machine)
-    # Half of L2 takes the next tile; weights and inputs share the other half.
-    room = machine[L2_BYTES] * 2
+    # Half of the near memory takes the next tile; weights and inputs share the other half.
+    room = machine[NEAR_BYTES] * 2
     w_again, in_again = passes(weights, inputs, room, room, 0, 1)
     fetched = w_again * weights + in_again * inputs + biases
     loaded, stored = loads * machine[VECTOR_BITS], stores * machine[VECTOR_BITS]
-    move(actions, L2, loaded + outputs, stored + fetched)
-    move(actions, DRAM, fetched, outputs)
-    rate = machine[DRAM_RATE]
-    busy = max(packets, cycles_for(loaded + stored, machine[L2_RATE]))
+    move(actions, NEAR, loaded + outputs, stored + fetched)
+    move(actions, FAR, fetched, outputs)
+    rate = machine[FAR_RATE]
+    starts = ceil_div(fetched + outputs, 2 * room) * machine[TRANSFER_CYCLES]
+    busy = max(packets, cycles_for(loaded + stored, machine[NEAR_RATE]))
     first = min(weights, machine[VECTOR_BITS]) + min(inputs, machine[VECTOR_BITS])
-    dram, prologue = cycles_for(fetched + outputs, rate), cycles_for(first, rate)
+    dram, prologue = cycles_for(fetched + outputs, rate) + starts, cycles_for(first, rate)
     waiting = count_cycles(actions, packets, busy, dram, prologue)
-    actions[BOUND] = bound_by(actions, waiting, packets == by_multiply, packets == by_alu)
+    if packets == by_multiply:
+        slots = BY_MULTIPLY
+    elif packets == by_alu:
+        slots = BY_ALU
+    else:
+        slots = BY_PERMUTE if packets == by_permute else BY_LOAD_STORE
+    actions[BOUND] = bound_by(actions, waiting, slots)
 
 
 @njit
-def bound_by(actions: Counts, waiting: int, multiply: bool, alu: bool) -> int:
-    """What most of a layer's time waits for."""
+def bound_by(actions: Counts, waiting: int, slots: int) -> int:
+    """What most of a layer's time waits for; `slots` are the fullest ones of its packets."""
     if actions[OVERHEAD_CYCLES] > actions[COMPUTE_CYCLES] + actions[STALL_CYCLES]:
         return BY_OVERHEAD
     if waiting > 0:
-        return BY_DRAM
+        return BY_FAR
     if actions[STALL_CYCLES] > 0:
-        return BY_L2
-    if multiply:
-        return BY_MULTIPLY
-    return BY_ALU if alu else BY_LOAD_STORE
+        return BY_NEAR
+    return slots
 
 
 @njit
@@ -226,12 +197,12 @@ def design_prices(machine: Counts, technology: Prices, prices: Prices) -> float:
     scalar core, no control, no wires.
     """
     datapath_prices(machine, technology, prices)
-    level_price(prices, L2, sram_byte_fj(technology, machine[L2_BYTES]))
-    level_price(prices, DRAM, dram_byte_fj(technology))
+    level_price(prices, NEAR, sram_byte_fj(technology, machine[NEAR_BYTES]))
+    level_price(prices, FAR, dram_byte_fj(technology))
     lanes = machine[VECTOR_BITS] // (8 * machine[DOT_WIDTH])
     unit = machine[MULTIPLY_SLOTS] * lanes * mac_um2(machine, technology)
     unit += register_um2(technology, machine[REGISTERS] * machine[VECTOR_BITS])
-    area = machine[CONTEXTS] * unit + sram_um2(technology, machine[L2_BYTES])
+    area = machine[CONTEXTS] * unit + sram_um2(technology, machine[NEAR_BYTES])
     return float(area / UM2_PER_MM2)
 
 
@@ -266,9 +237,7 @@ class Dsp(Machine):
     """`model: dsp`: vector contexts of VLIW packets over a level-2 memory and DRAM."""
 
     columns: ClassVar = COLUMNS
-    levels: ClassVar = ("l2", "dram")
     units: ClassVar = ("vector",)
-    bounds: ClassVar = ("multiply", "alu", "load_store", "l2", "dram", "overhead")
     refusals: ClassVar = REFUSALS
     design_prices: ClassVar = staticmethod(design_prices)
     evaluate: ClassVar = staticmethod(evaluate)
@@ -292,9 +261,19 @@ class Dsp(Machine):
             )
         return self
 
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Level 2 or the scratchpad, and DRAM."""
+        return ("scratchpad" if self.memory.scratchpad else "l2", "dram")
+
+    @property
+    def bounds(self) -> tuple[str, ...]:
+        """The slots of a packet, the memories, and the start of an operator."""
+        return ("multiply", "alu", "permute", "load_store", *self.levels, "overhead")
+
     def srams(self) -> Mapping[str, int]:
-        """Bytes of the level-2 memory by level name."""
-        return {"l2": self.memory.l2.bytes}
+        """Bytes of level 2 or of the scratchpad by level name."""
+        return {self.levels[0]: self.memory.near.bytes}
 
     def storage(self) -> tuple[None, None]:
         """No limit: what does not fit on chip comes from DRAM."""
@@ -302,8 +281,8 @@ class Dsp(Machine):
 
     @property
     def outer_bytes_per_cycle(self) -> float:
-        """Of DRAM."""
-        return self.memory.dram.bytes_per_cycle
+        """Of DRAM, through the DMA where there is one."""
+        return self.memory.far_bytes_per_cycle
 
     @property
     def peak_macs_per_cycle(self) -> int:

@@ -2,7 +2,9 @@
 
 `timing: scalesim` counts a fold as SCALE-Sim does: edge folds in full, no output drain (Samajdar
 et al., ISPASS 2020). `timing: physical` counts the rows and columns that a fold uses and, output
-stationary, the drain through the array. Numbers the columns of a systolic machine's row.
+stationary, the drain: sums leave behind the last row in use, idle rows are bypassed (assumption).
+So a fold costs what the smaller array would, and more rows or columns never cost more; on an array
+whose sums cross its idle rows they may. Numbers the columns of a systolic machine's row.
 """
 
 from typing import Final, Literal, TypeAlias, get_args
@@ -11,7 +13,6 @@ from simulator.jit import njit
 from simulator.machines.actions import (
     ACCUMULATIONS,
     COMPUTE_CYCLES,
-    MACS,
     OVERHEAD_CYCLES,
     REGISTER_BYTES,
     STALL_CYCLES,
@@ -20,16 +21,27 @@ from simulator.machines.actions import (
 from simulator.machines.base import (
     ACCUMULATOR_BITS,
     COMMON,
+    DOT_WIDTH,
     REFUSALS,
     Column,
     choice,
     fixed,
 )
+from simulator.machines.composition import reduction_steps, step_bits
 from simulator.machines.counting import ceil_div, cycles_for
 
 Dataflow: TypeAlias = Literal["weight_stationary", "output_stationary", "input_stationary"]
 Timing: TypeAlias = Literal["physical", "scalesim"]
-FoldCycles: TypeAlias = tuple[int, int, int, int, int]
+Product: TypeAlias = tuple[int, int, int, int]
+"""A layer as `groups` products of [m, k] by [k, n]."""
+Widths: TypeAlias = tuple[int, int, int]
+"""Stored bits of a weight, an activation and an output."""
+Layout: TypeAlias = tuple[int, int, int]
+"""Steps, what lies on the columns, what is cut into tiles; see `layout`."""
+Folds: TypeAlias = tuple[int, int, int]
+"""Folds over the rows, folds over the columns, tiles."""
+Demand: TypeAlias = tuple[int, int, int, int, int]
+"""Cycles of the array, with its SRAMs, and of the ifmap, weight and ofmap SRAM alone."""
 
 COLUMNS: Final = (
     Column("array.rows"),
@@ -67,143 +79,161 @@ OFMAP_TOO_SMALL: Final = len(REFUSALS)
 
 
 @njit
-def held_and_streamed(dataflow: int, m: int, n: int, steps: int) -> tuple[int, int, int]:
-    """What rows and columns hold and what streams past: (on rows, on columns, streamed)."""
-    if dataflow == WEIGHT_STATIONARY:
-        return steps, n, m
-    if dataflow == INPUT_STATIONARY:
+def layout(machine: Counts, product: Product, widths: Widths) -> Layout:
+    """How a product lies on the array: (steps, on columns, tiled).
+
+    Columns hold filters, input stationary pixels; the other of the two is cut into tiles: what
+    streams past what is held, output stationary what the rows hold. `steps` are groups of
+    `dot_width` taps: what the rows hold, output stationary what streams.
+    """
+    _, m, n, k = product
+    steps = reduction_steps(machine, widths[0], widths[1], k, machine[DOT_WIDTH])
+    if machine[DATAFLOW] == INPUT_STATIONARY:
         return steps, m, n
-    return m, n, steps
+    return steps, n, m
 
 
 @njit
-def partial_sum_tile(machine: Counts, on_rows: int, on_cols: int, streamed: int) -> int:
-    """How much of the stream one tile takes, so that its partial sums fit half the ofmap SRAM.
-
-    Partial sums wait there at accumulator width while the next row fold runs; output stationary
-    keeps them in the array, and SCALE-Sim has no limit. Returns 0 where not even one row fits.
-    """
-    unlimited = machine[DATAFLOW] == OUTPUT_STATIONARY or machine[TIMING] != 0
-    if unlimited or on_rows <= machine[ROWS]:
-        return streamed
-    row_bits = min(on_cols, machine[COLS]) * machine[ACCUMULATOR_BITS]
-    return int(min(streamed, machine[OFMAP_BYTES] * 4 // row_bits))
-
-
-@njit
-def fold_edges(machine: Counts, rows: int, cols: int) -> tuple[int, int, int]:
-    """Cycles of a fold before and after its stream: (load, fill, drain)."""
-    physical = machine[TIMING] == 0
-    if not physical:
-        rows, cols = machine[ROWS], machine[COLS]
+def row_folds_of(machine: Counts, steps: int) -> int:
+    """Folds over the taps; output stationary they stream, so that there is one."""
     if machine[DATAFLOW] == OUTPUT_STATIONARY:
-        return 0, rows + cols - 2, machine[ROWS] if physical else 0
-    return rows, machine[ROWS] + cols - 2, 0
+        return 1
+    return int(ceil_div(steps, machine[ROWS]))
 
 
 @njit
-def fold_cycles(
-    machine: Counts,
-    rows: int,
-    cols: int,
-    stream: int,
-    first: bool,
-    last: bool,
-    bits: tuple[int, int, int],
-) -> FoldCycles:
-    """One fold: (cycles of the array, cycles with its SRAMs, and the demand on each SRAM).
+def largest_tile(machine: Counts, shape: Layout, row_folds: int, width: int) -> int:
+    """How much one tile takes at most: the rows, or what half the ofmap SRAM holds of its sums.
 
-    `bits` are those of the weights and of the activations of one step, and of an output.
+    Partial sums of `width` columns wait there at accumulator width while the next row fold runs;
+    SCALE-Sim has no limit. Returns 0 where not even one row of them fits.
     """
-    w_bits, a_bits, o_bits = bits
-    load, fill, drain = fold_edges(machine, rows, cols)
-    ifmap = weight = ofmap = held = drained = 0
     if machine[DATAFLOW] == OUTPUT_STATIONARY:
-        ifmap = cycles_for(stream * rows * a_bits, machine[IFMAP_RATE])
-        weight = cycles_for(stream * cols * w_bits, machine[WEIGHT_RATE])
-        drained = cycles_for(rows * cols * o_bits, machine[OFMAP_RATE])
-    else:
-        carried = 0 if first else machine[ACCUMULATOR_BITS]
-        carried += o_bits if last else machine[ACCUMULATOR_BITS]
-        ofmap = cycles_for(stream * cols * carried, machine[OFMAP_RATE])
-        if machine[DATAFLOW] == WEIGHT_STATIONARY:
-            held = cycles_for(rows * cols * w_bits, machine[WEIGHT_RATE])
-            ifmap = cycles_for(stream * rows * a_bits, machine[IFMAP_RATE])
-        else:
-            held = cycles_for(rows * cols * a_bits, machine[IFMAP_RATE])
-            weight = cycles_for(stream * rows * w_bits, machine[WEIGHT_RATE])
-    busy = max(load, held) + max(stream, max(ifmap, max(weight, ofmap))) + fill
-    busy += max(drain, drained)
-    if machine[DATAFLOW] == INPUT_STATIONARY:
-        ifmap += held
-    else:
-        weight += held
-    return load + stream + fill + drain, busy, ifmap, weight, ofmap + drained
+        return int(machine[ROWS])
+    if row_folds == 1 or machine[TIMING] != 0:
+        return shape[2]
+    return int(min(shape[2], machine[OFMAP_BYTES] * 4 // (width * machine[ACCUMULATOR_BITS])))
 
 
 @njit
-def array_cycles(
-    machine: Counts,
-    on_rows: int,
-    on_cols: int,
-    streamed: int,
-    tile: int,
-    bits: tuple[int, int, int],
-) -> FoldCycles:
-    """All folds of one group, by their few distinct shapes; as `fold_cycles`.
+def fewest_tiles(machine: Counts, shape: Layout) -> int:
+    """No more tiles than any plan has."""
+    if machine[DATAFLOW] == OUTPUT_STATIONARY:
+        return int(ceil_div(shape[2], machine[ROWS]))
+    return 1
 
-    Rows come in a first, middle and last fold (partial sums are written, carried, finished),
-    columns and tiles in full ones and an edge.
+
+@njit
+def phases(machine: Counts, shape: Layout, folds: Folds) -> tuple[int, int, int]:
+    """Cycles of all folds of one product: (load, stream with fill, drain).
+
+    A fold that uses r rows and c columns for T cycles takes r + (T + r + c - 2), output stationary
+    (T + r + c - 2) + r. Summed over all folds, only their number is left.
     """
-    full_rows = (on_rows - 1) // machine[ROWS]
-    full_cols = (on_cols - 1) // machine[COLS]
-    full_tiles = (streamed - 1) // tile
-    compute = busy = ifmap = weight = ofmap = 0
-    for row_kind in range(3):
-        rows = on_rows - full_rows * machine[ROWS] if row_kind == 2 else machine[ROWS]
-        row_count = (min(full_rows, 1), max(full_rows - 1, 0), 1)[row_kind]
-        first = row_kind == 0 or (row_kind == 2 and full_rows == 0)
-        for col_kind in range(2):
-            cols = on_cols - full_cols * machine[COLS] if col_kind == 1 else machine[COLS]
-            col_count = full_cols if col_kind == 0 else 1
-            for tile_kind in range(2):
-                stream = streamed - full_tiles * tile if tile_kind == 1 else tile
-                count = row_count * col_count * (full_tiles if tile_kind == 0 else 1)
-                if count > 0:
-                    fold = fold_cycles(machine, rows, cols, stream, first, row_kind == 2, bits)
-                    compute += count * fold[0]
-                    busy += count * fold[1]
-                    ifmap += count * fold[2]
-                    weight += count * fold[3]
-                    ofmap += count * fold[4]
-    return compute, busy, ifmap, weight, ofmap
+    steps, on_cols, tiled = shape
+    row_folds, col_folds, tiles = folds
+    count = row_folds * col_folds * tiles
+    if machine[TIMING] != 0:
+        edges = count * (machine[ROWS] + machine[COLS] - 2)
+        if machine[DATAFLOW] == OUTPUT_STATIONARY:
+            return 0, count * steps + edges, 0
+        return count * machine[ROWS], row_folds * col_folds * tiled + edges, 0
+    if machine[DATAFLOW] == OUTPUT_STATIONARY:
+        drain = col_folds * tiled
+        return 0, count * (steps - 2) + drain + tiles * on_cols, drain
+    load = tiles * col_folds * steps
+    fill = load + tiles * row_folds * on_cols - 2 * count
+    return load, row_folds * col_folds * tiled + fill, 0
 
 
 @njit
-def operand_reads(machine: Counts, m: int, n: int, tiles: int) -> tuple[int, int]:
-    """How often each input tap and each weight is read from its SRAM: (inputs, weights)."""
+def sram_bits(
+    machine: Counts, product: Product, folds: Folds, widths: Widths
+) -> tuple[int, int, int]:
+    """Bits that cross the port of each SRAM in a layer: (ifmap, weight, ofmap)."""
+    groups, m, n, k = product
+    ifmap, weight = operand_reads(machine, folds)
+    sums = 0
+    if machine[DATAFLOW] != OUTPUT_STATIONARY:
+        sums = 2 * (folds[0] - 1) * machine[ACCUMULATOR_BITS]
+    return (
+        groups * ifmap * m * k * widths[1],
+        groups * weight * n * k * widths[0],
+        groups * m * n * (sums + widths[2]),
+    )
+
+
+@njit
+def demand(machine: Counts, product: Product, folds: Folds, widths: Widths) -> Demand:
+    """Cycles of a layer: of the array, with its SRAMs, and of each SRAM alone.
+
+    An SRAM too slow for a phase (load, stream, drain) makes that phase as long as its transfers.
+    Each is taken over the whole layer: small buffers level out ragged folds, and operands that
+    arrive one after another are skewed already.
+    """
+    groups, _m, _n, _k = product
+    load, stream, drain = phases(machine, layout(machine, product, widths), folds)
+    load, stream, drain = groups * load, groups * stream, groups * drain
+    bits = sram_bits(machine, product, folds, widths)
+    ifmap = cycles_for(bits[0], machine[IFMAP_RATE])
+    weight = cycles_for(bits[1], machine[WEIGHT_RATE])
+    ofmap = cycles_for(bits[2], machine[OFMAP_RATE])
     if machine[DATAFLOW] == WEIGHT_STATIONARY:
-        return ceil_div(n, machine[COLS]), tiles
+        busy = max(load, weight) + max(stream, max(ifmap, ofmap))
+    elif machine[DATAFLOW] == INPUT_STATIONARY:
+        busy = max(load, ifmap) + max(stream, max(weight, ofmap))
+    elif drain > 0:
+        busy = max(stream, max(ifmap, weight)) + max(drain, ofmap)
+    else:
+        busy = max(max(stream, ofmap), max(ifmap, weight))
+    return load + stream + drain, busy, ifmap, weight, ofmap
+
+
+@njit
+def operand_reads(machine: Counts, folds: Folds) -> tuple[int, int]:
+    """How often each input tap and each weight is read from its SRAM: (inputs, weights).
+
+    What is tiled passes every column fold; what lies on the columns is read again for every tile.
+    """
     if machine[DATAFLOW] == INPUT_STATIONARY:
-        return tiles, ceil_div(m, machine[COLS])
-    return ceil_div(n, machine[COLS]), ceil_div(m, machine[ROWS])
+        return folds[2], folds[1]
+    return folds[1], folds[2]
+
+
+@njit
+def moved_down(length: int, size: int, past: int) -> int:
+    """Register writes that move one column of each fold of `length` down to, or `past`, its row.
+
+    Pieces of `size` and a rest: r rows take r (r + 1) / 2 writes to fill, r (r - 1) / 2 to empty.
+    """
+    full = (length - 1) // size
+    rest = length - full * size
+    return (full * size * (size + 1 - past) + rest * (rest + 1 - past)) // 2
 
 
 @njit
 def count_registers(
-    machine: Counts, actions: Counts, held_bits: int, a_bits: int, w_bits: int
+    machine: Counts, actions: Counts, product: Product, folds: Folds, widths: Widths
 ) -> None:
-    """Count register bytes: each PE passes its streamed operands on and keeps its sum.
+    """Count register bytes: each element passes its streamed operands on and keeps its sum.
 
-    Idle PEs are clock-gated (assumption); a held operand is written once per fold.
+    What is held moves down through the rows to its own, output stationary the sums to the last
+    row. Elements without data are clock-gated (assumption). As the register-level stepper counts.
     """
-    passed = a_bits + w_bits
-    if machine[DATAFLOW] == WEIGHT_STATIONARY:
-        passed = a_bits
-    elif machine[DATAFLOW] == INPUT_STATIONARY:
-        passed = w_bits
-    bits = actions[MACS] * passed + actions[ACCUMULATIONS] * machine[ACCUMULATOR_BITS]
-    actions[REGISTER_BYTES] = ceil_div(bits + held_bits, 8)
+    groups, m, n, k = product
+    steps, on_cols, tiled = layout(machine, product, widths)
+    word, sums = machine[DOT_WIDTH], actions[ACCUMULATIONS]
+    if machine[DATAFLOW] == OUTPUT_STATIONARY:
+        passed = widths[0] + widths[1]
+        held = 0
+        sums += groups * (m * n + n * moved_down(tiled, ceil_div(tiled, folds[2]), 2))
+    else:
+        weights = machine[DATAFLOW] == WEIGHT_STATIONARY
+        passed, width = (widths[1], widths[0]) if weights else (widths[0], widths[1])
+        held = groups * folds[2] * on_cols * moved_down(steps, machine[ROWS], 0)
+        held *= step_bits(machine, k, steps, width)
+    bits = actions[ACCUMULATIONS] * word * passed + sums * machine[ACCUMULATOR_BITS]
+    actions[REGISTER_BYTES] = ceil_div(bits + held, 8)
 
 
 @njit

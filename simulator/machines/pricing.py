@@ -24,6 +24,7 @@ from simulator.machines.base import (
     ACCUMULATOR_BITS,
     ACTIVATION_BITS,
     DOT_WIDTH,
+    MULTIPLIER_BITS,
     WEIGHT_BITS,
     ZERO_POINT,
 )
@@ -62,8 +63,9 @@ def datapath_prices(machine: Counts, technology: Prices, prices: Prices) -> None
     prices[MULTIPLIER_CYCLES] = multiplier_cycle_fj(machine, technology)
     prices[TREE_ADDITIONS] = add_fj(technology, tree_bits(machine))
     prices[ACCUMULATIONS] = add_fj(technology, bits)
-    # A 32-bit fixed-point multiplier, a rounding and the output zero point.
-    prices[REQUANTIZATIONS] = multiply_fj(technology, bits * 32) + 2.0 * add_fj(technology, bits)
+    # A fixed-point multiplier, a rounding and the output zero point.
+    multiply = multiply_fj(technology, bits * machine[MULTIPLIER_BITS])
+    prices[REQUANTIZATIONS] = multiply + 2.0 * add_fj(technology, bits)
     prices[ELEMENTWISE] = add_fj(technology, ALU_BITS)
     prices[INSTRUCTIONS] = instruction_fj(technology)
     prices[REGISTER_BYTES] = register_byte_fj(technology)
@@ -90,7 +92,7 @@ def mac_um2(machine: Counts, technology: Prices) -> float:
 def requantizer_um2(machine: Counts, technology: Prices) -> float:
     """Area of what a requantization is priced as: one multiplier and two adders."""
     bits = machine[ACCUMULATOR_BITS]
-    multiplier = look_up(technology, MULTIPLY_AREA, bits * 32)
+    multiplier = look_up(technology, MULTIPLY_AREA, bits * machine[MULTIPLIER_BITS])
     return float(multiplier + 2.0 * look_up(technology, ADD_AREA, bits))
 
 

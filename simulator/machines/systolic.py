@@ -4,6 +4,7 @@ A layer is a product of M output pixels, N filters and K taps per group. Weight 
 K x N on rows x columns and streams M; input stationary holds K x M and streams N; output
 stationary holds M x N and streams K. `timing: scalesim` counts the folds as SCALE-Sim does (edge
 folds in full, no output drain); `timing: physical` counts used rows and columns and the drain.
+Read next: `folds`, the closed form of the cycles, and `residency`, the search over tiles.
 """
 
 from collections.abc import Mapping
@@ -35,12 +36,7 @@ from simulator.machines.base import (
     Machine,
     Sram,
 )
-from simulator.machines.composition import (
-    count_products,
-    decompression_cycles,
-    layer_steps,
-    step_bits,
-)
+from simulator.machines.composition import count_products, decompression_cycles
 from simulator.machines.counting import (
     activation_bits,
     ceil_div,
@@ -50,7 +46,6 @@ from simulator.machines.counting import (
     cycles_for,
     gemm,
     move,
-    passes,
     refusal,
     start_inference,
     weight_bits,
@@ -76,15 +71,14 @@ from simulator.machines.folds import (
     WEIGHT,
     WEIGHT_BYTES,
     WEIGHT_RATE,
-    WEIGHT_STATIONARY,
     Dataflow,
     Timing,
-    array_cycles,
+    Widths,
     bound_by,
     count_registers,
-    held_and_streamed,
+    demand,
     operand_reads,
-    partial_sum_tile,
+    sram_bits,
 )
 from simulator.machines.pricing import (
     UM2_PER_MM2,
@@ -97,6 +91,7 @@ from simulator.machines.pricing import (
     sram_um2,
 )
 from simulator.machines.registry import register
+from simulator.machines.residency import Plan, plan
 from simulator.schema import Schema
 from simulator.technology.laws import dram_byte_fj, sram_byte_fj
 from simulator.work import W_ACTIVATION_BITS, W_ELEMENTWISE, W_OUTPUT_BITS, W_REQUANTIZATIONS
@@ -128,86 +123,81 @@ class Memory(Schema):
 
 
 @njit
-def dram_passes(
-    work: Counts, machine: Counts, slab: int, tiles: int, w_bits: int, a_bits: int
-) -> tuple[int, int, int]:
-    """How often DRAM delivers the inputs and the weights, and the bits of the prologue.
-
-    The prologue is what must arrive before the first operation: the first fold's held operand
-    and one streamed vector. `slab` is what the tiles of one column fold share.
-    """
-    groups, m, n, k = gemm(work)
-    inputs, weights, _, _ = compulsory_bits(work, machine)
-    inputs, weights = ceil_div(inputs, groups), ceil_div(weights, groups)
-    in_room, w_room = machine[IFMAP_BYTES] * 4, machine[WEIGHT_BYTES] * 4
-    taps = min(k, machine[ROWS] * machine[DOT_WIDTH])
-    if machine[DATAFLOW] == INPUT_STATIONARY:
-        in_again, w_again = passes(inputs, weights, in_room, w_room, slab, tiles)
-        first = min(inputs, taps * min(m, machine[COLS]) * a_bits) + min(weights, k * w_bits)
-    else:
-        w_again, in_again = passes(weights, inputs, w_room, in_room, slab, tiles)
-        first = min(inputs, k * a_bits)
-        if machine[DATAFLOW] == WEIGHT_STATIONARY:
-            first += min(weights, taps * min(n, machine[COLS]) * w_bits)
-        else:
-            first += min(weights, k * w_bits)
-    return in_again, w_again, first
+def stored_widths(work: Counts, machine: Counts) -> Widths:
+    """Bits of a weight, an activation and an output in memory."""
+    return (
+        weight_bits(work, machine),
+        activation_bits(work[W_ACTIVATION_BITS], machine),
+        activation_bits(work[W_OUTPUT_BITS], machine),
+    )
 
 
 @njit
-def array_traffic(work: Counts, machine: Counts, tiles: int, actions: Counts) -> tuple[int, int]:
-    """Count the bytes of every memory level and register; returns (DRAM bits, prologue bits)."""
+def prologue_cycles(work: Counts, machine: Counts) -> int:
+    """DRAM cycles before the first operation: the operands of one result; the rest streams."""
+    groups, _, _, k = gemm(work)
+    inputs, weights, _, _ = compulsory_bits(work, machine)
+    w_bits, a_bits, _ = stored_widths(work, machine)
+    first = min(ceil_div(inputs, groups), k * a_bits) + min(ceil_div(weights, groups), k * w_bits)
+    return int(cycles_for(first, machine[DRAM_RATE]))
+
+
+@njit
+def mapping(work: Counts, machine: Counts) -> Plan:
+    """Folds, tiles and residency of a layer with multiply-accumulates; all 0 where none fits."""
+    inputs, weights, biases, outputs = compulsory_bits(work, machine)
+    found: Plan = plan(
+        machine,
+        gemm(work),
+        stored_widths(work, machine),
+        (inputs, weights),
+        biases + outputs,
+        prologue_cycles(work, machine),
+    )
+    return found
+
+
+@njit
+def array_traffic(work: Counts, machine: Counts, found: Plan, actions: Counts) -> int:
+    """Count the bytes of every memory level and register; returns the DRAM bits."""
     groups, m, n, k = gemm(work)
     inputs, weights, biases, outputs = compulsory_bits(work, machine)
-    w_bits = weight_bits(work, machine)
-    a_bits = activation_bits(work[W_ACTIVATION_BITS], machine)
-    ifmap_reads, weight_reads = operand_reads(machine, m, n, tiles)
-    ifmap_read, weight_read = ifmap_reads * m * k * a_bits, weight_reads * n * k * w_bits
-    held = slab = spilled = 0
-    if machine[DATAFLOW] == WEIGHT_STATIONARY:
-        held, slab = weight_read, k * min(n, machine[COLS]) * w_bits
-    elif machine[DATAFLOW] == INPUT_STATIONARY:
-        held = ifmap_read
-        slab = min(ceil_div(inputs, groups), k * min(m, machine[COLS]) * a_bits)
+    widths = stored_widths(work, machine)
+    folds, in_again, w_again = found[:3], found[3], found[4]
+    if machine[DATAFLOW] == INPUT_STATIONARY:
+        in_again, w_again = w_again, in_again
+    ifmap_read, weight_read, _ = sram_bits(machine, (groups, m, n, k), folds, widths)
+    spilled = 0
     if machine[DATAFLOW] != OUTPUT_STATIONARY:
-        row_folds = ceil_div(layer_steps(work, machine), machine[ROWS])
-        spilled = (row_folds - 1) * m * n * groups * machine[ACCUMULATOR_BITS]
-    in_again, w_again, first = dram_passes(work, machine, slab, tiles, w_bits, a_bits)
-    results = m * n * groups * activation_bits(work[W_OUTPUT_BITS], machine)
+        spilled = (folds[0] - 1) * m * n * groups * machine[ACCUMULATOR_BITS]
     fetched = in_again * inputs + w_again * weights + biases
-    move(actions, IFMAP, groups * ifmap_read, in_again * inputs)
-    weight_read = groups * weight_read + weight_reads * biases
+    move(actions, IFMAP, ifmap_read, in_again * inputs)
+    weight_read += operand_reads(machine, folds)[1] * biases
     move(actions, WEIGHT, weight_read, w_again * weights + biases)
-    move(actions, OFMAP, spilled + outputs, spilled + results)
+    move(actions, OFMAP, spilled + outputs, spilled + m * n * groups * widths[2])
     move(actions, DRAM, fetched, outputs)
-    count_registers(machine, actions, groups * held, a_bits, w_bits)
-    return fetched + outputs, first
+    count_registers(machine, actions, (groups, m, n, k), folds, widths)
+    return int(fetched + outputs)
 
 
 @njit
 def array_cost(work: Counts, machine: Counts, actions: Counts) -> None:
     """A layer with multiply-accumulates: each group is a product of its own on the array."""
-    groups, m, n, k = gemm(work)
-    steps = layer_steps(work, machine)
-    on_rows, on_cols, streamed = held_and_streamed(machine[DATAFLOW], m, n, steps)
-    tile = partial_sum_tile(machine, on_rows, on_cols, streamed)
-    if tile == 0:
+    product = gemm(work)
+    groups, m, n, k = product
+    found = mapping(work, machine)
+    if found[0] == 0:
         actions[REFUSAL] = OFMAP_TOO_SMALL
         return
-    bits = (
-        step_bits(work, machine, weight_bits(work, machine)),
-        step_bits(work, machine, activation_bits(work[W_ACTIVATION_BITS], machine)),
-        activation_bits(work[W_OUTPUT_BITS], machine),
-    )
     count_products(work, machine, actions, groups * m * n * ceil_div(k, machine[DOT_WIDTH]))
-    cycles = array_cycles(machine, on_rows, on_cols, streamed, tile, bits)
-    moved, first = array_traffic(work, machine, ceil_div(streamed, tile), actions)
-    rate = machine[DRAM_RATE]
-    weights = groups * n * k * operand_reads(machine, m, n, ceil_div(streamed, tile))[1]
-    weight = max(groups * cycles[3], decompression_cycles(work, machine, weights, actions))
-    compute, busy = groups * cycles[0], max(groups * cycles[1], weight)
-    waiting = count_cycles(actions, compute, busy, cycles_for(moved, rate), cycles_for(first, rate))
-    actions[BOUND] = bound_by(actions, waiting, groups * cycles[2], weight, groups * cycles[4])
+    cycles = demand(machine, product, found[:3], stored_widths(work, machine))
+    moved = array_traffic(work, machine, found, actions)
+    dram = cycles_for(moved, machine[DRAM_RATE])
+    prologue = prologue_cycles(work, machine)
+    weights = operand_reads(machine, found[:3])[1] * groups * n * k
+    weight = max(cycles[3], decompression_cycles(work, machine, weights, actions))
+    waiting = count_cycles(actions, cycles[0], max(cycles[1], weight), dram, prologue)
+    actions[BOUND] = bound_by(actions, waiting, cycles[2], weight, cycles[4])
 
 
 @njit
@@ -306,8 +296,7 @@ class Systolic(Machine):
     bounds: ClassVar = ("compute", "ifmap_sram", "weight_sram", "ofmap_sram", "dram", "overhead")
     refusals: ClassVar = (
         *REFUSALS,
-        "half the ofmap SRAM cannot hold one row of its partial sums; "
-        "enlarge memory.ofmap_sram.bytes",
+        "half the ofmap SRAM cannot hold one partial sum; enlarge memory.ofmap_sram.bytes",
     )
     design_prices: ClassVar = staticmethod(design_prices)
     evaluate: ClassVar = staticmethod(evaluate)

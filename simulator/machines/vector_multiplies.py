@@ -6,9 +6,10 @@ multiplier takes its operands packed, from as many registers as they fill (assum
 
 from simulator.jit import njit
 from simulator.machines.actions import Counts
-from simulator.machines.base import COMPOSITION, DOT_WIDTH, FIXED
+from simulator.machines.base import COMPOSITION, DOT_WIDTH
 from simulator.machines.composition import reduction_steps
 from simulator.machines.counting import ceil_div, gemm
+from simulator.machines.datapath_schema import FIXED
 from simulator.work import W_IC, W_KX, W_KY
 
 

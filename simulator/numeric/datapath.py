@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from simulator.numeric.dialect import Rounding
+
 Overflow = Literal["wrap", "saturate", "trap"]
 ZeroPoint = Literal["subtracted", "folded"]
 Composition = Literal["fixed", "fused", "linear", "serial", "bitplane"]
@@ -23,15 +25,40 @@ class Stage:
     overflow: Literal["wrap", "saturate"]
 
 
+IN_32_BITS: Final = ("double_round", "double_round_up", "single_round", "tosa_double_round")
+"""Roundings whose multiplier takes an accumulator of up to 32 bits."""
+
+
+@dataclass(frozen=True)
+class Requantizer:
+    """What a machine brings accumulators onto the output grid with, instead of the graph's own.
+
+    `rounding` names the kernel (None: the graph's). `multiplier_bits` is the width of the signed
+    fixed-point multiplier in [1/2, 1): its mantissa has one bit less, rounded half away.
+    """
+
+    multiplier_bits: int = 32
+    rounding: Rounding | None = None
+
+    def __post_init__(self) -> None:
+        real = self.rounding in ("float32_even", "float64_away")
+        if not 2 <= self.multiplier_bits <= 32 or (real and self.multiplier_bits != 32):
+            raise ValueError(
+                "multiplier_bits must be 2..32, and left out for a floating-point rounding; "
+                f"found {self.multiplier_bits} with {self.rounding}"
+            )
+
+
 @dataclass(frozen=True)
 class Datapath:
     """Widths in bits of operands and accumulator, and what happens where a sum does not fit.
 
     The accumulator starts at the bias and takes the products in the order ky, kx, ic, `dot_width`
-    of them summed exactly at a time. Not a requantizer: that comes with the graph. A composition
-    changes no bit: it only lets operands wider than the datapath through, in several passes. With
-    `graph` set, the accumulator is the one that each operator's reference has and the rest is not
-    looked at.
+    of them summed exactly at a time. `narrow` re-quantizes operands that are wider, `widen`
+    activations that are narrower; `restricted_weights` leaves out their least code. The requantizer
+    comes with the graph where `requantize` is None. A composition changes no bit: it only lets
+    operands wider than the datapath through, in several passes. With `graph` set, the accumulator
+    is the one that each operator's reference has and the rest is not looked at.
     """
 
     weight_bits: int = 8
@@ -43,6 +70,9 @@ class Datapath:
     stages: tuple[Stage, ...] = ()
     narrow: bool = False
     graph: bool = False
+    widen: bool = False
+    restricted_weights: bool = False
+    requantize: Requantizer | None = None
     composition: Composition = "fixed"
 
     def widest(self, bits: int) -> int:
@@ -57,6 +87,11 @@ class Datapath:
             )
         if self.overflow not in get_args(Overflow) or self.zero_point not in get_args(ZeroPoint):
             raise ValueError(f"datapath: unknown {self.overflow!r} or {self.zero_point!r}")
+        rounding = self.requantize.rounding if self.requantize else None
+        if rounding in IN_32_BITS and self.accumulator_bits > 32:
+            raise ValueError(
+                f"{rounding} takes accumulators of up to 32 bits; found {self.accumulator_bits}"
+            )
 
 
 GRAPH_DATAPATH: Final = Datapath(graph=True)

@@ -299,9 +299,6 @@ def _staged(
         first,
     )
     first[1] += first_channel
-    if first[2] >= 0:
-        # The kernel names a group's last tap; the place is its first, as without stages.
-        first[2] -= first[2] % _group(datapath)
     _trap(first, datapath)
     return out
 
@@ -314,13 +311,21 @@ def wrap_array(values: NDArray[Any], bits: int) -> NDArray[Any]:
 
 def _trap(first: NDArray[np.int64], datapath: Datapath) -> None:
     if datapath.overflow == "trap" and first[0] >= 0:
-        row, channel, tap = (int(v) for v in first)
-        where = "the bias" if tap < 0 else f"tap {tap}"
-        raise IllegalValues(
-            f"the {datapath.accumulator_bits}-bit accumulator overflows at output position {row}, "
-            f"channel {channel}, {where}; "
-            "widen datapath.accumulator.bits or let it wrap or saturate"
-        )
+        raise IllegalValues(overflow_message(datapath, *(int(v) for v in first)))
+
+
+def overflow_message(datapath: Datapath, row: int, channel: int, tap: int) -> str:
+    """Where an accumulator that traps overflows first; tap -1 is the bias.
+
+    `tap` is any of those that reach the accumulator as one sum; the first of them is named.
+    """
+    together = _group(datapath) if datapath.stages else datapath.dot_width
+    where = "the bias" if tap < 0 else f"tap {tap - tap % together}"
+    return (
+        f"the {datapath.accumulator_bits}-bit accumulator overflows at output position {row}, "
+        f"channel {channel}, {where}; "
+        "widen datapath.accumulator.bits or let it wrap or saturate"
+    )
 
 
 def wraps_in_int32(datapath: Datapath, reference_bits: int) -> bool:

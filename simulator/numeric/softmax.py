@@ -44,11 +44,11 @@ class FixedPointSoftmax(RowFunction):
     smallest: int
     low: int
     bits: int
+    dtype: str
 
     def rows(self, x: NDArray[Any]) -> NDArray[Any]:
         """Row by row."""
-        dtype = "int16" if self.bits == 16 else x.dtype
-        out = np.empty(x.shape, dtype=dtype)
+        out = np.empty(x.shape, dtype=self.dtype)
         high = self.low + (1 << self.bits) - 1
         softmax_rows(x, self.multiplier, self.shift, self.smallest, self.low, high, self.bits, out)
         return out
@@ -144,6 +144,7 @@ class FloatTableSoftmax(RowFunction):
     step: float
     y_scale: float
     low: int
+    limits: tuple[int, int]
     dtype: str
 
     def rows(self, x: NDArray[Any]) -> NDArray[Any]:
@@ -151,8 +152,7 @@ class FloatTableSoftmax(RowFunction):
         e = exp_table(self.step)[x.max(axis=1, keepdims=True).astype(np.int64) - x]
         inverse = np.float32(1) / (ordered_sum(e) * np.float32(self.y_scale))
         scaled = round_away(e * inverse[:, None]) + np.float32(self.low)
-        limits = np.iinfo(self.dtype)
-        return np.clip(scaled, limits.min, limits.max).astype(self.dtype)
+        return np.clip(scaled, *self.limits).astype(self.dtype)
 
 
 def exp_table(step: float) -> NDArray[np.float32]:

@@ -32,18 +32,21 @@ class Grids:
     y_zero_point: int
 
 
-def table_8(function: RealFunction, grids: Grids, low: int) -> tuple[int, ...]:
-    """The output code of each of the 256 input codes from `low` on; both have the same range.
+def table_8(
+    function: RealFunction, grids: Grids, codes: tuple[int, int], limits: tuple[int, int]
+) -> tuple[int, ...]:
+    """The output code, within `limits`, of each input code from codes[0] to codes[1].
 
     y = clamp(round(f(s_x (q - z_x)) * f32(1 / s_y)) + z_y) in float32, ties away from zero.
     """
     with np.errstate(all="ignore"):
-        codes = np.arange(low, low + 256)
-        real = np.float32(grids.x_scale) * (codes - grids.x_zero_point).astype(np.float32)
+        centred = np.arange(codes[0], codes[1] + 1) - grids.x_zero_point
+        real = np.float32(grids.x_scale) * centred.astype(np.float32)
         inverse = np.float32(1) / np.float32(grids.y_scale)
         scaled = round_away(function(real) * inverse) + np.float32(grids.y_zero_point)
     # An inverse that is infinite makes NaN of zero.
-    return tuple(int(code) for code in np.nan_to_num(np.clip(scaled, low, low + 255), nan=low))
+    clamped = np.nan_to_num(np.clip(scaled, *limits), nan=limits[0])
+    return tuple(int(code) for code in clamped)
 
 
 def table_16(function: RealFunction, grids: Grids, precision: Any = np.float32) -> tuple[int, ...]:
@@ -83,7 +86,7 @@ class Table(ABC):
 
 @dataclass(frozen=True)
 class ByteTable(Table):
-    """One entry for each 8-bit code, the least first."""
+    """One entry for each code from `low` on: 256 of 8 bits, fewer of narrower tensors."""
 
     operations: ClassVar[int] = 1
 

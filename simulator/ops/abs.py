@@ -6,7 +6,7 @@ from typing import Self, final
 
 import numpy as np
 
-from simulator.decode import DTYPE_RANGE
+from simulator.decode import value_range
 from simulator.elementwise import Elementwise, centred, scale_ratio, unary_grids
 from simulator.graph import Array, Source
 from simulator.numeric.requantize import Requantize, make_requantize, requantize_array
@@ -34,7 +34,7 @@ class Abs(Elementwise):
         grids, dtype = unary_grids(source, ("int8", "int16")), source.outputs[0].dtype
         rule = source.dialect.rule(cls.kind, dtype)
         scale = (scale_ratio(source, rule.scale, grids.x_scale, 1.0, grids.y_scale),)
-        clamp = DTYPE_RANGE[dtype]
+        clamp = value_range(source.outputs[0])
         requantize = make_requantize(rule.rounding, scale, grids.y_zero_point, *clamp)
         return cls(grids.x_zero_point, requantize, dtype)
 

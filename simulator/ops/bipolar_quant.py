@@ -26,6 +26,7 @@ class BipolarQuant(Pointwise):
         "onnx:BipolarQuant",
     )
     reference = "qonnx 1.0.0, custom_op/general/bipolar_quant.py"
+    fixed_widths = "its two values are +-scale"
     operations: ClassVar[int] = 2
     requantizes: ClassVar[bool] = True
 

@@ -29,6 +29,7 @@ class Cast(Pointwise):
     kind = "cast"
     formats = ("onnx:Cast", "tflite:CAST")
     reference = "ONNX Runtime 1.31.1, Cast"
+    fixed_widths = "it converts codes as plain numbers"
     operations: ClassVar[int] = 1
 
     dtype: str

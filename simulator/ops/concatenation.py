@@ -6,7 +6,7 @@ from typing import Self, final
 
 import numpy as np
 
-from simulator.decode import DTYPE_RANGE, present, refuse, single_grid
+from simulator.decode import present, refuse, single_grid, value_range
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Operator, Source, TensorType
 from simulator.movement import Shape, axis_of
@@ -91,7 +91,7 @@ def _rescale(source: Source, index: int) -> Affine | None:
     y_scale, y_zero = single_grid(y, source.place, "the output")
     if (x_scale, x_zero) == (y_scale, y_zero):
         return None
-    if x.dtype == "int16":
+    if x.dtype == "int16" and y.limits is None:
         # LiteRT looks at int16 grids no closer: codes are copied as they are.
         return None
     if x.dtype != "uint8":
@@ -104,4 +104,4 @@ def _rescale(source: Source, index: int) -> Affine | None:
     # LiteRT multiplies by a float32 reciprocal and adds -zx * scale, both before rounding.
     scale = np.float32(x_scale) * (np.float32(1) / np.float32(y_scale))
     offset = -np.float32(x_zero) * scale
-    return Affine(float(scale), float(offset), "away", y_zero, *DTYPE_RANGE[x.dtype])
+    return Affine(float(scale), float(offset), "away", y_zero, *value_range(y))

@@ -35,6 +35,7 @@ class ConvInteger(PlainConvolution, MacOperator):
     formats = ("onnx:ConvInteger", "onnx:Conv[integers]")
     reference = "ONNX Runtime 1.31.1, ConvInteger (exact int32)"
     roles = ROLES
+    fixed_widths = "its zero points are inputs"
 
     weighted = raw_sums()
 

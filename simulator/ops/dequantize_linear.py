@@ -26,6 +26,7 @@ class DequantizeLinear(Pointwise):
     kind = "dequantize_linear"
     formats = ("onnx:DequantizeLinear",)
     reference = "ONNX Runtime 1.31.1, DequantizeLinear; 2-bit and small-float types: ONNX 1.23.2"
+    parameters_of = "input"
     operations: ClassVar[int] = 2
 
     axis: int

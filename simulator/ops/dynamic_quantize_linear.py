@@ -31,6 +31,7 @@ class DynamicQuantizeLinear(Operator):
     kind = "dynamic_quantize_linear"
     formats = ("onnx:DynamicQuantizeLinear",)
     reference = "ONNX Runtime 1.31.1, DynamicQuantizeLinear"
+    fixed_widths = "its grid is found at run time"
 
     @classmethod
     def decode(cls, source: Source) -> Self:

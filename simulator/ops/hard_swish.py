@@ -6,7 +6,7 @@ from typing import Final, Self, final
 
 import numpy as np
 
-from simulator.decode import DTYPE_RANGE, refuse
+from simulator.decode import refuse, value_range
 from simulator.elementwise import Elementwise, scale_ratio, unary_grids
 from simulator.graph import Array, Source
 from simulator.numeric.hard_swish import HIGH_RESOLUTION_BITS, hard_swish
@@ -36,6 +36,7 @@ class HardSwish(Elementwise):
     zero_points: tuple[int, int]
     output: tuple[int, int]
     gate: tuple[int, int]
+    clamp: tuple[int, int]
     dtype: str
 
     @classmethod
@@ -55,14 +56,14 @@ class HardSwish(Elementwise):
                 "Requantize the tensors.",
             )
         zero_points = (grids.x_zero_point, grids.y_zero_point)
-        return cls(zero_points, output, gate, source.outputs[0].dtype)
+        y = source.outputs[0]
+        return cls(zero_points, output, gate, value_range(y), y.dtype)
 
     def compute(self, inputs: Sequence[Array]) -> Array:
         """Element by element."""
         x = np.ascontiguousarray(inputs[0]).reshape(-1)
         out = np.empty(x.shape, dtype=self.dtype)
-        clamp = DTYPE_RANGE[self.dtype]
-        hard_swish(x, self.zero_points, self.output, self.gate, *clamp, out)
+        hard_swish(x, self.zero_points, self.output, self.gate, *self.clamp, out)
         return out.reshape(inputs[0].shape)
 
 

@@ -8,8 +8,10 @@ from simulator.decode import (
     require_dtypes,
     require_same_dtype,
     single_grid,
+    value_range,
 )
-from simulator.graph import Source
+from simulator.graph import DTYPE_BITS, Source
+from simulator.numeric.coarse import Coarser, CoarseRows
 from simulator.numeric.inverse_root import NORM_FRACTION_BITS, Normalization
 from simulator.numeric.rows import RowFunction
 from simulator.registry import register
@@ -37,14 +39,21 @@ class L2Normalization(RowOperator):
             refuse(source.place, "no activation may be fused", activation, "Export it apart.")
         _, x_zero = single_grid(source.inputs[0], source.place, "the input")
         y_grid = single_grid(source.outputs[0], source.place, "the output")
-        low, high = DTYPE_RANGE[source.outputs[0].dtype]
-        middle = (low + high + 1) // 2
-        if y_grid != (OUTPUT_SCALE, middle):
+        y = source.outputs[0]
+        (low, high), (least, greatest) = DTYPE_RANGE[y.dtype], value_range(y)
+        middle, centre = (low + high + 1) // 2, (least + greatest + 1) // 2
+        lost = DTYPE_BITS[y.dtype] - y.bits
+        expected = OUTPUT_SCALE * 2**lost
+        if y_grid != (expected, centre):
             refuse(
                 source.place,
-                f"normalized output must have scale 1/128 and zero point {middle}",
+                f"normalized output must have scale 1/{round(1 / expected)} and zero point "
+                f"{centre}",
                 y_grid,
                 "Requantize the output.",
             )
         left_shift = NORM_FRACTION_BITS if low == 0 else 0
-        return Normalization(x_zero, left_shift, middle, low, high)
+        whole = Normalization(x_zero, left_shift, middle, low, high)
+        if not lost:
+            return whole
+        return CoarseRows(whole, Coarser(lost, middle, centre, least, greatest))

@@ -6,7 +6,7 @@ from typing import Self, final
 
 import numpy as np
 
-from simulator.decode import DTYPE_RANGE
+from simulator.decode import value_range
 from simulator.elementwise import Elementwise, centred, scale_ratio, unary_grids
 from simulator.graph import Array, Source
 from simulator.numeric.elementwise import multiple_of_256th
@@ -38,7 +38,7 @@ class LeakyRelu(Elementwise):
         requantizers = _rescaled(source, grids)
         if dtype != "int16" and source.dialect.form(cls.kind, "rescale") == "q8":
             requantizers = _multiples(source, grids) or requantizers
-        low, high = DTYPE_RANGE[dtype]
+        low, high = value_range(source.outputs[0])
         positive, negative = (
             replace(r, zero_point=grids.y_zero_point, low=low, high=high) for r in requantizers
         )

@@ -4,7 +4,7 @@ from typing import final
 
 import numpy as np
 
-from simulator.decode import DTYPE_RANGE
+from simulator.decode import value_range
 from simulator.elementwise import unary_grids
 from simulator.graph import Source
 from simulator.lookup import Lookup, tabulate
@@ -27,7 +27,7 @@ class Log(Lookup):
         """int8 and int16."""
         dtypes = ("int8", "int16")
         grids = unary_grids(source, dtypes)
-        low, _ = DTYPE_RANGE[source.outputs[0].dtype]
+        low, _ = value_range(source.outputs[0])
         least = np.float32(low - grids.y_zero_point) * np.float32(grids.y_scale)
 
         def bounded(x: Reals) -> Reals:

@@ -1,5 +1,6 @@
 """Logarithm of the softmax over the last axis."""
 
+from fractions import Fraction
 from typing import Final, final
 
 from simulator.decode import (
@@ -8,8 +9,10 @@ from simulator.decode import (
     require_dtypes,
     require_same_dtype,
     single_grid,
+    value_range,
 )
-from simulator.graph import Source
+from simulator.graph import DTYPE_BITS, Source
+from simulator.numeric.coarse import Coarser, CoarseRows
 from simulator.numeric.log_softmax import (
     FixedPointLogSoftmax,
     FloatTableLogSoftmax,
@@ -42,18 +45,29 @@ class LogSoftmax(RowOperator):
             return RealLogSoftmax(sums=4 if form == "four_sums" else 1)
         x_scale, _ = single_grid(source.inputs[0], source.place, "the input")
         y_grid = single_grid(source.outputs[0], source.place, "the output")
-        low, high = DTYPE_RANGE[source.outputs[0].dtype]
-        if y_grid != (OUTPUT_SCALE, high):
+        y = source.outputs[0]
+        (low, high), (least, greatest) = DTYPE_RANGE[y.dtype], value_range(y)
+        lost = DTYPE_BITS[y.dtype] - y.bits
+        expected = OUTPUT_SCALE * 2**lost
+        if y_grid != (expected, greatest):
             refuse(
                 source.place,
-                f"log-softmax output must have scale 1/16 and zero point {high}",
+                f"log-softmax output must have scale {Fraction(expected)} and zero point "
+                f"{greatest}",
                 y_grid,
                 "Requantize the output.",
             )
-        if source.dialect.form(cls.kind, "fixed_point") == "float_table":
-            return FloatTableLogSoftmax(x_scale, *y_grid)
-        scaling = q5_multiplier(x_scale)
-        if scaling is None:
-            refuse(source.place, "the input scale must be >= 2^-26", x_scale, "Rescale it.")
-        multiplier, shift, _ = scaling
-        return FixedPointLogSoftmax(*scaling, opposite_scaling(multiplier, shift), low)
+        whole = _of_8_bits(source, x_scale, low, high)
+        if not lost:
+            return whole
+        return CoarseRows(whole, Coarser(lost, high, greatest, least, greatest))
+
+
+def _of_8_bits(source: Source, x_scale: float, low: int, high: int) -> RowFunction:
+    if source.dialect.form(LogSoftmax.kind, "fixed_point") == "float_table":
+        return FloatTableLogSoftmax(x_scale, OUTPUT_SCALE, high)
+    scaling = q5_multiplier(x_scale)
+    if scaling is None:
+        refuse(source.place, "the input scale must be >= 2^-26", x_scale, "Rescale it.")
+    multiplier, shift, _ = scaling
+    return FixedPointLogSoftmax(*scaling, opposite_scaling(multiplier, shift), low)

@@ -13,7 +13,6 @@ from simulator.registry import register
 
 ALMOST_ONE = np.float32(16.619047164916992188)
 ALMOST_ZERO = np.float32(-9.0)
-OUTPUT_SCALE = 1 / 256
 
 
 def _real(x: Reals) -> Reals:
@@ -43,6 +42,8 @@ class Logistic(Lookup):
         if dtype == "int16":
             return sigmoid_table(source, "logistic", -12)
         scale, _ = single_grid(source.outputs[0], source.place, "the output")
-        if scale != OUTPUT_SCALE:
-            refuse(source.place, "the output scale must be 1/256", scale, "Requantize the output.")
+        levels = 1 << source.outputs[0].bits
+        if scale != 1 / levels:
+            rule = f"the output scale must be 1/{levels}"
+            refuse(source.place, rule, scale, "Requantize the output.")
         return tabulate(source, logistic, ("int8", "uint8"))

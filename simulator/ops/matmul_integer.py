@@ -33,6 +33,7 @@ class MatMulInteger(PlainMatMul, MacOperator):
     formats = ("onnx:MatMulInteger", "onnx:MatMul[integers]", "onnx:Gemm[integers]")
     reference = "ONNX Runtime 1.31.1, MatMulInteger (exact int32)"
     roles = ROLES
+    fixed_widths = "its zero points are inputs"
 
     weighted = raw_sums()
 

@@ -4,7 +4,6 @@ from typing import Final, Self, final
 
 import numpy as np
 
-from simulator.decode import DTYPE_RANGE
 from simulator.graph import Array, Source
 from simulator.numeric.affine import Affine
 from simulator.numeric.dialect import Rounding
@@ -56,7 +55,7 @@ def _fixed_point(total: TotalSource, rounding: Rounding) -> Requantize:
         ((multiplier << exponent) // total.count,),
         (shift - exponent,),
         total.y[1],
-        *DTYPE_RANGE[total.dtype],
+        *total.limits,
     )
 
 
@@ -65,4 +64,4 @@ def _single(total: TotalSource) -> Affine:
     ratio = np.float32(total.x[0]) / np.float32(total.y[0])
     offset = np.float32(total.y[1]) - np.float32(total.x[1]) * ratio
     scale = float(ratio / np.float32(total.count))
-    return Affine(scale, float(offset), "even", 0, *DTYPE_RANGE[total.dtype])
+    return Affine(scale, float(offset), "even", 0, *total.limits)

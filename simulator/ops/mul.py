@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self, final
 
-from simulator.decode import activation_range
+from simulator.decode import activation_range, value_range
 from simulator.elementwise import Elementwise, binary_grids, centred, scale_ratio
 from simulator.graph import Array, Source
 from simulator.numeric.requantize import Requantize, make_requantize, requantize_array
@@ -36,7 +36,8 @@ class Mul(Elementwise):
         a, b = binary_grids(source, ("int8", "uint8", "int16"))
         dtype, scales = source.outputs[0].dtype, (a.x_scale, b.x_scale, a.y_scale)
         activation = source.options.get("fused_activation_function", "NONE")
-        clamp = activation_range(source.place, activation, a.y_scale, a.y_zero_point, dtype)
+        y_grid, limits = (a.y_scale, a.y_zero_point), value_range(source.outputs[0])
+        clamp = activation_range(source.place, activation, *y_grid, limits)
         least, beyond = XNNPACK_RATIOS
         bounded = least <= scale_ratio(source, "single", *scales) < beyond
         rule = source.dialect.rule(cls.kind if bounded else f"{cls.kind}_unbounded", dtype)

@@ -30,6 +30,7 @@ class MultiThreshold(Operator):
         "onnx:MultiThreshold",
     )
     reference = "qonnx 1.0.0, custom_op/general/multithreshold.py"
+    fixed_widths = "its thresholds are inputs"
 
     axis: int
     scale: float

@@ -7,10 +7,10 @@ from typing import Self, final
 import numpy as np
 
 from simulator.decode import (
-    DTYPE_RANGE,
     require_dtypes,
     require_same_dtype,
     single_grid,
+    value_range,
 )
 from simulator.elementwise import Elementwise, centred, scale_ratio
 from simulator.graph import Array, Source
@@ -53,7 +53,7 @@ class Prelu(Elementwise):
                 rule.rounding,
                 (scale_ratio(source, rule.scale, x_scale, w, y_scale),),
                 y_zero,
-                *DTYPE_RANGE[dtype],
+                *value_range(source.outputs[0]),
             )
             for w in (1.0, a_scale)
         )

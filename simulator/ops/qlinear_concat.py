@@ -30,7 +30,7 @@ class QLinearConcat(Operator):
 
     axis: int
     tables: tuple[tuple[int, ...], ...]
-    least: int
+    least: tuple[int, ...]
     dtype: str
 
     @classmethod
@@ -40,7 +40,8 @@ class QLinearConcat(Operator):
         require_dtypes(source.place, source.inputs, (y.dtype,))
         kinds = [present(source.inputs, i) for i in range(len(source.inputs))]
         tables = tuple(float_table(lambda real: real, x, y, source.place) for x in kinds)
-        return cls(source.options["axis"], tables, value_range(y)[0], y.dtype)
+        least = tuple(value_range(x)[0] for x in kinds)
+        return cls(source.options["axis"], tables, least, y.dtype)
 
     def check(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> None:
         """Refuse ranks that differ or lack the axis."""
@@ -60,8 +61,8 @@ class QLinearConcat(Operator):
     def run(self, inputs: Sequence[Array | None], datapath: Datapath) -> tuple[Array, ...]:
         """Look every code up, then join."""
         parts = [
-            np.array(table, dtype=self.dtype)[present(inputs, i).astype(np.int64) - self.least]
-            for i, table in enumerate(self.tables)
+            np.array(table, dtype=self.dtype)[present(inputs, i).astype(np.int64) - least]
+            for i, (table, least) in enumerate(zip(self.tables, self.least, strict=True))
         ]
         return (np.concatenate(parts, axis=self.axis),)
 

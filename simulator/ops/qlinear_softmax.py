@@ -40,6 +40,8 @@ class QLinearSoftmax(Pointwise):
     zero_point: int
     lift: int
     least: int
+    low: int
+    high: int
     dtype: str
 
     @classmethod
@@ -55,7 +57,10 @@ class QLinearSoftmax(Pointwise):
         table = tuple(float(np.float32(exp((i - 255 + headroom) * scale))) for i in range(256))
         multiple = float(np.floor(np.float32(1) / np.float32(y_scale)))
         lift = int(source.options.get("lift", 0))
-        return cls(table, axes, multiple, y_zero, lift, value_range(x)[0], y.dtype)
+        return cls(
+            *(table, axes, multiple, y_zero, lift),
+            *(value_range(x)[0], *value_range(y), y.dtype),
+        )
 
     def check(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> None:
         """Refuse fewer dimensions than are normalised."""
@@ -76,8 +81,9 @@ class QLinearSoftmax(Pointwise):
         whole = np.where(finite, real, 0).astype(np.int64)
         if self.dtype == "int8" and not self.lift:
             # cvttss2si gives INT32_MIN, to which a negative zero point wraps.
-            overflowed = 127 if self.zero_point < 0 else -128
-            codes = np.where(finite, np.clip(whole + self.zero_point, -128, 127), overflowed)
+            overflowed = self.high if self.zero_point < 0 else self.low
+            shifted = np.clip(whole + self.zero_point, self.low, self.high)
+            codes = np.where(finite, shifted, overflowed)
         else:
-            codes = np.minimum(whole + self.zero_point + self.lift, 255) - self.lift
+            codes = np.minimum(whole + self.zero_point, self.high)
         return np.asarray(codes).astype(self.dtype).reshape(x.shape)

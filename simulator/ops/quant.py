@@ -35,6 +35,7 @@ class Quant(Pointwise):
         "onnx:Quant",
     )
     reference = "qonnx 1.0.0, custom_op/general/intquant.py"
+    fixed_widths = "its scale, zero point and width are inputs"
     operations: ClassVar[int] = 7
     requantizes: ClassVar[bool] = True
 

@@ -7,11 +7,11 @@ from typing import Final, Self, final
 import numpy as np
 
 from simulator.decode import (
-    DTYPE_RANGE,
     present,
     refuse,
     require_dtypes,
     single_grid,
+    value_range,
 )
 from simulator.elementwise import Elementwise, scale_ratio
 from simulator.graph import Array, Source
@@ -80,14 +80,14 @@ def _from_real(source: Source) -> RealToCode:
     even = source.dialect.form(Quantize.kind, "away") == "even"
     # XNNPACK clamps in float; int16 it leaves to LiteRT, which converts first.
     clamps_first = even and y.dtype != "int16"
-    return RealToCode(*y_grid, *DTYPE_RANGE[y.dtype], "even" if even else "away", clamps_first)
+    return RealToCode(*y_grid, *value_range(y), "even" if even else "away", clamps_first)
 
 
 def _from_codes(source: Source) -> Requantize:
     x, y = present(source.inputs, 0), source.outputs[0]
     x_scale, _ = single_grid(x, source.place, "the input")
     y_scale, y_zero = single_grid(y, source.place, "the output")
-    low, high = DTYPE_RANGE[y.dtype]
+    low, high = value_range(y)
     same_8_bits = x.dtype == y.dtype and y.dtype != "int16"
     if same_8_bits and source.dialect.form(Quantize.kind, "away") == "even":
         multiple = multiple_of_256th(scale_ratio(source, "single", x_scale, 1.0, y_scale))

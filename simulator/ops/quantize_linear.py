@@ -28,6 +28,7 @@ class QuantizeLinear(Pointwise):
     kind = "quantize_linear"
     formats = ("onnx:QuantizeLinear",)
     reference = "ONNX Runtime 1.31.1, MlasQuantizeLinear; 2- and small-float types: ONNX 1.23.2"
+    parameters_of = "output"
     operations: ClassVar[int] = 4
     requantizes: ClassVar[bool] = True
 

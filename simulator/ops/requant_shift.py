@@ -26,6 +26,7 @@ class RequantShift(Pointwise):
     kind = "requant_shift"
     formats = ("onnx:RequantShift", "onnx:PACTOps.RequantShift")
     reference = "PULP Deeploy bf64cfaec26e, RequantShift"
+    fixed_widths = "its multiplier and shift are inputs and name no grid"
     operations: ClassVar[int] = 5
     requantizes: ClassVar[bool] = True
 

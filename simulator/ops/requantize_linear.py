@@ -28,6 +28,7 @@ class RequantizeLinear(Pointwise):
     kind = "requantize_linear"
     formats = ("onnx:QLinearConv[runtime scales]", "onnx:QLinearMatMul[runtime scales]")
     reference = "ONNX Runtime 1.31.1, qlinearconv.cc ComputeOutputScale, MLAS requantize"
+    fixed_widths = "its scales and zero points are inputs"
     operations: ClassVar[int] = 3
     requantizes: ClassVar[bool] = True
 

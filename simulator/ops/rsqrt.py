@@ -5,7 +5,7 @@ from typing import final
 
 import numpy as np
 
-from simulator.decode import DTYPE_RANGE
+from simulator.decode import value_range
 from simulator.elementwise import scale_ratio, unary_grids
 from simulator.graph import Source
 from simulator.lookup import Lookup, tabulate
@@ -45,14 +45,14 @@ def _newton(source: Source, grids: Grids) -> Table:
     # The divisor in the rule's precision, the quotient in double.
     divisor = scale_ratio(source, rule.scale, root, grids.y_scale, 1.0)
     scale = (scale_ratio(source, "double", 1.0, 2.0**-ROOT_FRACTION_BITS, divisor),)
-    clamp = DTYPE_RANGE[dtype]
+    clamp = value_range(source.outputs[0])
     requantize = make_requantize(rule.rounding, scale, grids.y_zero_point, *clamp)
     return NewtonInverseRoot(grids.x_zero_point, requantize, dtype)
 
 
 def _interpolated(source: Source, grids: Grids) -> Table:
     dtype = source.outputs[0].dtype
-    greatest = np.float32(DTYPE_RANGE[dtype][1]) * np.float32(grids.y_scale)
+    greatest = np.float32(value_range(source.outputs[0])[1]) * np.float32(grids.y_scale)
 
     def bounded(x: Reals) -> Reals:
         root = np.float32(1) / np.sqrt(np.maximum(x, np.float32(0)))

@@ -5,9 +5,10 @@ from typing import Final, final
 
 import numpy as np
 
-from simulator.decode import DTYPE_RANGE, refuse, require_dtypes, single_grid
+from simulator.decode import DTYPE_RANGE, refuse, require_dtypes, single_grid, value_range
 from simulator.elementwise import scale_ratio
 from simulator.graph import Source
+from simulator.numeric.coarse import Coarser, CoarseRows
 from simulator.numeric.rows import RowFunction
 from simulator.numeric.softmax import (
     FixedPointSoftmax,
@@ -61,28 +62,30 @@ class Softmax(RowOperator):
         if x.dtype == "int16":
             rule = source.dialect.rule(cls.kind, x.dtype)
             precise = source.dialect.form(f"{cls.kind}:int16", "double") == "double"
-            return table_softmax(
+            table = table_softmax(
                 scale_ratio(source, rule.scale, scale, beta, 1.0),
                 np.float64 if precise else np.float32,
             )
+            if value_range(y) == DTYPE_RANGE["int16"]:
+                return table
+            return CoarseRows(table, Coarser(16 - y.bits, 0, 0, *value_range(y)))
         return _of_8_bits(source, scale, beta)
 
 
 def _of_8_bits(source: Source, scale: float, beta: float) -> RowFunction:
     y = source.outputs[0]
-    low, _ = DTYPE_RANGE[y.dtype]
     if source.dialect.form(Softmax.kind, "fixed_point") == "float_table":
         y_scale, y_zero = single_grid(y, source.place, "the output")
         step = -scale_ratio(source, "single", scale, beta, 1.0)
-        return FloatTableSoftmax(step, y_scale, y_zero, y.dtype)
+        return FloatTableSoftmax(step, y_scale, y_zero, value_range(y), y.dtype)
     scaling = q5_multiplier(beta * scale)
     if scaling is None:
         refuse(source.place, "beta * scale must be >= 2^-26", beta * scale, "Rescale it.")
-    return FixedPointSoftmax(*scaling, low, 16 if y.dtype == "int16" else 8)
+    return FixedPointSoftmax(*scaling, value_range(y)[0], y.bits, y.dtype)
 
 
 def _check_grid(source: Source, dtype: str) -> None:
-    """Refuse an output grid that is not the one the kernels write on.
+    """Refuse an output grid that is not the one the kernels write on: [0, 1) in all its bits.
 
     Of int16 from 8 bits LiteRT looks at none.
     """
@@ -91,7 +94,7 @@ def _check_grid(source: Source, dtype: str) -> None:
     wide = y.dtype == "int16"
     if wide and dtype != "int16":
         return
-    expected, low = (2.0**-15, 0) if wide else (2.0**-8, DTYPE_RANGE[y.dtype][0])
+    expected, low = (2.0 ** (1 - y.bits), 0) if wide else (2.0**-y.bits, value_range(y)[0])
     if zero != low or abs(scale - expected) > SCALE_TOLERANCE * expected:
         refuse(
             source.place,

@@ -2,7 +2,7 @@
 
 from typing import final
 
-from simulator.decode import DTYPE_RANGE
+from simulator.decode import value_range
 from simulator.elementwise import unary_grids
 from simulator.graph import Source
 from simulator.lookup import Lookup
@@ -24,5 +24,5 @@ class Sqrt(Lookup):
     def tabulate(cls, source: Source) -> Table:
         """int8 and int16."""
         grids, dtype = unary_grids(source, ("int8", "int16")), source.outputs[0].dtype
-        root = TruncatedRoot(grids, *DTYPE_RANGE[dtype], dtype)
+        root = TruncatedRoot(grids, *value_range(source.outputs[0]), dtype)
         return NotNegative(root, grids.x_zero_point)

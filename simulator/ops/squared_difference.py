@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self, final
 
-from simulator.decode import DTYPE_RANGE
+from simulator.decode import DTYPE_RANGE, value_range
 from simulator.elementwise import Elementwise, binary_grids, centred
 from simulator.graph import Array, Source
 from simulator.numeric.requantize import Requantize, make_requantize, requantize_array
@@ -52,7 +52,9 @@ class SquaredDifference(Elementwise):
             zero_points=(a.x_zero_point, b.x_zero_point),
             left_shift=left_shift,
             rescale=(first, second),
-            requantize=make_requantize(rounding, scale, a.y_zero_point, *DTYPE_RANGE[dtype]),
+            requantize=make_requantize(
+                rounding, scale, a.y_zero_point, *value_range(source.outputs[0])
+            ),
             dtype=dtype,
         )
 

@@ -5,8 +5,8 @@ from typing import Self, final
 
 import numpy as np
 
-from simulator.decode import DTYPE_RANGE
-from simulator.graph import Array, Source
+from simulator.decode import DTYPE_RANGE, present
+from simulator.graph import DTYPE_BITS, Array, Source
 from simulator.numeric.affine import Affine
 from simulator.numeric.requantize import Requantize, make_requantize
 from simulator.reduction import Total, TotalSource, decode_total
@@ -35,13 +35,15 @@ class Sum(Total):
         """Constant axes and the option keep_dims; the dialect's form, or its defect."""
         total = decode_total(source)
         dtype = total.dtype
-        as_bytes = cls.kind in source.dialect.defects and dtype != "uint8"
+        # A narrower tensor is no LiteRT tensor: the defect is not carried over.
+        whole = present(source.inputs, 0).bits == DTYPE_BITS[dtype]
+        as_bytes = cls.kind in source.dialect.defects and dtype != "uint8" and whole
         rescale: Requantize | Affine
         if source.dialect.form(cls.kind, "fixed_point") == "float32":
             rescale = _single(total)
         else:
             rounding = source.dialect.rule(cls.kind, dtype).rounding
-            limits = DTYPE_RANGE["uint8" if as_bytes else dtype]
+            limits = DTYPE_RANGE["uint8"] if as_bytes else total.limits
             rescale = make_requantize(rounding, (total.x[0] / total.y[0],), total.y[1], *limits)
         return cls(total.axes, total.keep_dims, rescale, total.x[1], dtype, as_bytes)
 
@@ -63,7 +65,7 @@ def _single(total: TotalSource) -> Affine:
     """
     ratio = np.float32(total.x[0]) / np.float32(total.y[0])
     offset = -np.float32(total.x[1]) * ratio * np.float32(total.count)
-    limits = DTYPE_RANGE[total.dtype]
+    limits = total.limits
     if total.dtype == "int16":
         return Affine(float(ratio), float(offset), "away", total.y[1], *limits)
     return Affine(float(ratio), float(np.float32(total.y[1]) + offset), "even", 0, *limits)

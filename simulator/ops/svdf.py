@@ -43,6 +43,7 @@ class Svdf(AccumulatingOperator):
     kind = "svdf"
     formats = ("tflite:SVDF",)
     reference = "LiteRT 2.3.0 BUILTIN_REF, EvalIntegerSVDF; with int8 state TFLM, svdf_common.cc"
+    fixed_widths = "its features, its history and its sums have widths of their own"
     updates = (4,)
     roles = ("input", "feature_weights", "time_weights", "bias", "state")
 

@@ -32,6 +32,7 @@ class Trunc(Pointwise):
         "onnx:Trunc",
     )
     reference = "qonnx 1.0.0, custom_op/general/trunc.py"
+    fixed_widths = "its scales and widths are inputs"
     operations: ClassVar[int] = 8
     requantizes: ClassVar[bool] = True
 

@@ -79,6 +79,7 @@ class UnidirectionalSequenceLstm(AccumulatingOperator):
     kind = "unidirectional_sequence_lstm"
     formats = ("tflite:UNIDIRECTIONAL_SEQUENCE_LSTM",)
     reference = "LiteRT 2.3.0 BUILTIN_REF, lstm_eval.cc 8x8_16; TFLM lstm_eval.h; CMSIS-NN s8, s16"
+    fixed_widths = "its gates and its cell state have widths of their own"
     updates = (HIDDEN_STATE, CELL_STATE)
     roles = ROLES
 

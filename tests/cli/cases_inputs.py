@@ -27,10 +27,10 @@ USAGE: Final[Cases] = {
 
 MODELS: Final[Cases] = {
     "inspect nowhere.tflite": (
-        "nowhere.tflite: no such file; give a .tflite or .onnx file or zoo:NAME (zoo:digits)"
+        "nowhere.tflite: no such file; give a .tflite, .onnx or .csv file or zoo:NAME (zoo:digits)"
     ),
     "inspect folder.tflite": (
-        "folder.tflite: this is a folder; give a .tflite or .onnx file or zoo:NAME"
+        "folder.tflite: this is a folder; give a .tflite, .onnx or .csv file or zoo:NAME"
     ),
     "inspect empty.tflite": "empty.tflite: the file is empty; export the model again",
     "inspect words.tflite": (
@@ -38,8 +38,8 @@ MODELS: Final[Cases] = {
         "flatbuffer"
     ),
     "inspect digits.bin": (
-        "digits.bin: models are read from .tflite and .onnx files; found '.bin'. Convert the model "
-        "to one of them, fully quantized."
+        "digits.bin: models are read from .tflite, .onnx or .csv files; found '.bin'. Convert the "
+        "model to one of them, fully quantized."
     ),
     "inspect cut_5.tflite": (
         "cut_5.tflite: not a TFLite model: bytes 4-7 are b'T', not b'TFL3'; give a .tflite "
@@ -61,7 +61,7 @@ MODELS: Final[Cases] = {
         "cut_9000.tflite: the file is truncated or damaged: one of its tables leads outside its "
         "9000 bytes; fetch or export it again"
     ),
-    "inspect ''": "MODEL is empty; give a .tflite or .onnx file or zoo:NAME (zoo:digits)",
+    "inspect ''": "MODEL is empty; give a .tflite, .onnx or .csv file or zoo:NAME (zoo:digits)",
     "inspect WORDS.TFLITE": (
         "WORDS.TFLITE: not a TFLite model: bytes 4-7 are b' an ', not b'TFL3'; give a .tflite "
         "flatbuffer"
@@ -146,8 +146,16 @@ ARRAYS: Final[Cases] = {
         "--set array.rows=3: changes a machine's field; give the machine with --hw"
     ),
     f"{ON_ARRAY} --set datapath.weight_bits=4": (
-        "digits_cnn.tflite, conv_2d_0: its weights have 8 bits, the datapath 4; execution does "
-        "not narrow operands: quantize the model to 4 bits or widen the datapath"
+        "digits_cnn.tflite, conv_2d_0: its weights have 8 bits, the datapath 4; widen "
+        "datapath.weight_bits or set datapath.narrow: true"
+    ),
+    f"{ON_ARRAY} --set datapath.layers='[{{layer: conv_2d_9, weight_bits: 4}}]'": (
+        "digits_cnn.tflite: datapath.layers.0.layer: no node is named 'conv_2d_9'; did you mean "
+        "'conv_2d_3'?"
+    ),
+    f"{ON_ARRAY} --set datapath.narrow=true --set datapath.weight_bits=1": (
+        "digits_cnn.tflite, conv_2d_0: symmetric weights need 2 bits; found datapath.weight_bits = "
+        "1. Set it to 2, or give a model with bipolar weights"
     ),
     f"{ON_ARRAY} {NARROW_TRAP}": (
         "digits_cnn.tflite, conv_2d_0: the 8-bit accumulator overflows at output position 0, "
@@ -266,6 +274,10 @@ OPTIONS: Final[Cases] = {
     "estimate zoo:digits --hw systolic_16x16 --set datapath.weight_bits=4": (
         "digits_cnn.tflite, conv_2d_0 (conv_2d) on systolic_16x16: its weights have 8 bits, the"
         " datapath 4; widen datapath.weight_bits or set datapath.narrow: true"
+    ),
+    "estimate zoo:digits --hw four.yaml": (
+        "systolic_16x16: datapath.layers: costs are counted on one datapath that takes operands as "
+        "they are or narrowed; leave it out here (exec, validate and golden follow it)"
     ),
     "hw show gpu": (
         f"no machine is named 'gpu'; known: {', '.join(hwconfigs.names())} "

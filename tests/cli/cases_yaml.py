@@ -37,6 +37,21 @@ YAMLS: Final[Cases] = {
         "priced.yaml:31: technology: prices.yaml: no such file; "
         f"these ship with bitlane: {', '.join(hwconfigs.names('technologies'))}"
     ),
+    "hw check layers.yaml": (
+        "layers.yaml:23: datapath.requantize.multiplier_bits: must be <= 32; found 64\n"
+        "layers.yaml:23: datapath.requantize.rounding: must be 'graph', 'double_round', "
+        "'double_round_up', 'single_round', 'tosa_double_round', 'q15_round', 'float64_away' or "
+        "'float32_even'; found 'singel_round'; did you mean 'single_round'?\n"
+        "layers.yaml:25: datapath.layers.0.weigth_bits: unknown field; did you mean "
+        "'weight_bits'?\n"
+        "layers.yaml:25: datapath.layers.1.bits: unknown field; known: accumulator, "
+        "activation_bits, dot_width, layer, narrow, requantize, restricted_weights, weight_bits, "
+        "widen, zero_point\n"
+        "layers.yaml:25: datapath.layers.1.layer: is missing; add it under 'datapath.layers.1'"
+    ),
+    "hw check misfit.yaml": (
+        "misfit.yaml:16: datapath: double_round takes accumulators of up to 32 bits; found 48"
+    ),
     "hw check tab.yaml": (
         "tab.yaml:1: not valid YAML: found character '\\t' that cannot start any token"
     ),
@@ -86,8 +101,8 @@ YAMLS: Final[Cases] = {
     ),
     "sweep batch.yaml --out new": "batch.yaml:8: batch: must be <= 4096; found 1099511627776",
     "sweep no_model.yaml --out new": (
-        "no_model.yaml:3: workload: nowhere.tflite: no such file; give a .tflite or .onnx file "
-        "or zoo:NAME (zoo:digits)"
+        "no_model.yaml:3: workload: nowhere.tflite: no such file; give a .tflite, .onnx or .csv "
+        "file or zoo:NAME (zoo:digits)"
     ),
     "sweep no_base.yaml --out new": (
         "no_base.yaml:2: base: no machine is named 'systolic_16x15'; did you mean "

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from analysis.store import locked
-from tests.cli import cases_inputs, cases_yaml
+from tests.cli import cases_inputs, cases_stepper, cases_yaml
 from tests.cli.command import Outcome, Run, files_of, outside
 
 CASES = {
@@ -18,6 +18,8 @@ CASES = {
     **cases_inputs.ARRAYS,
     **cases_inputs.OPTIONS,
     **cases_inputs.DOCUMENTS,
+    **cases_stepper.TOPOLOGIES,
+    **cases_stepper.STEPPER,
     **cases_yaml.YAMLS,
     **cases_yaml.FOLDERS,
 }

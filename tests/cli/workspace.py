@@ -63,6 +63,23 @@ MACHINES: Final[Mapping[str, str]] = {
     ),
     "kind.yaml": edited(MACHINE, ("model: systolic", "model: sistolic")),
     "priced.yaml": edited(MACHINE, ("technology: horowitz_45nm", "technology: prices.yaml")),
+    "four.yaml": edited(
+        MACHINE,
+        (WEIGHT_BITS, "  weight_bits: 4\n"),
+        ("activation_bits: 8", "activation_bits: 4"),
+        ("requantize: graph", "requantize: {multiplier_bits: 16, rounding: single_round}"),
+        ("narrow: false", "narrow: true\n  layers: [{layer: first, weight_bits: 8}]"),
+    ),
+    "layers.yaml": edited(
+        MACHINE,
+        ("requantize: graph", "requantize: {multiplier_bits: 64, rounding: singel_round}"),
+        ("narrow: false", "narrow: true\n  layers: [{layer: first, weigth_bits: 8}, {bits: 4}]"),
+    ),
+    "misfit.yaml": edited(
+        MACHINE,
+        ("accumulator: {bits: 32", "accumulator: {bits: 48"),
+        ("requantize: graph", "requantize: {rounding: double_round}"),
+    ),
     "tab.yaml": "name:\tx\n\ty: 1\n",
     "list.yaml": "- 1\n- 2\n",
     "nothing.yaml": "",
@@ -95,6 +112,13 @@ SWEEPS: Final[Mapping[str, str]] = {
     "no_base.yaml": edited(SWEEP, ("systolic_16x16", "systolic_16x15")),
     "faults.yaml": 'nam: tiny\nbase: 7\naxes: {array.rows: {range: {first: 1}}}\nbatch: "2"\n',
 }
+
+
+TOPOLOGIES: Final[Mapping[str, str]] = {
+    "topology.csv": "Layer,M,N,K,\nfirst,12,3,9,\nsecond,4,4,4,\n",
+    "letters.csv": "Layer,M,N,K,\nfirst,12,B,9,\n",
+}
+"""SCALE-Sim topologies; the first is good."""
 
 
 def models() -> Mapping[str, bytes]:
@@ -190,7 +214,7 @@ def fill(folder: Path) -> None:
     """Write every file, a finished run in `run`, and damaged copies of it."""
     for name, data in {**models(), **inputs()}.items():
         (folder / name).write_bytes(data)
-    for name, text in {**MACHINES, **SWEEPS, **documents()}.items():
+    for name, text in {**MACHINES, **SWEEPS, **TOPOLOGIES, **documents()}.items():
         (folder / name).write_text(text, encoding="utf-8")
     (folder / "binary.yaml").write_bytes(b"name: \xff\xfe\n")
     (folder / "folder.tflite").mkdir()

@@ -133,7 +133,8 @@ def test_decompression_by_hand() -> None:
     assert more["instructions"] - less["instructions"] == weights * 4 // 3
     assert more["elementwise"] - less["elementwise"] == 2 * weights
     # The signal processor for each block of 8 pixels, in all its ALU slots.
-    found = cost(expanding("hvx_1024", **FREE["hvx_1024"]), work)
+    fields = {"vector__requantize_instructions": 8, **FREE["hvx_1024"]}
+    found = cost(expanding("hvx_1024", **fields), work)
     requantize = 4 * 8
     assert found["compute_cycles"] == 2 * 8 * 63 * 4 // 3 + requantize // (2 * 2)
 

@@ -14,7 +14,9 @@ from analysis.sweeps import Sweep
 from simulator.cost import estimate
 from simulator.errors import BadConfig, Unsupported
 from simulator.execute import run
+from simulator.mac import MacOperator
 from simulator.numeric.datapath import Composition, Datapath
+from simulator.stepper.step import step
 from tests.one_operator import graphs
 from tests.shared import ROOT
 
@@ -50,7 +52,7 @@ def test_the_bits_are_those_of_a_wide_multiplier(
         for name, value in wide.items():
             np.testing.assert_array_equal(found[name], value)
         widths |= {graph.tensors[name].bits for name in inputs}
-        with pytest.raises(Unsupported, match="execution does not narrow operands"):
+        with pytest.raises(Unsupported, match=r"set datapath\.narrow: true"):
             run(graph, inputs, four)
     assert widths == expected
 
@@ -118,3 +120,13 @@ def test_the_page_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> Non
     program = page.split("```python\n")[1].split("```")[0]
     exec(compile(program, "docs/compositions.md", "exec"), {})
     assert capsys.readouterr().out == page.rsplit("```\n", 2)[1]
+
+
+def test_the_stepper_has_whole_multipliers() -> None:
+    graph, inputs = graphs("conv_2d", 1)[0]
+    node, values = graph.nodes[0], {**graph.constants, **inputs}
+    operands = [values.get(name) for name in node.inputs]
+    operator = node.op
+    assert isinstance(operator, MacOperator)
+    with pytest.raises(Unsupported, match=r"whole multipliers.*found 'fused'; set it to fixed"):
+        step(operator, operands, hwconfigs.load("bitfusion_16x16"), graph.work[0])

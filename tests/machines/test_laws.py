@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from simulator.machines.base import Machine
 from simulator.work import Work
-from tests.machines.works import MACHINES, OPERATORS, compulsory_bytes, cost, layers, machine
+from tests.machines.works import (
+    MACHINES,
+    OPERATORS,
+    compulsory_bytes,
+    conv,
+    cost,
+    layers,
+    machine,
+)
 
 RATES = {
     "systolic_16x16": (
@@ -17,8 +25,27 @@ RATES = {
         "memory__ofmap_sram__bytes_per_cycle",
         "memory__dram__bytes_per_cycle",
     ),
-    "hvx_1024": ("memory__l2__bytes_per_cycle", "memory__dram__bytes_per_cycle"),
-    "cortex_m4": ("memory__flash__line_bytes", "memory__sram__line_bytes"),
+    "hvx_1024": (
+        "memory__l2__bytes_per_cycle",
+        "memory__dram__bytes_per_cycle",
+        "vector__multiply_slots",
+        "vector__permute_slots",
+    ),
+    "cortex_m4": (
+        "memory__flash__line_bytes",
+        "memory__sram__line_bytes",
+        "core__simd__int8__dot",
+        "core__simd__int8__lanes",
+        "core__simd__int16__dot",
+        "core__simd__int16__lanes",
+    ),
+    "cortex_a73": (
+        "memory__cache__bytes_per_cycle",
+        "memory__dram__bytes_per_cycle",
+        "core__simd__int8__dot",
+        "core__simd__int8__lanes",
+        "core__simd__int16__lanes",
+    ),
 }
 SIZES = {
     "systolic_16x16": (
@@ -28,6 +55,7 @@ SIZES = {
     ),
     "hvx_1024": ("memory__l2__bytes",),
     "cortex_m4": ("memory__sram__bytes",),
+    "cortex_a73": ("memory__cache__bytes",),
 }
 FLOWS = st.sampled_from(["weight_stationary", "output_stationary", "input_stationary"])
 
@@ -38,7 +66,7 @@ def targets(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     name = draw(st.sampled_from(MACHINES))
     changes: dict[str, Any] = {}
     for path in RATES[name]:
-        changes[path] = draw(st.integers(1, 64))
+        changes[path] = draw(st.integers(1, 2 if path.endswith("slots") else 64))
     for path in SIZES[name]:
         changes[path] = draw(st.integers(256, 40_000))
     if name == "systolic_16x16":
@@ -74,7 +102,7 @@ def test_bytes_utilization_energy(target: tuple[str, dict[str, Any]], work: Work
 
 @given(target=targets(), work=layers(), data=st.data())
 @settings(max_examples=200, deadline=None)
-def test_more_bandwidth_or_memory_never_costs_cycles(
+def test_more_bandwidth_memory_or_simd_never_costs_cycles(
     target: tuple[str, dict[str, Any]], work: Work, data: st.DataObject
 ) -> None:
     name, changes = target
@@ -84,6 +112,38 @@ def test_more_bandwidth_or_memory_never_costs_cycles(
     after = cost(machine(name, **{**changes, path: changes[path] * factor}), work)
     assume(before["refusal"] == 0)
     assert after["refusal"] == 0
+    assert after["cycles"] <= before["cycles"]
+
+
+@given(target=targets(), work=layers(), data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_more_processing_elements_never_cost_cycles(
+    target: tuple[str, dict[str, Any]], work: Work, data: st.DataObject
+) -> None:
+    name, changes = target
+    assume(name == "systolic_16x16")
+    path = data.draw(st.sampled_from(["array__rows", "array__cols", "datapath__dot_width"]))
+    more = data.draw(st.integers(1, 9))
+    before = cost(build(target), work)
+    after = cost(machine(name, **{**changes, path: changes[path] + more}), work)
+    assume(before["refusal"] == 0)
+    assert after["refusal"] == 0
+    assert after["cycles"] <= before["cycles"]
+
+
+def test_operands_that_fit_stay_in_ragged_folds() -> None:
+    # Two folds of 18 and 17 columns, of which an SRAM of 35 holds both: more rows change nothing.
+    work = conv((19, 3), 35, (3, 3), 1, groups=2)
+    fields = {
+        "array__cols": 19,
+        "array__dataflow": "output_stationary",
+        "memory__ifmap_sram__bytes": 67,
+        "memory__ifmap_sram__bytes_per_cycle": 0.18,
+        "memory__weight_sram__bytes": 1802,
+        "memory__dram__bytes_per_cycle": 0.34,
+    }
+    before = cost(machine("systolic_16x16", **fields, array__rows=18), work)
+    after = cost(machine("systolic_16x16", **fields, array__rows=20), work)
     assert after["cycles"] <= before["cycles"]
 
 

@@ -11,8 +11,8 @@ from simulator.machines.base import Machine
 from simulator.machines.registry import machine_from
 from simulator.work import Work
 
-MACHINES = ("systolic_16x16", "hvx_1024", "cortex_m4")
-_DOCUMENTS = {name: hwconfigs.document(name) for name in MACHINES}
+MACHINES = ("systolic_16x16", "hvx_1024", "cortex_m4", "cortex_a73")
+_DOCUMENTS = {name: hwconfigs.document(name) for name in (*MACHINES, "scalesim_compatible")}
 
 
 def machine(name: str, **changes: Any) -> Machine:

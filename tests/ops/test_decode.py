@@ -48,7 +48,10 @@ def test_activation_ranges(name: str) -> None:
         scale, zero = log_uniform(rng, -12, 5), zero_point(rng)
         low = -128 if below is None else clamp(bound_code(below, scale, zero), -128, 2**40)
         high = 127 if above is None else clamp(bound_code(above, scale, zero), -(2**40), 127)
-        assert activation_range("here", name, scale, zero, "int8") == (low, high), (scale, zero)
+        assert activation_range("here", name, scale, zero, (-128, 127)) == (low, high), (
+            scale,
+            zero,
+        )
 
 
 def double(value: Fraction) -> float:

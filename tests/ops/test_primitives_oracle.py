@@ -91,7 +91,7 @@ def test_softmax_of_every_difference() -> None:
     for _ in range(12):
         scaling = q5_multiplier(2.0 ** rng.uniform(-8, 1))
         assert scaling is not None
-        form = FixedPointSoftmax(*scaling, -128, 8)
+        form = FixedPointSoftmax(*scaling, -128, 8, "int8")
         rows = [[127, 127 - d] for d in range(256)]
         expected = [softmax.row_of(row, scaling[0], scaling[1], -128, 127) for row in rows]
         assert form.rows(np.array(rows, dtype=np.int8)).tolist() == expected

@@ -169,7 +169,7 @@ class Builder:
             constants=tuple(self.constants.get(n) for n in inputs),
             dialect=self.dialect,
         )
-        self.put(node, decode(operators()[operator], source), inputs, outputs)
+        self.put(node, decode(operators()[operator], source), inputs, outputs, source)
 
     def put(
         self,
@@ -177,6 +177,7 @@ class Builder:
         op: Operator,
         inputs: Sequence[str],
         outputs: Mapping[str, TensorType],
+        source: Source | None = None,
     ) -> None:
         """Add a node; one whose inputs are all constant is run here and becomes constants."""
         for name in outputs:
@@ -189,7 +190,7 @@ class Builder:
         stem = f"{op.kind}_{node.index}"
         taken = {n.name for n in self.nodes}
         label = next(n for n in (stem, *(f"{stem}_{i}" for i in range(1, 999))) if n not in taken)
-        self.nodes.append(Node(label, op, tuple(inputs), tuple(outputs)))
+        self.nodes.append(Node(label, op, tuple(inputs), tuple(outputs), source))
 
     def _fold(
         self,

@@ -12,17 +12,14 @@ from typing import Any, Final
 
 import numpy as np
 import tflite
-from numpy.typing import NDArray
 
 from simulator.errors import BadFile, BitlaneError, IllegalGraph, Unsupported
 from simulator.execute import run
 from simulator.graph import (
-    DTYPE_BITS,
     Array,
     Graph,
     Node,
     Operator,
-    QuantParams,
     Source,
     TensorType,
 )
@@ -31,6 +28,7 @@ from simulator.registry import find
 from workloads.source import decode
 from workloads.tflite.numbers import MAY_TAKE_NUMBERS, options_of, registered_name
 from workloads.tflite.options import builtin_name, check_text, read_options
+from workloads.tflite.tensors import tensor_type, unpack_int4
 from workloads.tflite.variables import (
     CALL_ONCE,
     TAKES_HANDLE,
@@ -40,17 +38,7 @@ from workloads.tflite.variables import (
 )
 
 IDENTIFIER: Final = b"TFL3"
-MOST_DIMENSIONS: Final = 8
-"""Of a tensor; converted networks have up to 5, runtimes compute on up to 8."""
 _MALFORMED: Final = (struct.error, IndexError, ValueError, TypeError, OverflowError, MemoryError)
-_DTYPES: Final = {
-    value: name.lower()
-    for name, value in vars(tflite.TensorType).items()
-    if not name.startswith("_") and name.lower() in DTYPE_BITS
-}
-_DTYPE_NAMES: Final = {
-    value: name for name, value in vars(tflite.TensorType).items() if not name.startswith("_")
-}
 
 
 def read(path: Path, dialect: Dialect) -> Graph:
@@ -179,7 +167,7 @@ class _Reader:
                 "the operator needs more"
             ) from None
         self._complete(op, source, outputs)
-        return Node(f"{kind.kind}_{index}", op, names, self._named(outputs))
+        return Node(f"{kind.kind}_{index}", op, names, self._named(outputs), source)
 
     def _complete(self, op: Operator, source: Source, outputs: tuple[int, ...]) -> None:
         """Infer the shape of outputs that the file leaves open (detection post-processing)."""
@@ -198,7 +186,7 @@ class _Reader:
     def _intermediates(self, operator: Any, place: str) -> tuple[TensorType, ...]:
         """Tensors that hold no value: a few operators name them for their grids."""
         indices = self._indices(operator.IntermediatesAsNumpy(), operator.IntermediatesLength())
-        return tuple(_tensor_type(self.subgraph.Tensors(i), place) for i in indices)
+        return tuple(tensor_type(self.subgraph.Tensors(i), place) for i in indices)
 
     def _variable(self, inputs: tuple[int, ...], outputs: tuple[int, ...], place: str) -> str:
         """The variable that input 0 is a handle of, typed by what is read or assigned."""
@@ -231,7 +219,7 @@ class _Reader:
         if name not in self.tensors:
             tensor = self.subgraph.Tensors(index)
             place = f"{self.name}, tensor {index} ('{name}')"
-            self.tensors[name] = kind = _tensor_type(tensor, place)
+            self.tensors[name] = kind = tensor_type(tensor, place)
             value = self._constant(tensor, kind, place)
             if tensor.IsVariable():
                 if value is not None:
@@ -261,7 +249,7 @@ class _Reader:
                 f"holds {data.size}. Export the model again"
             )
         if kind.dtype == "int4":
-            return _unpack_int4(data, kind.elements).reshape(kind.shape)
+            return unpack_int4(data, kind.elements).reshape(kind.shape)
         return data.view(np.dtype(kind.dtype).newbyteorder("<")).reshape(kind.shape)
 
     def _tensor_names(self, variables: set[str]) -> dict[int, str]:
@@ -304,52 +292,3 @@ class _Reader:
                 "the file is damaged, export it again"
             )
         return length
-
-
-def _unpack_int4(data: NDArray[np.uint8], elements: int) -> NDArray[np.int8]:
-    """Two's complement values of 4 bits as int8: two a byte, the low one first."""
-    both = np.empty((data.size, 2), dtype=np.int8)
-    both[:, 0] = data.view(np.int8) << 4 >> 4
-    both[:, 1] = data.view(np.int8) >> 4
-    return both.reshape(-1)[:elements]
-
-
-def _tensor_type(tensor: Any, place: str) -> TensorType:
-    if tensor.Type() not in _DTYPES:
-        found = _DTYPE_NAMES.get(tensor.Type(), tensor.Type())
-        raise Unsupported(f"{place}: tensors of type {found} are not supported")
-    dtype = _DTYPES[tensor.Type()]
-    shape = tuple(int(d) for d in tensor.ShapeAsNumpy()) if tensor.ShapeLength() else ()
-    if len(shape) > MOST_DIMENSIONS:
-        raise Unsupported(
-            f"{place}: has {len(shape)} dimensions; up to {MOST_DIMENSIONS} are supported"
-        )
-    if any(d < 0 for d in shape):
-        raise Unsupported(f"{place}: shape {shape} is not fixed; export it with fixed shapes")
-    quant = _quantization(tensor, place, shape)
-    try:
-        return TensorType(shape, dtype, DTYPE_BITS[dtype], quant)
-    except IllegalGraph as error:
-        raise IllegalGraph(f"{place}: {error}") from None
-
-
-def _quantization(tensor: Any, place: str, shape: tuple[int, ...]) -> QuantParams | None:
-    quantization = tensor.Quantization()
-    if quantization is None or quantization.ScaleLength() == 0:
-        return None
-    scale = tuple(float(np.float32(s)) for s in quantization.ScaleAsNumpy())
-    count = quantization.ZeroPointLength()
-    zero = tuple(int(z) for z in quantization.ZeroPointAsNumpy()) if count else (0,) * len(scale)
-    axis = quantization.QuantizedDimension() if len(scale) > 1 else None
-    if axis is not None and len(shape) == 1:
-        # Old converters left the weights' dimension on their 1-D bias; only one is possible.
-        axis = 0
-    if axis is not None and not (0 <= axis < len(shape) and shape[axis] == len(scale)):
-        raise IllegalGraph(
-            f"{place}: {len(scale)} scales along dimension {axis} of shape {shape}; "
-            "there must be one per index"
-        )
-    try:
-        return QuantParams(scale, zero, axis)
-    except IllegalGraph as error:
-        raise IllegalGraph(f"{place}: {error}") from None

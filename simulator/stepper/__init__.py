@@ -1,0 +1,1 @@
+"""The systolic array at register level; `simulator.stepper.step` is the door."""
