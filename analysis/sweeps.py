@@ -29,6 +29,7 @@ from simulator.machines.actions import (
     TOTAL_CYCLES,
     TOTAL_ENERGY_FJ,
     TOTAL_MACS,
+    TOTAL_MULTIPLIER_CYCLES,
     TOTAL_REFUSAL,
     TOTAL_REFUSED_LAYER,
 )
@@ -184,6 +185,7 @@ def points_table(
     cycles, energy_fj, macs = (
         totals[:, column] for column in (TOTAL_CYCLES, TOTAL_ENERGY_FJ, TOTAL_MACS)
     )
+    busy = totals[:, TOTAL_MULTIPLIER_CYCLES]
     latency_s = np.where(refused, np.nan, result.latency_s)
     energy_j = np.where(refused, np.nan, energy_fj * 1e-15)
     peak = np.array([m.peak_macs_per_cycle for m in machines], dtype=np.float64)
@@ -195,7 +197,7 @@ def points_table(
             "power_w": energy_j / latency_s,
             "throughput_per_s": batch / latency_s,
             "tops_per_w": 2e-12 * macs / energy_j,
-            "utilization": np.where(refused, np.nan, macs / (cycles * peak)),
+            "utilization": np.where(refused, np.nan, busy / (cycles * peak)),
             "cycles": cycles,
             "energy_fj": energy_fj,
             "macs": macs,

@@ -29,12 +29,14 @@ from simulator.machines.actions import (
     COMPUTE_CYCLES,
     LEVEL_0,
     MACS,
+    MULTIPLIER_CYCLES,
     OVERHEAD_CYCLES,
     STALL_CYCLES,
     TOO_MUCH_ENERGY,
     TOTAL_CYCLES,
     TOTAL_ENERGY_FJ,
     TOTAL_MACS,
+    TOTAL_MULTIPLIER_CYCLES,
     TOTAL_REFUSAL,
     TOTAL_REFUSED_LAYER,
     UNIT,
@@ -87,7 +89,8 @@ class LayerCost:
     """What one node does on one machine, in exact integers. Not priced.
 
     `actions` is the row that prices are applied to, indexed as in `simulator.machines.actions`;
-    `utilization` is the multiply-accumulates done per one that could have been in its cycles.
+    `utilization` is the multiply-accumulates done per one that could have been in its cycles, at
+    the rate that the datapath's composition has for its operands.
     """
 
     name: str
@@ -261,7 +264,7 @@ def _layers(graph: Graph, machine: Machine, result: Evaluation) -> tuple[LayerCo
     layers = []
     for node, row in zip(graph.nodes, result.actions[0], strict=True):
         cycles = Cycles(*(int(row[i]) for i in (COMPUTE_CYCLES, STALL_CYCLES, OVERHEAD_CYCLES)))
-        macs = int(row[MACS])
+        macs, busy = int(row[MACS]), int(row[MULTIPLIER_CYCLES])
         traffic = {
             level: Traffic(int(row[LEVEL_0 + 2 * k]), int(row[LEVEL_0 + 2 * k + 1]))
             for k, level in enumerate(machine.levels)
@@ -274,7 +277,7 @@ def _layers(graph: Graph, machine: Machine, result: Evaluation) -> tuple[LayerCo
                 macs=macs,
                 cycles=cycles,
                 bound_by=machine.bounds[row[BOUND]],
-                utilization=macs / (cycles.total * machine.peak_macs_per_cycle),
+                utilization=busy / (cycles.total * machine.peak_macs_per_cycle),
                 bytes=MappingProxyType(traffic),
                 actions=tuple(row.tolist()),
             )
@@ -290,6 +293,7 @@ def _components(machine: Machine, energy: Ints) -> Mapping[str, int]:
 def _totals(machine: Machine, result: Evaluation, batch: int, peak: int) -> Totals:
     row = result.totals[0]
     cycles, energy_fj, macs = (int(row[i]) for i in (TOTAL_CYCLES, TOTAL_ENERGY_FJ, TOTAL_MACS))
+    busy = int(row[TOTAL_MULTIPLIER_CYCLES])
     latency_s, energy_j = float(result.latency_s[0]), energy_fj * 1e-15
     return Totals(
         cycles=cycles,
@@ -300,7 +304,7 @@ def _totals(machine: Machine, result: Evaluation, batch: int, peak: int) -> Tota
         power_w=energy_j / latency_s,
         tops_per_w=2e-12 * macs / energy_j,
         macs=macs,
-        utilization=macs / (cycles * machine.peak_macs_per_cycle),
+        utilization=busy / (cycles * machine.peak_macs_per_cycle),
         area_mm2=float(result.area_mm2[0]),
         peak_memory_bytes=peak,
     )

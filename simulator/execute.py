@@ -163,7 +163,7 @@ def _check_operands(graph: Graph, node: Node, datapath: Datapath) -> None:
     pairs = (("activation", datapath.activation_bits), ("weight", datapath.weight_bits))
     for position, (what, bits) in zip(node.op.positions, pairs, strict=False):
         found = graph.tensors[node.inputs[position]].bits
-        if found > bits:
+        if found > datapath.widest(bits):
             raise Unsupported(
                 f"{graph.name}, {node.name}: its {what}s have {found} bits, the datapath {bits}; "
                 f"widen datapath.{what}_bits or set datapath.narrow: true"

@@ -6,7 +6,7 @@ from simulator.config import close_match
 from simulator.errors import Unsupported
 from simulator.graph import Graph
 from simulator.mac import MacOperator
-from simulator.machines.base import DatapathConfig
+from simulator.machines.datapath_schema import DatapathConfig
 from simulator.numeric.datapath import Datapath
 
 CLASSES = ("first", "last", "depthwise")

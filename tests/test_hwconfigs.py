@@ -10,6 +10,7 @@ import pytest
 import hwconfigs
 from simulator.config import load_yaml
 from simulator.errors import BadConfig, BitlaneError
+from simulator.machines.folds import ROWS
 from simulator.machines.registry import kinds, machine_from, register
 from simulator.numeric.datapath import Datapath
 from simulator.schema import source_of
@@ -93,9 +94,9 @@ def test_the_shipped_names() -> None:
         ),
         (
             "systolic_16x16",
-            [("datapath.weight_bits", "17"), ("datapath.composition", "fused")],
-            "--set datapath.composition=fused: datapath.composition: must be 'fixed'; "
-            "found 'fused'; did you mean 'fixed'?\n"
+            [("datapath.weight_bits", "17"), ("datapath.composition", "fuse")],
+            "--set datapath.composition=fuse: datapath.composition: must be 'fixed', 'fused', "
+            "'linear', 'serial' or 'bitplane'; found 'fuse'; did you mean 'fused'?\n"
             "--set datapath.weight_bits=17: datapath.weight_bits: must be <= 16; found 17",
         ),
     ],
@@ -132,7 +133,7 @@ def test_a_kind_is_defined_once() -> None:
 def test_one_document_serves_many_variants() -> None:
     document = hwconfigs.document("systolic_16x16")
     made = [machine_from(document, [("array.rows", rows)]) for rows in (1, 2)]
-    assert [int(machine.row()[12]) for machine in made] == [1, 2]
+    assert [int(machine.row()[ROWS]) for machine in made] == [1, 2]
     assert made[0].technology == hwconfigs.load_technology("horowitz_45nm")
 
 

@@ -75,18 +75,23 @@ def test_constants() -> None:
 def test_a_datapath_is_priced_at_its_widths() -> None:
     import numpy as np
 
-    from simulator.machines.actions import ACCUMULATIONS, ACTIONS, MACS, REQUANTIZATIONS
+    from simulator.machines.actions import (
+        ACCUMULATIONS,
+        ACTIONS,
+        MULTIPLIER_CYCLES,
+        REQUANTIZATIONS,
+    )
 
     prices = np.zeros(ACTIONS)
     wide = hwconfigs.load("systolic_16x16", [("datapath.accumulator.bits", 16)])
     datapath_prices(wide.row(), ROW, prices)
     # An activation less its zero point has one bit more.
-    assert prices[MACS] == multiply_fj(ROW, 8 * 9)
+    assert prices[MULTIPLIER_CYCLES] == multiply_fj(ROW, 8 * 9)
     assert prices[ACCUMULATIONS] == 50
     assert prices[REQUANTIZATIONS] == multiply_fj(ROW, 16 * 32) + 2 * 50
     folded = hwconfigs.load("systolic_16x16", [("datapath.zero_point", "folded")])
     datapath_prices(folded.row(), ROW, prices)
-    assert prices[MACS] == 200
+    assert prices[MULTIPLIER_CYCLES] == 200
 
 
 @given(st.sampled_from(ENERGY_ACTIONS + AREA_ACTIONS), st.integers(1, 2**24))

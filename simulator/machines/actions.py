@@ -28,6 +28,7 @@ ACTION_NAMES: Final = (
     "bound",
     "refusal",
     "macs",
+    "multiplier_cycles",
     "tree_additions",
     "accumulations",
     "requantizations",
@@ -45,6 +46,7 @@ ACTIONS: Final = len(ACTION_NAMES)
     BOUND,
     REFUSAL,
     MACS,
+    MULTIPLIER_CYCLES,
     TREE_ADDITIONS,
     ACCUMULATIONS,
     REQUANTIZATIONS,
@@ -52,8 +54,11 @@ ACTIONS: Final = len(ACTION_NAMES)
     INSTRUCTIONS,
     REGISTER_BYTES,
     LEVEL_0,
-) = range(14)
-"""`LEVEL_0 + 2 k` holds the bytes read from level k, `LEVEL_0 + 2 k + 1` those written to it."""
+) = range(15)
+"""`LEVEL_0 + 2 k` holds the bytes read from level k, `LEVEL_0 + 2 k + 1` those written to it.
+`MULTIPLIER_CYCLES` are the cycles of one multiplier that the products fill: as many as `MACS`
+where each takes one, fewer or more where the datapath is composed.
+"""
 
 COMPONENT_NAMES: Final = (
     "multiply",
@@ -79,6 +84,7 @@ TOTAL_NAMES: Final = (
     "overhead_cycles",
     "energy_fj",
     "macs",
+    "multiplier_cycles",
     "refusal",
     "refused_layer",
 )
@@ -90,6 +96,7 @@ TOTALS: Final = len(TOTAL_NAMES)
     TOTAL_OVERHEAD,
     TOTAL_ENERGY_FJ,
     TOTAL_MACS,
+    TOTAL_MULTIPLIER_CYCLES,
     TOTAL_REFUSAL,
     TOTAL_REFUSED_LAYER,
 ) = range(TOTALS)
@@ -125,7 +132,7 @@ def price_layer(actions: Counts, prices: Prices, energy: Counts) -> int:
     Returns the sum of the components, -1 where it or one of them overflows. Prices are femtojoules
     per action, indexed as actions are.
     """
-    energy[0] = femtojoules(actions[MACS], prices[MACS])
+    energy[0] = femtojoules(actions[MULTIPLIER_CYCLES], prices[MULTIPLIER_CYCLES])
     tree = actions[TREE_ADDITIONS] * prices[TREE_ADDITIONS]
     energy[1] = femtojoules(1, tree + actions[ACCUMULATIONS] * prices[ACCUMULATIONS])
     energy[2] = femtojoules(actions[REQUANTIZATIONS], prices[REQUANTIZATIONS])
@@ -174,3 +181,4 @@ def add_layer(layer: int, actions: Counts, prices: Prices, energy: Counts, total
     totals[TOTAL_CYCLES] += actions[OVERHEAD_CYCLES]
     totals[TOTAL_ENERGY_FJ] += total_fj
     totals[TOTAL_MACS] += actions[MACS]
+    totals[TOTAL_MULTIPLIER_CYCLES] += actions[MULTIPLIER_CYCLES]

@@ -16,7 +16,11 @@ from pydantic import Field, model_validator
 
 from simulator.errors import Unsupported
 from simulator.machines.calibration import Calibration
-from simulator.numeric.datapath import Datapath, Overflow, Requantizer, Stage, ZeroPoint
+from simulator.machines.datapath_schema import DatapathConfig, multiplier_bits
+from simulator.numeric.datapath import (
+    WIDEST_OPERAND,
+    ZeroPoint,
+)
 from simulator.schema import NonNegative, Positive, PositiveReal, Schema, Sources, Text
 from simulator.technology.model import Technology
 
@@ -40,128 +44,6 @@ def fixed(value: float) -> int:
 def choice(*names: str) -> Callable[[Any], int]:
     """An encoder of a named choice: its position among `names`."""
     return names.index
-
-
-class AccumulatorStage(Schema):
-    """A narrow sum before the accumulator: `fan_in` inputs added exactly, then fitted to `bits`."""
-
-    fan_in: Annotated[int, Field(ge=1, le=1024)]
-    bits: Annotated[int, Field(ge=4, le=63)]
-    overflow: Literal["wrap", "saturate"]
-
-
-class Accumulator(Schema):
-    """The register that products are added into, after the narrower sums of `stages` if any."""
-
-    bits: Annotated[int, Field(ge=8, le=64)] = 32
-    overflow: Overflow = "wrap"
-    stages: tuple[AccumulatorStage, ...] = ()
-
-
-class RequantizeConfig(Schema):
-    """The requantizer after the accumulator: a signed fixed-point multiplier and its rounding.
-
-    `multiplier_bits` is its width, a fraction of one bit less in [1/2, 1); floating-point roundings
-    have none. `rounding: graph` keeps the graph's.
-    """
-
-    multiplier_bits: Annotated[int, Field(ge=2, le=32)] = 32
-    rounding: Literal[
-        "graph",
-        "double_round",
-        "double_round_up",
-        "single_round",
-        "tosa_double_round",
-        "q15_round",
-        "float64_away",
-        "float32_even",
-    ] = "graph"
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        self.requantizer()
-        return self
-
-    def requantizer(self) -> Requantizer:
-        """The same as the engine takes it; raises ValueError where the two do not fit."""
-        return Requantizer(
-            self.multiplier_bits, None if self.rounding == "graph" else self.rounding
-        )
-
-
-class LayerConfig(Schema):
-    """What some layers have instead of the machine's datapath; what is left out stays.
-
-    `layer` is a node's name, or `first`, `last` or `depthwise` among the layers that multiply.
-    """
-
-    layer: Text
-    weight_bits: Annotated[int, Field(ge=1, le=16)] | None = None
-    activation_bits: Annotated[int, Field(ge=1, le=16)] | None = None
-    dot_width: Annotated[int, Field(ge=1, le=1024)] | None = None
-    accumulator: Accumulator | None = None
-    zero_point: ZeroPoint | None = None
-    requantize: Literal["graph"] | RequantizeConfig | None = None
-    narrow: bool | None = None
-    widen: bool | None = None
-    restricted_weights: bool | None = None
-
-
-class DatapathConfig(Schema):
-    """Operand and accumulator widths. `narrow` re-quantizes wider graphs instead of refusing.
-
-    `widen` re-quantizes narrower activations; `restricted_weights` leaves out the least code, as
-    -128, so that two products fit one bit less (Krishnamoorthi 2018, section 2.2).
-    """
-
-    weight_bits: Annotated[int, Field(ge=1, le=16)] = 8
-    activation_bits: Annotated[int, Field(ge=1, le=16)] = 8
-    composition: Literal["fixed"] = "fixed"
-    dot_width: Annotated[int, Field(ge=1, le=1024)] = 1
-    accumulator: Accumulator = Accumulator()
-    zero_point: ZeroPoint = "subtracted"
-    requantize: Literal["graph"] | RequantizeConfig = "graph"
-    narrow: bool = False
-    widen: bool = False
-    restricted_weights: bool = False
-    layers: tuple[LayerConfig, ...] = ()
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        for override in (None, *self.layers):
-            (self if override is None else self.overridden(override)).datapath()
-        return self
-
-    def overridden(self, override: LayerConfig) -> Self:
-        """These fields with those that `override` gives."""
-        given = {name: getattr(override, name) for name in LayerConfig.model_fields}
-        del given["layer"]
-        return self.model_copy(update={n: v for n, v in given.items() if v is not None})
-
-    def datapath(self) -> Datapath:
-        """The same widths as the engine takes them, without the overrides of `layers`.
-
-        Raises ValueError where accumulator and requantizer do not fit together.
-        """
-        requantize = self.requantize
-        return Datapath(
-            weight_bits=self.weight_bits,
-            activation_bits=self.activation_bits,
-            dot_width=self.dot_width,
-            accumulator_bits=self.accumulator.bits,
-            overflow=self.accumulator.overflow,
-            zero_point=self.zero_point,
-            stages=tuple(Stage(s.fan_in, s.bits, s.overflow) for s in self.accumulator.stages),
-            narrow=self.narrow,
-            widen=self.widen,
-            restricted_weights=self.restricted_weights,
-            requantize=None if isinstance(requantize, str) else requantize.requantizer(),
-        )
-
-
-def multiplier_bits(requantize: str | RequantizeConfig) -> int:
-    """Width of the requantizer's multiplier; 32 where the graph or a float rounding decides."""
-    return 32 if isinstance(requantize, str) else requantize.multiplier_bits
 
 
 class Dispatch(Schema):
@@ -214,6 +96,9 @@ COMMON: Final = (
     Column("dispatch.instructions_per_op"),
     Column("dispatch.cycles_per_inference"),
     Column("dispatch.instructions_per_inference"),
+    Column("datapath.composed"),
+    Column("datapath.decompress", lambda it: fixed(it.elements_per_cycle) if it else 0),
+    Column("datapath.decompress", lambda it: it.operations_per_element if it else 0),
 )
 (
     CLOCK_HZ,
@@ -228,6 +113,9 @@ COMMON: Final = (
     OP_INSTRUCTIONS,
     INFERENCE_CYCLES,
     INFERENCE_INSTRUCTIONS,
+    COMPOSITION,
+    DECOMPRESS_RATE,
+    DECOMPRESS_OPERATIONS,
 ) = range(len(COMMON))
 
 REFUSALS: Final = (
@@ -325,7 +213,17 @@ class Machine(Schema, ABC):
 
         At most, in 1/65536.
         """
-        return FRACTION, FRACTION, FRACTION
+        return FRACTION * self.most_passes, FRACTION, FRACTION
+
+    @property
+    def most_passes(self) -> int:
+        """Cycles of a multiplier that no product passes: one of 16 x 16 bits where composed."""
+        path = self.datapath
+        if path.composition == "fixed":
+            return 1
+        if path.composition == "bitplane":
+            return WIDEST_OPERAND**2
+        return -(-WIDEST_OPERAND // path.weight_bits) * -(-WIDEST_OPERAND // path.activation_bits)
 
     def row(self) -> NDArray[np.int64]:
         """The machine as int64 [len(COMMON) + len(columns)], for its scalar cost functions.

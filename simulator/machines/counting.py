@@ -19,6 +19,7 @@ from simulator.machines.actions import (
 )
 from simulator.machines.base import (
     ACTIVATION_BITS,
+    COMPOSITION,
     FRACTION,
     INFERENCE_CYCLES,
     INFERENCE_INSTRUCTIONS,
@@ -27,6 +28,8 @@ from simulator.machines.base import (
     OP_INSTRUCTIONS,
     WEIGHT_BITS,
 )
+from simulator.machines.datapath_schema import FIXED
+from simulator.numeric.datapath import WIDEST_OPERAND
 from simulator.work import (
     W_ACTIVATION_BITS,
     W_BIAS_BITS,
@@ -51,7 +54,6 @@ from simulator.work import (
 )
 
 _BITS_PER_RATE: Final = FRACTION // 8
-_WIDEST_OPERAND: Final = 16
 
 
 @njit
@@ -76,7 +78,7 @@ def gemm(work: Counts) -> tuple[int, int, int, int]:
 @njit
 def weight_bits(work: Counts, machine: Counts) -> int:
     """Width at which a weight is stored: the graph's, or the datapath's where it narrows."""
-    if machine[NARROW] != 0 and work[W_WEIGHT_BITS] <= _WIDEST_OPERAND:
+    if machine[NARROW] != 0 and work[W_WEIGHT_BITS] <= WIDEST_OPERAND:
         return int(min(work[W_WEIGHT_BITS], machine[WEIGHT_BITS]))
     return int(work[W_WEIGHT_BITS])
 
@@ -84,19 +86,23 @@ def weight_bits(work: Counts, machine: Counts) -> int:
 @njit
 def activation_bits(bits: int, machine: Counts) -> int:
     """Width at which an activation of `bits` in the graph is stored; 32 bits are no operand."""
-    if machine[NARROW] != 0 and bits <= _WIDEST_OPERAND:
+    if machine[NARROW] != 0 and bits <= WIDEST_OPERAND:
         return int(min(bits, machine[ACTIVATION_BITS]))
     return bits
 
 
 @njit
 def refusal(work: Counts, machine: Counts) -> int:
-    """0, or the code in `REFUSALS` of why this datapath cannot multiply these operands."""
+    """0, or the code in `REFUSALS` of why this datapath cannot multiply these operands.
+
+    A composed one takes wider operands in several passes.
+    """
     if machine[NARROW] != 0 or work[W_KY] * work[W_KX] * work[W_IC] == 0:
         return 0
-    if work[W_WEIGHT_BITS] > machine[WEIGHT_BITS]:
+    composed = machine[COMPOSITION] != FIXED
+    if work[W_WEIGHT_BITS] > (WIDEST_OPERAND if composed else machine[WEIGHT_BITS]):
         return 1
-    if work[W_ACTIVATION_BITS] > machine[ACTIVATION_BITS]:
+    if work[W_ACTIVATION_BITS] > (WIDEST_OPERAND if composed else machine[ACTIVATION_BITS]):
         return 2
     return 0
 

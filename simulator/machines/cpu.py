@@ -14,7 +14,6 @@ from pydantic import ValidationInfo, field_serializer, field_validator, model_va
 
 from simulator.jit import njit
 from simulator.machines.actions import (
-    ACCUMULATIONS,
     ACTIONS,
     BOUND,
     COMPONENTS,
@@ -24,7 +23,6 @@ from simulator.machines.actions import (
     OVERHEAD_CYCLES,
     REFUSAL,
     STALL_CYCLES,
-    TREE_ADDITIONS,
     Counts,
     Prices,
     add_layer,
@@ -39,6 +37,7 @@ from simulator.machines.base import (
     Machine,
     fixed,
 )
+from simulator.machines.composition import count_products, decompression_cycles
 from simulator.machines.counting import (
     ceil_div,
     count_operator,
@@ -61,6 +60,7 @@ from simulator.machines.cpu_schema import (
     INT16_DOT,
     INT16_LANES,
     OUTER,
+    PIXEL_BLOCK,
     Core,
     Memory,
 )
@@ -86,10 +86,10 @@ def layer_cost(work: Counts, machine: Counts, actions: Counts) -> None:
         return
     count_operator(work, machine, actions)
     groups, m, n, k = gemm(work)
-    actions[MACS] = groups * m * n * k
-    actions[ACCUMULATIONS] = groups * m * n * ceil_div(k, machine[DOT_WIDTH])
-    actions[TREE_ADDITIONS] = actions[MACS] - actions[ACCUMULATIONS]
+    count_products(work, machine, actions, groups * m * n * ceil_div(k, machine[DOT_WIDTH]))
     instructions = count_instructions(work, machine, actions[MACS])
+    weights = ceil_div(m, machine[PIXEL_BLOCK]) * groups * n * k
+    instructions += decompression_cycles(work, machine, weights, actions)
     compute = ceil_div(instructions * machine[CYCLES_PER_INSTRUCTION], FRACTION)
     count_traffic(work, machine, actions)
     inner, outer = wait_cycles(actions, machine, compute)
@@ -271,7 +271,7 @@ class Cpu(Machine):
         mac, element, output = (
             max(FRACTION, fixed(cpi * rate)) for rate in (per_mac, per_element, per_output)
         )
-        return mac, element, output
+        return mac * self.most_passes, element, output
 
     @property
     def peak_macs_per_cycle(self) -> int:

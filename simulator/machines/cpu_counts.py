@@ -5,9 +5,8 @@ from simulator.machines.actions import (
     LEVEL_0,
     Counts,
 )
-from simulator.machines.base import (
-    FRACTION,
-)
+from simulator.machines.base import ACTIVATION_BITS, COMPOSITION, FRACTION, WEIGHT_BITS
+from simulator.machines.composition import reduction_steps
 from simulator.machines.counting import (
     activation_bits,
     ceil_div,
@@ -51,6 +50,7 @@ from simulator.machines.cpu_schema import (
     PIXEL_BLOCK,
     POINTWISE,
 )
+from simulator.machines.datapath_schema import FIXED
 from simulator.work import (
     W_ACTIVATION_BITS,
     W_DEPTHWISE,
@@ -87,14 +87,20 @@ def multiplies(work: Counts, machine: Counts) -> int:
     """Multiply-accumulate instructions of a layer; what they do not fill is wasted and counted."""
     groups, m, n, k = gemm(work)
     lanes, dot = INT8_LANES, INT8_DOT
-    wide = max(weight_bits(work, machine), activation_bits(work[W_ACTIVATION_BITS], machine)) > 8
+    w = weight_bits(work, machine)
+    a = activation_bits(work[W_ACTIVATION_BITS], machine)
+    wide = max(w, a) > 8
+    if machine[COMPOSITION] != FIXED:
+        # Composed vectors are those of the datapath's own widths, whatever the operands.
+        wide = max(machine[WEIGHT_BITS], machine[ACTIVATION_BITS]) > 8
     if is_float(work):
         lanes, dot = FLOAT_LANES, FLOAT_DOT
     elif wide or work[W_DEPTHWISE] != 0:
         lanes, dot = INT16_LANES, INT16_DOT
+    steps = reduction_steps(machine, w, a, k, machine[dot])
     if work[W_DEPTHWISE] != 0:
-        return int(m * ceil_div(groups * n, machine[lanes]) * ceil_div(k, machine[dot]))
-    return int(groups * m * ceil_div(n, machine[lanes]) * ceil_div(k, machine[dot]))
+        return int(m * ceil_div(groups * n, machine[lanes]) * steps)
+    return int(groups * m * ceil_div(n, machine[lanes]) * steps)
 
 
 @njit

@@ -14,18 +14,15 @@ from pydantic import model_validator
 
 from simulator.jit import njit
 from simulator.machines.actions import (
-    ACCUMULATIONS,
     ACTIONS,
     BOUND,
     COMPONENTS,
     COMPUTE_CYCLES,
     INSTRUCTIONS,
-    MACS,
     OVERHEAD_CYCLES,
     REFUSAL,
     REGISTER_BYTES,
     STALL_CYCLES,
-    TREE_ADDITIONS,
     Counts,
     Prices,
     add_layer,
@@ -33,6 +30,7 @@ from simulator.machines.actions import (
     keep_layer,
 )
 from simulator.machines.base import DOT_WIDTH, REFUSALS, Machine
+from simulator.machines.composition import count_products, decompression_cycles
 from simulator.machines.counting import (
     activation_bits,
     ceil_div,
@@ -86,53 +84,19 @@ from simulator.machines.pricing import (
     sram_um2,
 )
 from simulator.machines.registry import register
+from simulator.machines.vector_multiplies import (
+    container,
+    dense_multiplies,
+    depthwise_multiplies,
+)
 from simulator.technology.laws import dram_byte_fj, sram_byte_fj
 from simulator.work import (
     W_ACTIVATION_BITS,
     W_DEPTHWISE,
     W_ELEMENTWISE,
-    W_IC,
-    W_KX,
-    W_KY,
     W_OUTPUT_BITS,
     W_REQUANTIZATIONS,
 )
-
-
-@njit
-def container(bits: int) -> int:
-    """Width of the register element that holds an operand: a byte or a halfword."""
-    return 8 if bits <= 8 else 16
-
-
-@njit
-def dense_multiplies(work: Counts, machine: Counts, w: int, a: int) -> tuple[int, int, int]:
-    """Vector multiplies of a convolution: (slots they take, weight loads, sums accumulated).
-
-    Halfwords reduce half as many products as bytes; two halfwords take both multiply resources of
-    a packet (Hexagon HVX reference manual 80-N2040-61, "Double vector instructions").
-    """
-    groups, m, n, _ = gemm(work)
-    reduction = machine[DOT_WIDTH]
-    if w == 16 or a == 16:
-        reduction = max(1, reduction // 2)
-    lanes = machine[VECTOR_BITS] // (8 * machine[DOT_WIDTH])
-    steps = work[W_KY] * work[W_KX] * ceil_div(work[W_IC], reduction)
-    vectors = groups * ceil_div(n, lanes) * steps
-    slots = 2 if w == 16 and a == 16 else 1
-    return m * vectors * slots, ceil_div(m, machine[PIXEL_BLOCK]) * vectors, groups * m * n * steps
-
-
-@njit
-def depthwise_multiplies(work: Counts, machine: Counts, w: int, a: int) -> tuple[int, int, int]:
-    """Vector multiplies of a depthwise layer: (slots they take, weight loads, widening adds)."""
-    groups, m, n, k = gemm(work)
-    width = max(w, a)
-    lanes = max(1, machine[VECTOR_BITS] // (2 * width))
-    vectors = ceil_div(groups * n, lanes) * k
-    slots = 2 if w == 16 and a == 16 else 1
-    widening = 2 if width == 8 else 1
-    return m * vectors * slots, ceil_div(m, machine[PIXEL_BLOCK]) * vectors, m * vectors * widening
 
 
 @njit
@@ -142,8 +106,8 @@ def count_instructions(
     """Count the vector instructions of a layer: (multiply slots, ALU, permutes, loads, stores)."""
     inputs, weights, biases, outputs = compulsory_bits(work, machine)
     groups, m, n, k = gemm(work)
-    w = container(weight_bits(work, machine))
-    a = container(activation_bits(work[W_ACTIVATION_BITS], machine))
+    w = container(machine, weight_bits(work, machine))
+    a = container(machine, activation_bits(work[W_ACTIVATION_BITS], machine))
     bits = machine[VECTOR_BITS]
     lanes = max(1, bits // 32)
     multiplies = weight_loads = 0
@@ -153,20 +117,22 @@ def count_instructions(
     alu += ceil_div(work[W_ELEMENTWISE], lanes)
     loaded, stored = inputs, outputs
     if k > 0:
-        macs = sums = groups * m * n * k
+        sums, blocks = groups * m * n * k, ceil_div(m, machine[PIXEL_BLOCK])
         # A depthwise tap is loaded once for its own channel, a dense one for each lane block.
         again = 1
         if work[W_DEPTHWISE] != 0:
-            multiplies, weight_loads, widening = depthwise_multiplies(work, machine, w, a)
+            multiplies, weight_loads, widening = depthwise_multiplies(
+                work, machine, w, a, bits, blocks
+            )
             alu += widening
         else:
-            multiplies, weight_loads, sums = dense_multiplies(work, machine, w, a)
+            multiplies, weight_loads, sums = dense_multiplies(work, machine, w, a, bits, blocks)
             again = ceil_div(n, bits // (8 * machine[DOT_WIDTH]))
         loaded = groups * m * k * a * again
-        stored = groups * m * n * container(activation_bits(work[W_OUTPUT_BITS], machine))
-        actions[MACS] = macs
-        actions[ACCUMULATIONS] = sums
-        actions[TREE_ADDITIONS] = macs - sums
+        stored = groups * m * n * container(machine, activation_bits(work[W_OUTPUT_BITS], machine))
+        count_products(work, machine, actions, sums)
+        expanding = decompression_cycles(work, machine, blocks * groups * n * k, actions)
+        alu += expanding * machine[CONTEXTS] * machine[ALU_SLOTS]
     loads = weight_loads + ceil_div(loaded, bits) + ceil_div(biases, bits)
     if k == 0:
         loads += ceil_div(weights, bits)

@@ -27,6 +27,7 @@ from simulator.machines.base import (
     choice,
     fixed,
 )
+from simulator.machines.composition import reduction_steps, step_bits
 from simulator.machines.counting import ceil_div, cycles_for
 
 Dataflow: TypeAlias = Literal["weight_stationary", "output_stationary", "input_stationary"]
@@ -80,14 +81,15 @@ OFMAP_TOO_SMALL: Final = len(REFUSALS)
 
 
 @njit
-def layout(machine: Counts, m: int, n: int, k: int) -> Layout:
+def layout(machine: Counts, product: Product, widths: Widths) -> Layout:
     """How a product lies on the array: (steps, on columns, tiled).
 
     Columns hold filters, input stationary pixels; the other of the two is cut into tiles: what
     streams past what is held, output stationary what the rows hold. `steps` are groups of
     `dot_width` taps: what the rows hold, output stationary what streams.
     """
-    steps = ceil_div(k, machine[DOT_WIDTH])
+    _, m, n, k = product
+    steps = reduction_steps(machine, widths[0], widths[1], k, machine[DOT_WIDTH])
     if machine[DATAFLOW] == INPUT_STATIONARY:
         return steps, m, n
     return steps, n, m
@@ -172,8 +174,8 @@ def demand(machine: Counts, product: Product, folds: Folds, widths: Widths) -> D
     Each is taken over the whole layer: small buffers level out ragged folds, and operands that
     arrive one after another are skewed already.
     """
-    groups, m, n, k = product
-    load, stream, drain = phases(machine, layout(machine, m, n, k), folds)
+    groups, _m, _n, _k = product
+    load, stream, drain = phases(machine, layout(machine, product, widths), folds)
     load, stream, drain = groups * load, groups * stream, groups * drain
     bits = sram_bits(machine, product, folds, widths)
     ifmap = cycles_for(bits[0], machine[IFMAP_RATE])
@@ -222,7 +224,7 @@ def count_registers(
     row. Elements without data are clock-gated (assumption). As the register-level stepper counts.
     """
     groups, m, n, k = product
-    steps, on_cols, tiled = layout(machine, m, n, k)
+    steps, on_cols, tiled = layout(machine, product, widths)
     word, sums = machine[DOT_WIDTH], actions[ACCUMULATIONS]
     if machine[DATAFLOW] == OUTPUT_STATIONARY:
         passed = widths[0] + widths[1]
@@ -231,7 +233,8 @@ def count_registers(
     else:
         weights = machine[DATAFLOW] == WEIGHT_STATIONARY
         passed, width = (widths[1], widths[0]) if weights else (widths[0], widths[1])
-        held = groups * folds[2] * on_cols * moved_down(steps, machine[ROWS], 0) * word * width
+        held = groups * folds[2] * on_cols * moved_down(steps, machine[ROWS], 0)
+        held *= step_bits(machine, k, steps, width)
     bits = actions[ACCUMULATIONS] * word * passed + sums * machine[ACCUMULATOR_BITS]
     actions[REGISTER_BYTES] = ceil_div(bits + held, 8)
 

@@ -13,7 +13,7 @@ from simulator.machines.actions import (
     ELEMENTWISE,
     INSTRUCTIONS,
     LEVEL_0,
-    MACS,
+    MULTIPLIER_CYCLES,
     REGISTER_BYTES,
     REQUANTIZATIONS,
     TREE_ADDITIONS,
@@ -28,6 +28,7 @@ from simulator.machines.base import (
     WEIGHT_BITS,
     ZERO_POINT,
 )
+from simulator.machines.composition import multiplier_cycle_fj, multiplier_um2
 from simulator.technology.laws import (
     ADD_AREA,
     MULTIPLY_AREA,
@@ -46,13 +47,6 @@ UM2_PER_MM2: Final = 1e6
 
 
 @njit
-def product_bits(machine: Counts) -> int:
-    """Bits w * a of the multiplier; an activation less its zero point is one bit wider."""
-    subtracted = 1 if machine[ZERO_POINT] == 0 else 0
-    return int(machine[WEIGHT_BITS] * (machine[ACTIVATION_BITS] + subtracted))
-
-
-@njit
 def tree_bits(machine: Counts) -> int:
     """Width of the adders that sum `dot_width` products before the accumulator."""
     subtracted = 1 if machine[ZERO_POINT] == 0 else 0
@@ -66,7 +60,7 @@ def datapath_prices(machine: Counts, technology: Prices, prices: Prices) -> None
     bits = machine[ACCUMULATOR_BITS]
     for action in range(ACTIONS):
         prices[action] = 0.0
-    prices[MACS] = multiply_fj(technology, product_bits(machine))
+    prices[MULTIPLIER_CYCLES] = multiplier_cycle_fj(machine, technology)
     prices[TREE_ADDITIONS] = add_fj(technology, tree_bits(machine))
     prices[ACCUMULATIONS] = add_fj(technology, bits)
     # A fixed-point multiplier, a rounding and the output zero point.
@@ -88,7 +82,7 @@ def level_price(prices: Prices, level: int, byte_fj: float) -> None:
 def mac_um2(machine: Counts, technology: Prices) -> float:
     """Area of one unit of `dot_width` multipliers, their adder tree and the accumulating adder."""
     dot = machine[DOT_WIDTH]
-    multiplier = look_up(technology, MULTIPLY_AREA, product_bits(machine))
+    multiplier = multiplier_um2(machine, technology)
     tree = look_up(technology, ADD_AREA, tree_bits(machine))
     adder = look_up(technology, ADD_AREA, machine[ACCUMULATOR_BITS])
     return float(dot * multiplier + (dot - 1) * tree + adder)

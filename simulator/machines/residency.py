@@ -134,8 +134,8 @@ def plan(
     `distinct` are its inputs and weights in bits, `other` what DRAM moves besides; `prologue` the
     cycles of the transfers before the first operation.
     """
-    groups, m, n, k = product
-    shape = layout(machine, m, n, k)
+    groups = product[0]
+    shape = layout(machine, product, widths)
     bits, fits = resident(machine, shape, groups, distinct)
     row_folds = row_folds_of(machine, shape[0])
     best = (0, 0, 0, 0, 0)

@@ -15,13 +15,10 @@ from pydantic import Field
 
 from simulator.jit import njit
 from simulator.machines.actions import (
-    ACCUMULATIONS,
     ACTIONS,
     BOUND,
     COMPONENTS,
-    MACS,
     REFUSAL,
-    TREE_ADDITIONS,
     UNIT,
     Counts,
     Prices,
@@ -40,6 +37,7 @@ from simulator.machines.base import (
     Machine,
     Sram,
 )
+from simulator.machines.composition import count_products, decompression_cycles
 from simulator.machines.counting import (
     activation_bits,
     ceil_div,
@@ -197,15 +195,15 @@ def array_cost(work: Counts, machine: Counts, actions: Counts) -> None:
     if found[0] == 0:
         actions[REFUSAL] = OFMAP_TOO_SMALL
         return
-    actions[MACS] = groups * m * n * k
-    actions[ACCUMULATIONS] = groups * m * n * ceil_div(k, machine[DOT_WIDTH])
-    actions[TREE_ADDITIONS] = actions[MACS] - actions[ACCUMULATIONS]
+    count_products(work, machine, actions, groups * m * n * ceil_div(k, machine[DOT_WIDTH]))
     cycles = demand(machine, product, found[:3], stored_widths(work, machine))
     moved = array_traffic(work, machine, found, actions)
     dram = cycles_for(moved, machine[DRAM_RATE])
     prologue = min(dram, prologue_cycles(work, machine))
-    waiting = count_cycles(actions, cycles[0], cycles[1], dram, prologue)
-    actions[BOUND] = bound_by(actions, waiting, cycles[2], cycles[3], cycles[4])
+    weights = operand_reads(machine, found[:3])[1] * groups * n * k
+    weight = max(cycles[3], decompression_cycles(work, machine, weights, actions))
+    waiting = count_cycles(actions, cycles[0], max(cycles[1], weight), dram, prologue)
+    actions[BOUND] = bound_by(actions, waiting, cycles[2], weight, cycles[4])
 
 
 @njit

@@ -7,6 +7,9 @@ from simulator.numeric.dialect import Rounding
 
 Overflow = Literal["wrap", "saturate", "trap"]
 ZeroPoint = Literal["subtracted", "folded"]
+Composition = Literal["fixed", "fused", "linear", "serial", "bitplane"]
+WIDEST_OPERAND: Final = 16
+"""Bits of the widest operand that any datapath multiplies, in one pass or several."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,9 @@ class Datapath:
     The accumulator starts at the bias and takes the products in the order ky, kx, ic, `dot_width`
     of them summed exactly at a time. `narrow` re-quantizes operands that are wider, `widen`
     activations that are narrower; `restricted_weights` leaves out their least code. The requantizer
-    comes with the graph where `requantize` is None. With `graph` set, the accumulator is the one
-    that each operator's reference has and the rest is not looked at.
+    comes with the graph where `requantize` is None. A composition changes no bit: it only lets
+    operands wider than the datapath through, in several passes. With `graph` set, the accumulator
+    is the one that each operator's reference has and the rest is not looked at.
     """
 
     weight_bits: int = 8
@@ -69,6 +73,11 @@ class Datapath:
     widen: bool = False
     restricted_weights: bool = False
     requantize: Requantizer | None = None
+    composition: Composition = "fixed"
+
+    def widest(self, bits: int) -> int:
+        """The widest operand that a datapath of `bits` takes: in passes where it is composed."""
+        return bits if self.composition == "fixed" else WIDEST_OPERAND
 
     def __post_init__(self) -> None:
         if self.dot_width < 1 or not 1 <= self.accumulator_bits <= 64:

@@ -86,6 +86,11 @@ def step(
             f"{machine.name}: only model: systolic has an array to step through; "
             f"found model: {machine.model}"
         )
+    if machine.datapath.composition != "fixed":
+        raise Unsupported(
+            f"{machine.name}: datapath.composition: the stepper has whole multipliers, one product "
+            f"a cycle; found '{machine.datapath.composition}'; set it to fixed"
+        )
     datapath = machine.datapath.datapath()
     folded = datapath.zero_point == "folded"
     products = _by_group(operator, list(operator.products(inputs, folded=folded)), work)

@@ -228,6 +228,6 @@ def test_a_refused_design_leaves_the_others_alone() -> None:
     good, bad = machine("cortex_m4"), machine("systolic_16x16")
     result = evaluate_designs(works, [bad, good, bad])
     assert result.refused.tolist() == [True, False, True]
-    assert result.totals[0].tolist() == [-1] * 6 + [1, 1]
+    assert result.totals[0].tolist() == [-1] * 7 + [1, 1]
     assert np.isnan(result.latency_s[[0, 2]]).all()
     assert result.totals[1].tolist() == evaluate_designs(works, [good]).totals[0].tolist()
