@@ -1,6 +1,7 @@
 """Golden packs of every accumulating operator: roles, sums, stages, folds, corners, state."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from analysis.golden import golden, taps_per_fold
 from analysis.golden_sums import Options
 from simulator.errors import Unsupported
 from simulator.execute import run
-from simulator.graph import Array, Graph, Node
+from simulator.graph import Array, Graph
 from simulator.mac import AccumulatingOperator
 from simulator.numeric.datapath import Datapath
 from simulator.ops.svdf import Svdf
@@ -285,7 +286,7 @@ def test_corners_are_left_out_where_they_would_trap(tmp_path: Path) -> None:
 def test_names_that_leave_the_folder_are_refused(tmp_path: Path) -> None:
     (graph, inputs), *_ = graphs("fully_connected", 1)
     node = graph.nodes[0]
-    renamed = Graph(**{**vars(graph), "nodes": (Node("../n", node.op, node.inputs, node.outputs),)})
+    renamed = replace(graph, nodes=(replace(node, name="../n"),))
     with pytest.raises(Unsupported, match=r"'../n' cannot name a folder; rename the layer"):
         golden(renamed, inputs, tmp_path / "p")
     assert list(tmp_path.iterdir()) == []

@@ -178,11 +178,13 @@ def test_refused_in_one_line(
 
 
 def test_missing_file_and_other_suffix(tmp_path: Path) -> None:
-    with pytest.raises(BadFile, match=r"no such file; give a \.tflite or \.onnx file or zoo:NAME"):
+    with pytest.raises(
+        BadFile, match=r"no such file; give a \.tflite, \.onnx or \.csv file or zoo:NAME"
+    ):
         workloads.load(tmp_path / "none.onnx")
     other = tmp_path / "net.pb"
     other.write_bytes(b"1")
-    with pytest.raises(BadFile, match=r"read from \.tflite and \.onnx files; found '\.pb'"):
+    with pytest.raises(BadFile, match=r"read from \.tflite, \.onnx or \.csv files; found '\.pb'"):
         workloads.load(other)
 
 

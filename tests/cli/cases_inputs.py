@@ -224,11 +224,11 @@ OPTIONS: Final[Cases] = {
         f"nowhere.yaml: no such file; these ship with bitlane: {', '.join(hwconfigs.names())}"
     ),
     "estimate zoo:digits --hw cortex_m.yaml": (
-        "cortex_m.yaml: no such file; did you mean 'cortex_m4', which ships with bitlane?"
+        "cortex_m.yaml: no such file; did you mean 'cortex_m7', which ships with bitlane?"
     ),
     "estimate huge.tflite --hw cortex_m4": (
         "huge.tflite, relu_0 (relu) on cortex_m4: 2251799813685248 requantizations are more than "
-        "are counted exactly here (281474976710); split the layer or lower the batch"
+        "are counted exactly here (1256584717458); split the layer or lower the batch"
     ),
     "estimate zoo:digits --hw cortex_m4 --batch 0": (
         "--batch 0: must be an integer from 1 to 4096"

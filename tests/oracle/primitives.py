@@ -9,10 +9,17 @@ from fractions import Fraction
 from math import floor
 from typing import Protocol
 
-from simulator.numeric.dialect import Blocks
-
 HALF = Fraction(1, 2)
 INT32_LARGEST = 2**31 - 1
+
+
+class Blocks(Protocol):
+    """Neighbours that are rounded together, and what they are neighbours along."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def over(self) -> str: ...
 
 
 class Requantizer(Protocol):
