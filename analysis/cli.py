@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from analysis.chosen import datapath_of, machine_of, optional_machine_of
+from analysis.hw_commands import hw_app
 from analysis.limits import MAX_BATCH
 from analysis.terminal import integer, run
 from simulator.errors import BitlaneError
 
 if TYPE_CHECKING:
-    from simulator.graph import Graph
-    from simulator.machines.base import Machine
-    from simulator.narrow import Datapaths
+    pass
 
 app = typer.Typer(
     name="bitlane",
@@ -23,7 +23,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-hw_app = typer.Typer(help="Machines: list, show, check.", no_args_is_help=True)
 app.add_typer(hw_app, name="hw")
 
 
@@ -129,7 +128,7 @@ def exec_(
         raise BitlaneError("--layer and --html belong to --stepper; add it")
     if stepper == (out is not None):
         raise BitlaneError("exec writes --out FILE.npz, or steps with --stepper; give one of them")
-    machine = _optional_machine(hw, set_)
+    machine = optional_machine_of(hw, set_)
     graph = require_values(workloads.load(model, dialect))
     if out is None:
         from analysis.stepper import stepper_command
@@ -139,7 +138,7 @@ def exec_(
         if not stepper_command(graph, machine, inputs, layer, html):
             raise typer.Exit(1)
         return
-    datapath = _datapath(machine, graph)
+    datapath = datapath_of(machine, graph)
     results = exec_file(graph, inputs, out, every_tensor=tensors == "all", datapath=datapath)
     lines = describe(graph, results, datapath)
     print(*lines, sep="\n")
@@ -178,7 +177,7 @@ def validate(
 
     if (against is None) == (hw is None):
         raise BitlaneError("validate takes --against RUNTIME or --hw MACHINE, one of the two")
-    machine = _optional_machine(hw, set_)
+    machine = optional_machine_of(hw, set_)
     graph = require_values(workloads.load(model, dialect))
     if machine is not None:
         from analysis.arrays import drawn_from
@@ -186,7 +185,7 @@ def validate(
 
         given = list(sample_inputs(graph, samples, seed, inputs))
         origin = "given inputs" if inputs else f"{drawn_from(graph)}, seed {seed}"
-        damage_command(graph, machine.name, _datapath(machine, graph), given, json, origin)
+        damage_command(graph, machine.name, datapath_of(machine, graph), given, json, origin)
         return
     assert against is not None
     reference_file = resolve(reference_model or model)
@@ -234,13 +233,13 @@ def golden(
     from analysis.golden_sums import Options
     from workloads.topology_csv import require_values
 
-    machine = _optional_machine(hw, set_)
+    machine = optional_machine_of(hw, set_)
     if machine is not None and machine.model == "platform":
         raise BitlaneError(
             f"--hw {hw}: a platform has a datapath for each unit; write vectors for one machine"
         )
     graph = require_values(workloads.load(model, dialect))
-    datapath = _datapath(machine, graph)
+    datapath = datapath_of(machine, graph)
     if intermediates and machine is not None and fold_taps is None:
         fold_taps = taps_per_fold(machine)
     options = Options(layer, fold_taps, lanes, corners, intermediates)
@@ -261,7 +260,7 @@ def estimate(
     """Count cycles, energy and area of a model on machines, layer by layer."""
     from analysis.estimate import estimate_command
 
-    estimate_command(model, [_machine(name, set_) for name in hw], batch, json, csv, html)
+    estimate_command(model, [machine_of(name, set_) for name in hw], batch, json, csv, html)
 
 
 @app.command()
@@ -314,61 +313,6 @@ def calibrate(
     from analysis.calibrated import calibrate_command
 
     calibrate_command(base, measurements, out, fit or [], date)
-
-
-@hw_app.command("list")
-def hw_list() -> None:
-    """List the machines that ship with bitlane."""
-    import hwconfigs
-
-    for name in hwconfigs.names():
-        print(name)
-
-
-@hw_app.command("show")
-def hw_show(name: Annotated[str, typer.Argument(help="A machine file or shipped name.")]) -> None:
-    """Print a machine's YAML, its sources and its technology's."""
-    import hwconfigs
-
-    print(hwconfigs.text(name), end="")
-
-
-@hw_app.command("check")
-def hw_check(file: Annotated[str, typer.Argument(help="A machine file.")]) -> None:
-    """Check a machine file; every fault is printed with its line."""
-    machine = _machine(file, None)
-    print(f"{file}: {machine.name} ({machine.model}) is valid")
-
-
-def _machine(name: str, pairs: list[str] | None) -> "Machine":
-    import hwconfigs
-
-    overrides = []
-    for pair in pairs or ():
-        path, equals, value = pair.partition("=")
-        if not equals or not path:
-            raise BitlaneError(f"--set {pair}: write PATH=VALUE, as in --set array.rows=32")
-        overrides.append((path, value))
-    return hwconfigs.load(name, overrides)
-
-
-def _optional_machine(name: str | None, pairs: list[str] | None) -> "Machine | None":
-    if name is not None:
-        return _machine(name, pairs)
-    if pairs:
-        raise BitlaneError(
-            f"--set {pairs[0]}: changes a machine's field; give the machine with --hw"
-        )
-    return None
-
-
-def _datapath(machine: "Machine | None", graph: "Graph") -> "Datapaths":
-    """A machine's datapath, or one a layer; None for the graph's own arithmetic."""
-    if machine is None:
-        return None
-    from simulator.platforms import datapaths
-
-    return datapaths(graph, machine)
 
 
 def _choose(option: str, value: str, allowed: tuple[str, ...]) -> None:
