@@ -83,11 +83,14 @@ def _described(datapath: Datapaths) -> Any:
 def taps_per_fold(machine: "Machine") -> int | None:
     """Products that one pass over a systolic array adds to a sum; None where it adds all of them.
 
-    Output stationary keeps a sum in its element to the end; other machines have no folds.
+    Output stationary keeps a sum in its element to the end; other machines have no folds, and those
+    of a composed multiplier have no number of products that holds for every width.
     """
     from simulator.machines.systolic import Systolic
 
     if not isinstance(machine, Systolic) or machine.array.dataflow == "output_stationary":
+        return None
+    if machine.datapath.composition != "fixed":
         return None
     # A staged accumulator takes a whole group at a time, as the tree of one element does.
     return machine.array.rows * taps_at_once(machine.datapath.datapath())

@@ -14,7 +14,7 @@ from simulator.machines.actions import (
     BOUND,
     COMPUTE_CYCLES,
     LEVEL_0,
-    MACS,
+    MULTIPLIER_CYCLES,
     OVERHEAD_CYCLES,
     REFUSAL,
     STALL_CYCLES,
@@ -25,6 +25,7 @@ from simulator.machines.actions import (
     clear,
 )
 from simulator.machines.base import ACCUMULATOR_BITS, COMMON, DOT_WIDTH, REFUSALS
+from simulator.machines.composition import count_products
 from simulator.machines.counting import (
     activation_bits,
     ceil_div,
@@ -191,7 +192,7 @@ def unroll_layer(machine: Counts, prices: Prices, choice: int, ints: Counts, rea
         macs *= ints[BOUNDS, loop]
     reals[FIXED, DRAIN_CYCLES] = drain
     steps = ceil_div(macs, machine[DOT_WIDTH])
-    energy = macs * prices[MACS] + steps * prices[ACCUMULATIONS]
+    energy = macs * prices[MULTIPLIER_CYCLES] + steps * prices[ACCUMULATIONS]
     reals[FIXED, MAC_ENERGY] = energy + (macs - steps) * prices[TREE_ADDITIONS]
 
 
@@ -336,8 +337,6 @@ def layer_cost(
         actions[REFUSAL] = NOTHING_FITS
         return
     macs = groups * m * n * k
-    actions[MACS] = macs
-    actions[ACCUMULATIONS] = ceil_div(macs, machine[DOT_WIDTH])
-    actions[TREE_ADDITIONS] = macs - actions[ACCUMULATIONS]
+    count_products(work, machine, actions, ceil_div(macs, machine[DOT_WIDTH]))
     count_nest(ints, reals, actions)
     add_biases(work, machine, actions)

@@ -19,7 +19,7 @@ from simulator.machines.actions import (
     ACTIONS,
     COMPONENTS,
     LEVEL_0,
-    MACS,
+    MULTIPLIER_CYCLES,
     TREE_ADDITIONS,
     Counts,
     Prices,
@@ -123,7 +123,7 @@ def design_prices(machine: Counts, technology: Prices, prices: Prices) -> float:
     """
     datapath_prices(machine, technology, prices)
     if machine[MAC_AJ] >= 0:
-        prices[MACS] = machine[MAC_AJ] / 1000.0
+        prices[MULTIPLIER_CYCLES] = machine[MAC_AJ] / 1000.0
         prices[ACCUMULATIONS] = prices[TREE_ADDITIONS] = 0.0
     units = 1
     for dimension in range(machine[DIMENSION_COUNT]):
@@ -203,6 +203,15 @@ class Spatial(Machine):
     mac_pj: Picojoules | None = None
     memory: Annotated[tuple[Level, ...], Field(min_length=1, max_length=MEMORIES)]
     mapping: Search = Search()
+
+    @model_validator(mode="after")
+    def _multiplies_at_one_width(self) -> Self:
+        if self.datapath.composition != "fixed":
+            raise ValueError(
+                "datapath.composition: a spatial machine multiplies at one width; leave it at "
+                f"'fixed'; found '{self.datapath.composition}'"
+            )
+        return self
 
     @model_validator(mode="after")
     def _every_operand_has_its_chain(self) -> Self:
