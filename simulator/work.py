@@ -66,8 +66,13 @@ class Work:
         return pixels * self.groups * self.oc * self.ky * self.kx * self.ic
 
     def row(self) -> NDArray[np.int64]:
-        """The counts as one int64 vector, indexed by the ``W_*`` constants of this module."""
-        return np.array(astuple(self), dtype=np.int64)
+        """The counts as one int64 vector, indexed by the ``W_*`` constants of this module.
+
+        What int64 cannot hold is cut to its greatest value; who costs rows refuses such works first
+        (`simulator.designs.largest_count`).
+        """
+        greatest = np.iinfo(np.int64).max
+        return np.array([min(count, greatest) for count in astuple(self)], dtype=np.int64)
 
 
 WORK_FIELDS: Final = tuple(f.name for f in fields(Work))

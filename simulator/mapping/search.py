@@ -33,7 +33,15 @@ from simulator.mapping.layout import (
     Reals,
 )
 from simulator.mapping.nest import energy_of, place_last, push, set_levels, start_nest
-from simulator.mapping.tiling import HALF_FULL, NO_ROOM, allocate, fits, next_cuts, split_loops
+from simulator.mapping.tiling import (
+    HALF_FULL,
+    MOST_FACTORS,
+    NO_ROOM,
+    allocate,
+    fits,
+    next_cuts,
+    split_loops,
+)
 
 FOR_LATENCY, FOR_ENERGY, FOR_EDP = range(3)
 OBJECTIVES: Final = ("latency", "energy", "edp")
@@ -233,8 +241,8 @@ def search(
 
     Adds to `told` float64 [2] how many nests were costed and decided. False where none fits.
     """
-    loops = np.zeros(NEST_LOOPS, np.int64)
-    factors = np.ones(NEST_LOOPS, np.int64)
+    loops = np.zeros(MOST_FACTORS, np.int64)
+    factors = np.ones(MOST_FACTORS, np.int64)
     left = np.zeros(NEST_LOOPS, np.int64)
     chosen = np.full(NEST_LOOPS + 1, -1, np.int64)
     least = np.full(2, np.inf)

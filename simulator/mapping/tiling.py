@@ -1,5 +1,7 @@
 """Factors of the temporal loops, how many orders they have, and where each memory cuts them."""
 
+from typing import Final
+
 from simulator.jit import njit
 from simulator.mapping.layout import (
     AVERAGE,
@@ -25,18 +27,20 @@ from simulator.mapping.layout import (
 )
 from simulator.mapping.nest import outermost_reduction
 
+MOST_FACTORS: Final = 8 * 62
+"""Primes of eight loop bounds."""
 NO_ROOM, FULLER, HALF_FULL = range(3)
 """What `allocate` found."""
 
 
 @njit
 def prime_factors(number: int, factors: Ints) -> int:
-    """Write the primes of a number, smallest first; returns how many."""
+    """Write the primes of a number, smallest first; returns how many. An int64 has up to 62."""
     count, prime = 0, 2
-    while number > 1 and count < NEST_LOOPS:
+    while number > 1:
         if prime * prime > number:
             prime = number
-        while number % prime == 0 and count < NEST_LOOPS:
+        while number % prime == 0:
             factors[count] = prime
             number //= prime
             count += 1
@@ -96,7 +100,8 @@ def split_loops(ints: Ints, reals: Reals, budget: int, loops: Ints, factors: Int
     """Split the temporal loops into primes, joined again until their orders fit the budget.
 
     The loop with the most factors has its two smallest joined first, as ZigZag limits its loop
-    prime factors (LOMA; Symons et al., AICAS 2021). Returns how many there are.
+    prime factors (LOMA; Symons et al., AICAS 2021). `loops` and `factors` have room for
+    `MOST_FACTORS`; returns how many there are, `NEST_LOOPS` at most.
     """
     count = 0
     for loop in range(8):
@@ -104,7 +109,7 @@ def split_loops(ints: Ints, reals: Reals, budget: int, loops: Ints, factors: Int
         for place in range(count, count + found):
             loops[place] = loop
         count += found
-    while count > 1 and orders_of(loops, factors, count) > budget:
+    while count > NEST_LOOPS or (count > 1 and orders_of(loops, factors, count) > budget):
         loop = most_split(loops, count)
         fewer = merge_smallest(loops, factors, count, loop)
         if fewer == count:
