@@ -1,5 +1,6 @@
 """Counts and energies that int64 cannot hold are refused with layer and value, never wrapped."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from simulator.designs import largest_count
 from simulator.errors import Unsupported
 from simulator.graph import Graph, TensorType
 from simulator.machines.actions import TOO_MANY, TOO_MUCH_ENERGY, TOTAL_REFUSAL, TOTAL_REFUSED_LAYER
+from simulator.mapping.layout import NEST_LOOPS, TEMPORAL, empty_tables
+from simulator.mapping.tiling import MOST_FACTORS, split_loops
 from tests.machines.works import OPERATORS, conv, machine
 from tests.ops.build import OneOp, tensor
 from tests.ops.models import ACTIVATION, load
@@ -104,3 +107,30 @@ def test_other_designs_and_their_order_stay() -> None:
     assert found.totals[1].tolist() == alone.totals[0].tolist()
     assert found.actions[1].tolist() == alone.actions[0].tolist()
     assert found.area_mm2[0] == found.area_mm2[1] > 0
+
+
+def test_a_platform_refuses_what_int64_cannot_hold(tmp_path: Path) -> None:
+    """A count beyond 2^63 itself, which no row of a unit holds."""
+    graph = adding(tmp_path, 1 << 30, 1 << 30, 1 << 20)
+    assert graph.work[0].input_elements >= 1 << 63
+    with pytest.raises(Unsupported, match=r"add_0 \(add\) on systolic_and_m4: .* counted exactly"):
+        estimate(graph, hwconfigs.load("systolic_and_m4"))
+
+
+def test_more_primes_than_a_nest_has_loops_are_joined() -> None:
+    """Eight bounds of 2^20: 160 primes in tables of `NEST_LOOPS`, none lost."""
+    ints, reals = empty_tables()
+    ints[TEMPORAL, :8] = 1 << 20
+    loops, factors = np.zeros(MOST_FACTORS, np.int64), np.ones(MOST_FACTORS, np.int64)
+    found = split_loops(ints, reals, 1 << 60, loops, factors)
+    assert found <= NEST_LOOPS
+    for loop in range(8):
+        assert math.prod(factors[:found][loops[:found] == loop].tolist()) == 1 << 20
+
+
+def test_a_search_over_a_huge_batch_ends_in_a_line() -> None:
+    """2^32 images: once, the tables of the search were written beyond their end."""
+    found = evaluate_designs(
+        [replace(conv((4, 4), 2, (2, 2), 1), n=1 << 32)], [hwconfigs.load("tpu_like")]
+    )
+    assert found.refused.tolist() == [True]

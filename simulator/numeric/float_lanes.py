@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from simulator.jit import FUSED_MULTIPLY_ADD, cgutils, intrinsic, ir, njit, types
+from simulator.jit import cgutils, intrinsic, ir, njit, types
 from simulator.numeric.lanes import I32, I64, LANES, ROWS, Vectors, spread
 
 _FLOAT = ir.FloatType()
@@ -129,6 +129,3 @@ def fused_sums(x: Any, starts: Any, offsets: Any, w: Any, block: int, alpha: Any
     `FUSED_MULTIPLY_ADD`.
     """
     _sum_rows(x, starts, offsets, w, block, np.float32(alpha), out.reshape(-1), out.shape[1])
-
-
-__all__ = ["FUSED_MULTIPLY_ADD", "fused_sums", "lane_weights"]
