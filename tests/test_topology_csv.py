@@ -85,6 +85,7 @@ def test_depthwise_is_a_layer_a_channel_with_its_filters(tmp_path: Path) -> None
         ("Layer, M, N, K, Sparsity,", "a,12,3,9,2:4,", (12, 3, 9, 1)),
         ("Layer, M, N, K, Sparsity,", "a,12,3,9,1,", (12, 3, 9, 1)),
         (CONV.strip() + " Sparsity,", "a,5,5,3,3,2,6,1,2:4,", (9, 6, 18, 1)),
+        (CONV.strip() + ", Target", "a,5,5,3,3,2,6,1, NPU", (9, 6, 18, 1)),
         ("\ufeffLayer,M,N,K,", "a,12,3,9,", (12, 3, 9, 1)),
     ],
 )
@@ -141,7 +142,7 @@ def test_there_are_no_values(tmp_path: Path) -> None:
         ),
         (
             "Layer,M,N,K,\na,100000000,10000000,100000,\n",
-            "t.csv:2: 100000000000000000000 multiply-accumulates are more than 8796093022208; "
+            "t.csv:2: 100000000000000000000 multiply-accumulates are more than 17592186044416; "
             "split the layer",
         ),
     ],

@@ -26,7 +26,7 @@ CONV_FIELDS: Final = (
 GEMM_FIELDS: Final = ("M", "N", "K")
 OPERAND_BITS: Final = 8
 """SCALE-Sim counts words; here each is 8 bits wide, as its default configuration has them."""
-MOST_MACS: Final = 2**43
+MOST_MACS: Final = 2**44
 """Larger layers would leave the 64-bit counters of the cost functions."""
 MOST_LAYERS: Final = 100_000
 _DIALECT: Final = "shapes only"
@@ -175,10 +175,17 @@ def _row(place: str, fields: list[str], header: list[str]) -> _Row:
     found = {"batch": 1, "stride width": 1 if gemm else values[-1]}
     for title, text in zip_longest(header[len(names) + 1 :], rest, fillvalue=""):
         what = "batch" if gemm or "batch" in title else "stride width"
-        if text and ":" not in text and "sparsity" not in title:
+        if text and not _is_note(title, text):
             found[what] = _number(place, what, text)
     name = fields[0] or "layer"
     return _Row(place, name, tuple(values), found["stride width"], found["batch"])
+
+
+def _is_note(title: str, text: str) -> bool:
+    """Whether an optional field is no size: a sparsity, or a word in a column of another name."""
+    if ":" in text or "sparsity" in title:
+        return True
+    return text.isalpha() and "batch" not in title and "stride" not in title
 
 
 def _number(place: str, what: str, text: str) -> int:
