@@ -14,9 +14,9 @@ from simulator.graph import Graph
 
 
 def entropy_bits(values: NDArray[Any]) -> int:
-    """Bits of all values of an array at the entropy of their histogram, rounded up."""
+    """Bits of all values of an array at the entropy of their histogram, rounded up, at least 1."""
     _, counts = np.unique(values, return_counts=True)
-    return math.ceil(float((counts * np.log2(values.size / counts)).sum()))
+    return max(1, math.ceil(float((counts * np.log2(values.size / counts)).sum())))
 
 
 def coded_weight_bits(graph: Graph) -> tuple[int, ...]:

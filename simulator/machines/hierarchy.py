@@ -1,7 +1,8 @@
 """The cost of a layer on a `spatial` machine: its row of integers, read by scalar functions.
 
-`layer_cost` unrolls the layer on the array in each way the machine offers, searches the best loop
-nest of each (`simulator.mapping.search`), and keeps the better one.
+`map_layer` unrolls the layer on the array in each way the machine offers, searches the best loop
+nest of each (`simulator.mapping.search`), and keeps the better one. Time within a search is in
+steps of the array. Read next: `simulator.machines.spatial_layer`.
 """
 
 import math
@@ -17,23 +18,15 @@ from simulator.machines.actions import (
     LEVEL_0,
     MULTIPLIER_CYCLES,
     OVERHEAD_CYCLES,
-    REFUSAL,
     STALL_CYCLES,
     TREE_ADDITIONS,
-    UNIT,
     Counts,
     Prices,
-    clear,
 )
 from simulator.machines.base import ACCUMULATOR_BITS, COMMON, DOT_WIDTH, FRACTION, REFUSALS
-from simulator.machines.composition import count_products
 from simulator.machines.counting import (
     activation_bits,
     ceil_div,
-    compulsory_bits,
-    count_operator,
-    gemm,
-    refusal,
     weight_bits,
 )
 from simulator.mapping.bounds import total_cycles
@@ -57,7 +50,6 @@ from simulator.mapping.layout import (
     KY,
     LATENCY,
     LEVEL,
-    M_HOLDS,
     M_RATE,
     M_REQUEST,
     M_WORD,
@@ -100,7 +92,6 @@ from simulator.mapping.tiling import fits
 from simulator.work import (
     W_ACTIVATION_BITS,
     W_CODED_WEIGHT_BITS,
-    W_ELEMENTWISE,
     W_GROUPS,
     W_IC,
     W_INPUT_COLUMNS,
@@ -292,9 +283,7 @@ def map_layer(
 
 
 @njit
-def count_nest(
-    work: Counts, machine: Counts, ints: Counts, reals: Prices, actions: Counts
-) -> None:
+def count_nest(work: Counts, machine: Counts, ints: Counts, reals: Prices, actions: Counts) -> None:
     """Set the cycles and the bytes of every memory from a costed nest, whose time is in steps."""
     step, (coded, plain) = machine[STEP_CYCLES], coded_bits(work, machine)
     for operand in range(3):
@@ -329,85 +318,3 @@ def requantizing(work: Counts, machine: Counts) -> int:
     if machine[REQUANTIZE_RATE] == 0:
         return 0
     return int(ceil_div(work[W_REQUANTIZATIONS] * FRACTION, machine[REQUANTIZE_RATE]))
-
-
-@njit
-def outermost(machine: Counts, operand: int) -> int:
-    """The outermost memory that holds an operand."""
-    found = 0
-    for memory in range(machine[MEMORY_COUNT]):
-        if (machine[MEMORY + memory * MEMORY_WIDTH + M_HOLDS] >> operand) & 1:
-            found = memory
-    return found
-
-
-@njit
-def vector_cost(work: Counts, machine: Counts, actions: Counts) -> None:
-    """A layer without multiply-accumulates: its operands stream past the vector unit once.
-
-    Each comes from the outermost memory that holds it and the results return there.
-    """
-    inputs, weights, biases, outputs = compulsory_bits(work, machine)
-    scalars = work[W_ELEMENTWISE]
-    if machine[REQUANTIZE_RATE] == 0:
-        scalars += work[W_REQUANTIZATIONS]
-    compute = max(ceil_div(scalars, machine[LANES]), requantizing(work, machine))
-    moving = 0
-    for memory in range(machine[MEMORY_COUNT]):
-        read = written = 0
-        if memory == outermost(machine, INPUT):
-            read += inputs
-        if memory == outermost(machine, WEIGHT):
-            read += weights + biases
-        if memory == outermost(machine, OUTPUT):
-            written += outputs
-        actions[LEVEL_0 + 2 * memory] = ceil_div(read, 8)
-        actions[LEVEL_0 + 2 * memory + 1] = ceil_div(written, 8)
-        rate = machine[MEMORY + memory * MEMORY_WIDTH + M_RATE]
-        moving = max(moving, ceil_div(read + written, rate))
-    actions[COMPUTE_CYCLES] = compute
-    actions[STALL_CYCLES] = max(0, moving - compute)
-    actions[UNIT] = VECTOR_UNIT
-    actions[BOUND] = BY_MEMORY if moving > 2 * compute else BY_COMPUTE
-    if actions[OVERHEAD_CYCLES] > max(compute, moving):
-        actions[BOUND] = BY_OVERHEAD
-
-
-@njit
-def add_biases(work: Counts, machine: Counts, actions: Counts) -> None:
-    """Count the biases, read once from where the weights are; they load with the first of them."""
-    outer = outermost(machine, WEIGHT)
-    _, _, biases, _ = compulsory_bits(work, machine)
-    rate = machine[MEMORY + outer * MEMORY_WIDTH + M_RATE]
-    actions[LEVEL_0 + 2 * outer] += ceil_div(biases, 8)
-    actions[OVERHEAD_CYCLES] += ceil_div(biases, rate)
-
-
-@njit
-def layer_cost(
-    work: Counts,
-    machine: Counts,
-    prices: Prices,
-    ints: Counts,
-    reals: Prices,
-    mapping: Counts,
-    told: Prices,
-    actions: Counts,
-) -> None:
-    """Fill the int64 [ACTIONS] of one layer; `read_memories` has filled the tables before."""
-    clear(actions)
-    actions[REFUSAL] = refusal(work, machine)
-    if actions[REFUSAL] != 0:
-        return
-    count_operator(work, machine, actions)
-    groups, m, n, k = gemm(work)
-    if m * n * k == 0:
-        vector_cost(work, machine, actions)
-        return
-    if map_layer(work, machine, prices, ints, reals, mapping, told) < 0:
-        actions[REFUSAL] = NOTHING_FITS
-        return
-    macs = groups * m * n * k
-    count_products(work, machine, actions, ceil_div(macs, machine[DOT_WIDTH]))
-    count_nest(work, machine, ints, reals, actions)
-    add_biases(work, machine, actions)

@@ -49,7 +49,6 @@ from simulator.machines.hierarchy import (
     MEMORY_WIDTH,
     REGISTER,
     SIZES,
-    layer_cost,
     read_memories,
 )
 from simulator.machines.pricing import (
@@ -62,6 +61,7 @@ from simulator.machines.pricing import (
     sram_um2,
 )
 from simulator.machines.registry import register
+from simulator.machines.spatial_layer import layer_cost
 from simulator.mapping.layout import (
     M_BITS,
     M_RATE,
