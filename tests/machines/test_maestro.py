@@ -14,7 +14,7 @@ def test_the_layers_are_the_same() -> None:
 
 @pytest.mark.parametrize("units", [256, 1024])
 def test_runtimes_rank_alike(units: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of layers of one tap the figures agree too; of nine MAESTRO takes a ninth more, whatever the layer."""
+    """Of layers of one tap the figures agree too; of nine MAESTRO takes a ninth more."""
     chosen = [row for row in rows() if row.units == units]
     ours, theirs = (np.array([getattr(r, k) for r in chosen]) for k in ("ours", "theirs"))
     rank, ratio = float(spearmanr(ours, theirs).statistic), ours / theirs
