@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hwconfigs
-from simulator.cost import evaluate_designs
+import workloads
+from analysis.estimate import document
+from simulator.cost import estimate, evaluate_designs
 from simulator.errors import BadConfig
 from simulator.machines.actions import (
     COMPUTE_CYCLES,
@@ -21,6 +23,8 @@ from simulator.machines.actions import (
 )
 from simulator.machines.spatial import Spatial
 from simulator.mapped import cost_mapping, map_work
+from simulator.mapping.loopnest import from_plain
+from simulator.residency import retention_of, works_on
 from simulator.work import Work
 from tests.machines.works import conv
 
@@ -102,6 +106,23 @@ def test_a_mapping_reads_back_in_the_same_cycles() -> None:
     assert again.energy_fj == found.energy_fj
     ideal = found.cycles["ideal"]
     assert ideal == actions(work, target)[COMPUTE_CYCLES]
+
+
+def test_the_mappings_of_an_estimate_are_those_it_was_costed_with() -> None:
+    """Coded weights change what is best; the document pins the mapping of the coded ones."""
+    graph, target = workloads.load("zoo:digits"), machine("ethos_u55_32")
+    found = estimate(graph, target)
+    told = document(graph, [found], 1, [target])["machines"][0]["layers"]
+    works = works_on(graph, retention_of(target))
+    seen = 0
+    for work, layer, entry in zip(works, found.layers, told, strict=True):
+        if work.macs:
+            nest = from_plain(entry["mapping"], target.chains())
+            again = cost_mapping(work, target, nest).cycles
+            assert again["ideal"] == layer.cycles.compute
+            assert 0 < work.coded_weight_bits < 8 * work.weight_elements
+            seen += 1
+    assert seen > 1
 
 
 def test_the_requantizer_bounds_array_and_vector_layers() -> None:

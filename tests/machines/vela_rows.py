@@ -90,10 +90,18 @@ def unmatched() -> list[str]:
 
 
 def matched(row: Mapping[str, str]) -> bool:
-    """Whether we have a model, a system and a mode for a row."""
+    """Whether we have a model of 8 bits, a system, an array and a mode for a row."""
     modes = ("Sram_Only", "Shared_Sram")
     known = row["system_config"] in SYSTEMS and row["memory_mode"] in modes
-    return known and row["accelerator_config"] in ACCELERATORS and file_of(row["model"]).exists()
+    known = known and row["accelerator_config"] in ACCELERATORS
+    return known and file_of(row["model"]).exists() and widest(row["model"]) <= 8
+
+
+@cache
+def widest(model: str) -> int:
+    """Bits of the widest operand that a network multiplies: wider ones than 8 are refused."""
+    works = [work for work in graph_of(model).work if work.macs]
+    return max(max(work.weight_bits, work.activation_bits) for work in works)
 
 
 def file_of(model: str) -> Path:
