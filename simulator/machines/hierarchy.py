@@ -127,6 +127,8 @@ and whether weights are coded in it."""
     STEP_CYCLES,
     MAC_AJ,
 ) = range(len(COMMON), len(COMMON) + 11)
+FASTEST: Final = 2.0**40
+"""Bits a port moves in a step, of weights that a coder leaves next to nothing of."""
 PINS: Final = 4
 """The most mappings that a machine may pin."""
 SIZES: Final = MAC_AJ + 1
@@ -176,7 +178,8 @@ def read_rates(work: Counts, machine: Counts, prices: Prices, ints: Counts, real
         start, coded, plain = MEMORY + memory * MEMORY_WIDTH, 1, 1
         if machine[start + CODED] != 0:
             coded, plain = coded_bits(work, machine)
-        ints[MEMORY_ROW + memory, M_RATE] = int(machine[start + M_RATE] * step * (plain / coded))
+        rate = machine[start + M_RATE] * step * (plain / coded)
+        ints[MEMORY_ROW + memory, M_RATE] = int(min(rate, FASTEST))
         ints[MEMORY_ROW + memory, M_REQUEST] = ceil_div(machine[start + M_REQUEST], step)
         for way in range(2):
             price = prices[LEVEL_0 + 2 * memory + way] / 8.0

@@ -157,6 +157,10 @@ def test_coded_weights_move_as_they_are_coded() -> None:
         int(evaluate_designs([w], [target]).totals[0, TOTAL_ENERGY_FJ]) for w in (plain, quarter)
     ]
     assert energies[1] < energies[0]
+    # Weights of one value take a bit, and the biases rule.
+    single = actions(replace(plain, coded_weight_bits=1), target)
+    assert single[read] == 1
+    assert sum(single[k] for k in (COMPUTE_CYCLES, STALL_CYCLES, OVERHEAD_CYCLES)) < bits // 32
     # What a coder cannot make smaller stays as it is.
     for coded in (bits, 2 * bits):
         assert actions(replace(plain, coded_weight_bits=coded), target) == actions(plain, target)
