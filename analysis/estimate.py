@@ -14,6 +14,7 @@ from simulator.designs import batched_works
 from simulator.graph import Graph
 from simulator.machines.base import Machine
 from simulator.mapped import mappings
+from simulator.residency import retention_of, works_on
 
 
 def estimate_command(
@@ -48,7 +49,8 @@ def document(
     """
     entries = [e.to_json_dict() for e in estimates]
     for entry, machine in zip(entries, machines, strict=False):
-        nests = mappings(batched_works(graph.work, batch), machine)
+        works = works_on(graph, retention_of(machine), batch)
+        nests = mappings(batched_works(works, batch), machine)
         for layer, nest in zip(entry["layers"], nests, strict=True):
             if nest is not None:
                 layer["mapping"] = {**nest.to_plain(), "text": nest.to_text()}

@@ -15,6 +15,7 @@ from simulator.machines.hierarchy import (
     map_layer,
     read_layer,
     read_memories,
+    read_rates,
     unroll_layer,
 )
 from simulator.machines.spatial import Spatial, design_prices
@@ -88,6 +89,7 @@ def cost_mapping(work: Work, machine: Spatial, nest: LoopNest) -> MappedLayer:
     ints, reals, prices = _tables(machine)
     row = machine.row()
     read_layer(work.row(), row, ints)
+    read_rates(work.row(), row, prices, ints, reals)
     wanted = dict.fromkeys(LOOPS, 1)
     for loop, factor in nest.loops:
         wanted[loop] *= factor
@@ -125,7 +127,7 @@ def _tables(machine: Spatial) -> tuple[Ints, Reals, Reals]:
     row = machine.row()
     design_prices(row, machine.technology.row(), prices)
     ints, reals = empty_tables()
-    read_memories(row, prices, ints, reals)
+    read_memories(row, ints)
     return ints, reals, prices
 
 
@@ -156,11 +158,12 @@ def _mapped(
             for way, direction in enumerate(DIRECTIONS):
                 words[memory, name, direction] = int(ints[ACCESS + 4 * operand + way, level])
     result = {name: float(reals[RESULT, k]) for k, name in enumerate(RESULT_NAMES)}
-    cycles = {name: int(result[name]) for name in RESULT_NAMES[:5]}
+    step = machine.array.step_cycles
+    cycles = {name: step * int(result[name]) for name in RESULT_NAMES[:5]}
     return MappedLayer(
         nest,
         MappingProxyType(cycles),
-        int(result["latency"]),
+        step * int(result["latency"]),
         result["energy"],
         MappingProxyType(words),
         *told,

@@ -8,6 +8,7 @@ Most uses a byte first, each at the least offset: a heuristic, as every arena pl
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
+from simulator.coding import coded_weight_bits
 from simulator.fusion import Pair, fused_works, fusible
 from simulator.graph import Graph, Node
 from simulator.machines.base import Machine
@@ -19,19 +20,22 @@ from simulator.work import Work
 class Retention:
     """What a machine keeps on chip: fused tensors, and others up to so many bytes.
 
-    `operand_bits` is the width that its datapath narrows operands to, if it does.
+    `operand_bits` is the width that its datapath narrows operands to, if it does; `coded` whether
+    it keeps weights coded.
     """
 
     fused: bool
     resident_bytes: int
     operand_bits: int | None
+    coded: bool = False
 
 
 def retention_of(machine: Machine) -> Retention:
     """What a machine's YAML says."""
     bits = machine.datapath.activation_bits if machine.datapath.narrow else None
     room = int(attrgetter(machine.resident)(machine)) if machine.resident else 0
-    return Retention(machine.fusion == "elementwise", room, bits if room else None)
+    fused = machine.fusion == "elementwise"
+    return Retention(fused, room, bits if room else None, machine.codes_weights)
 
 
 def works_on(
@@ -91,6 +95,9 @@ def _works(
     graph: Graph, keeps: Retention, batch: int, nodes: frozenset[int] | None
 ) -> tuple[Work, ...]:
     works = list(fused_works(graph, _fused(graph, keeps, nodes)))
+    if keeps.coded:
+        for at, bits in enumerate(coded_weight_bits(graph)):
+            works[at] = replace(works[at], coded_weight_bits=bits)
     if not keeps.resident_bytes:
         return tuple(works)
     users = _users(graph)

@@ -31,6 +31,7 @@ class Work:
     depthwise : 1 where every group has one input channel, else 0.
     input_rows, input_columns : of a convolution's input, padding excluded; 0 where it has none.
     kept_inputs, kept_outputs : elements of both that stay on chip between two operators.
+    coded_weight_bits : of all weights at the entropy of their values; 0 where it was not asked for.
     """
 
     n: int = 1
@@ -58,6 +59,7 @@ class Work:
     input_columns: int = 0
     kept_inputs: int = 0
     kept_outputs: int = 0
+    coded_weight_bits: int = 0
 
     @property
     def macs(self) -> int:
@@ -102,4 +104,5 @@ WORK_FIELDS: Final = tuple(f.name for f in fields(Work))
     W_INPUT_COLUMNS,
     W_KEPT_INPUTS,
     W_KEPT_OUTPUTS,
+    W_CODED_WEIGHT_BITS,
 ) = range(len(WORK_FIELDS))

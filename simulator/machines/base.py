@@ -216,6 +216,11 @@ class Machine(Schema, ABC):
         return FRACTION * self.most_passes, FRACTION, FRACTION
 
     @property
+    def codes_weights(self) -> bool:
+        """Whether weights are kept coded somewhere, so that their values matter to the cost."""
+        return False
+
+    @property
     def most_passes(self) -> int:
         """Cycles of a multiplier that no product passes: one of 16 x 16 bits where composed."""
         path = self.datapath

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from simulator.machines.hierarchy import HIERARCHY_END, INNER, PINS, SIZES, UNROLLINGS
 from simulator.mapping.layout import DIMENSIONS, LOOPS, OPERANDS, PORT_KINDS
 from simulator.mapping.loopnest import from_plain
-from simulator.schema import NonNegative, Positive, Schema, Text
+from simulator.schema import NonNegative, Positive, PositiveReal, Schema, Text
 
 Loop: TypeAlias = Literal["n", "g", "oc", "ic", "oy", "ox", "ky", "kx"]
 Operand: TypeAlias = Literal["weight", "input", "output"]
@@ -26,10 +26,15 @@ ATTO: Final = 10**6
 
 
 class Dimension(Schema):
-    """One dimension of the array. `systolic`: data takes a cycle from unit to unit along it."""
+    """One dimension of the array. `systolic`: data takes a cycle from unit to unit along it.
+
+    A unit takes `in_turn` values of the loops unrolled on it, one a cycle, and all of these cycles
+    even where there are fewer: the granule of a datapath that starts a step only so often.
+    """
 
     size: Factor
     systolic: bool = False
+    in_turn: Annotated[int, Field(ge=1, le=64)] = 1
 
 
 class Array(Schema):
@@ -53,18 +58,33 @@ class Array(Schema):
                         f"unrollings.{index} names the dimension '{name}'; array.dimensions has "
                         f"{known}"
                     )
-                used, size = math.prod(loops.values()), self.dimensions[name].size
+                used = math.prod(loops.values())
+                size = self.dimensions[name].size * self.dimensions[name].in_turn
                 if used > size:
                     raise ValueError(
                         f"unrollings.{index}.{name} must use <= {size} units; found {used}"
                     )
         return self
 
+    def along(self, shared: tuple[str, ...] | Literal["all"]) -> tuple[str, ...]:
+        """The dimensions that `shared_along` means."""
+        return tuple(self.dimensions) if shared == "all" else shared
+
+    @property
+    def step_cycles(self) -> int:
+        """Cycles of one step: what the units take in turn."""
+        return math.prod(d.in_turn for d in self.dimensions.values())
+
 
 class Vector(Schema):
-    """The unit that runs operators without multiply-accumulates: scalar operations per cycle."""
+    """The unit that runs operators without multiply-accumulates: scalar operations per cycle.
+
+    With `requantizations_per_cycle` a unit of its own, beside the lanes, brings results onto their
+    grid: those of the array as well, whose layers then take no less than it needs.
+    """
 
     lanes: Factor
+    requantizations_per_cycle: PositiveReal | None = None
 
 
 class Level(Schema):
@@ -72,7 +92,8 @@ class Level(Schema):
 
     `bits_per_cycle` is what each port moves, `word_bits` the smallest access (the whole port where
     absent), `request_cycles` what every transfer takes beside. `read_pj` and `write_pj` are one
-    access of `bits_per_cycle`; without them the technology prices the `kind`.
+    access of `bits_per_cycle`; without them the technology prices the `kind`. `coded`: weights lie
+    in it, and move, at the entropy of their values; tiles need room as if they were not.
     """
 
     name: Text
@@ -86,6 +107,16 @@ class Level(Schema):
     kind: Kind = "sram"
     read_pj: Picojoules | None = None
     write_pj: Picojoules | None = None
+    coded: bool = False
+
+    @model_validator(mode="after")
+    def _codes_weights_alone(self) -> Self:
+        if self.coded and self.holds != ("weight",):
+            raise ValueError(
+                f"coded: only a memory that holds weights alone keeps them coded; found "
+                f"{', '.join(self.holds)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _word_divides_the_port(self) -> Self:
@@ -155,6 +186,7 @@ def _memory_columns(level: "Level", names: tuple[str, ...]) -> tuple[int, ...]:
         level.request_cycles,
         get_args(Kind).index(level.kind),
         *price,
+        int(level.coded),
     )
 
 

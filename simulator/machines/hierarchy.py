@@ -1,9 +1,11 @@
 """The cost of a layer on a `spatial` machine: its row of integers, read by scalar functions.
 
-`layer_cost` unrolls the layer on the array in each way the machine offers, searches the best loop
-nest of each (`simulator.mapping.search`), and keeps the better one.
+`map_layer` unrolls the layer on the array in each way the machine offers, searches the best loop
+nest of each (`simulator.mapping.search`), and keeps the better one. Time within a search is in
+steps of the array. Read next: `simulator.machines.spatial_layer`.
 """
 
+import math
 from typing import Final
 
 import numpy as np
@@ -16,25 +18,18 @@ from simulator.machines.actions import (
     LEVEL_0,
     MULTIPLIER_CYCLES,
     OVERHEAD_CYCLES,
-    REFUSAL,
     STALL_CYCLES,
     TREE_ADDITIONS,
-    UNIT,
     Counts,
     Prices,
-    clear,
 )
-from simulator.machines.base import ACCUMULATOR_BITS, COMMON, DOT_WIDTH, REFUSALS
-from simulator.machines.composition import count_products
+from simulator.machines.base import ACCUMULATOR_BITS, COMMON, DOT_WIDTH, FRACTION, REFUSALS
 from simulator.machines.counting import (
     activation_bits,
     ceil_div,
-    compulsory_bits,
-    count_operator,
-    gemm,
-    refusal,
     weight_bits,
 )
+from simulator.mapping.bounds import total_cycles
 from simulator.mapping.latency import cost_of_nest
 from simulator.mapping.layout import (
     ACCESS,
@@ -56,6 +51,7 @@ from simulator.mapping.layout import (
     LATENCY,
     LEVEL,
     M_RATE,
+    M_REQUEST,
     M_WORD,
     MAC_ENERGY,
     MEMORIES,
@@ -86,6 +82,7 @@ from simulator.mapping.search import (
     BEST_COUNT,
     BEST_FACTORS,
     BEST_LOOPS,
+    FOR_LATENCY,
     MAPPING,
     load,
     score,
@@ -94,7 +91,7 @@ from simulator.mapping.search import (
 from simulator.mapping.tiling import fits
 from simulator.work import (
     W_ACTIVATION_BITS,
-    W_ELEMENTWISE,
+    W_CODED_WEIGHT_BITS,
     W_GROUPS,
     W_IC,
     W_INPUT_COLUMNS,
@@ -109,12 +106,14 @@ from simulator.work import (
     W_REQUANTIZATIONS,
     W_STRIDE_X,
     W_STRIDE_Y,
+    W_WEIGHT_ELEMENTS,
 )
 
-UNROLLINGS: Final = 4
+UNROLLINGS: Final = 8
 """The most ways of unrolling that a machine may offer."""
-ENERGY_COLUMNS: Final = 3
-"""Behind a memory's own columns: its kind, attojoules of a read and of a write (-1: technology)."""
+ENERGY_COLUMNS: Final = 4
+"""Behind a memory's own columns: its kind, attojoules of a read and of a write (-1: technology),
+and whether weights are coded in it."""
 (
     MEMORY_COUNT,
     DIMENSION_COUNT,
@@ -124,8 +123,12 @@ ENERGY_COLUMNS: Final = 3
     BUDGET,
     EVERY_CUT,
     LANES,
+    REQUANTIZE_RATE,
+    STEP_CYCLES,
     MAC_AJ,
-) = range(len(COMMON), len(COMMON) + 9)
+) = range(len(COMMON), len(COMMON) + 11)
+FASTEST: Final = 2.0**40
+"""Bits a port moves in a step, of weights that a coder leaves next to nothing of."""
 PINS: Final = 4
 """The most mappings that a machine may pin."""
 SIZES: Final = MAC_AJ + 1
@@ -133,6 +136,7 @@ SYSTOLIC: Final = SIZES + DIMENSIONS
 UNROLL: Final = SYSTOLIC + DIMENSIONS
 MEMORY: Final = UNROLL + UNROLLINGS * DIMENSIONS * 8
 MEMORY_WIDTH: Final = MEMORY_COLUMNS + ENERGY_COLUMNS
+CODED: Final = MEMORY_COLUMNS + 3
 INNER: Final = MEMORY + MEMORIES * MEMORY_WIDTH
 OUTER: Final = INNER + 8
 PIN: Final = OUTER + 8
@@ -145,18 +149,41 @@ BY_COMPUTE, BY_MEMORY, BY_LOADING, BY_OVERHEAD = range(4)
 
 
 @njit
-def read_memories(machine: Counts, prices: Prices, ints: Counts, reals: Prices) -> None:
-    """Fill what does not depend on the layer: the memories, their chains and prices."""
+def read_memories(machine: Counts, ints: Counts) -> None:
+    """Fill what does not depend on the layer: the memories and their chains."""
     for memory in range(machine[MEMORY_COUNT]):
         start = MEMORY + memory * MEMORY_WIDTH
         for column in range(MEMORY_COLUMNS):
             ints[MEMORY_ROW + memory, column] = machine[start + column]
-        for way in range(2):
-            reals[PRICE + way, memory] = prices[LEVEL_0 + 2 * memory + way] / 8.0
     set_chains(ints, machine[MEMORY_COUNT])
     for place in range(8):
         ints[INNERMOST, place] = machine[INNER + place]
         ints[OUTERMOST, place] = machine[OUTER + place]
+
+
+@njit
+def coded_bits(work: Counts, machine: Counts) -> tuple[int, int]:
+    """Bits of all weights as they are coded and as they are multiplied: a fraction of at most 1."""
+    plain = work[W_WEIGHT_ELEMENTS] * weight_bits(work, machine)
+    if work[W_CODED_WEIGHT_BITS] == 0 or work[W_CODED_WEIGHT_BITS] >= plain:
+        return 1, 1
+    return work[W_CODED_WEIGHT_BITS], plain
+
+
+@njit
+def read_rates(work: Counts, machine: Counts, prices: Prices, ints: Counts, reals: Prices) -> None:
+    """Fill what a port moves and costs in a step of the array, of weights before they are coded."""
+    step = machine[STEP_CYCLES]
+    for memory in range(machine[MEMORY_COUNT]):
+        start, coded, plain = MEMORY + memory * MEMORY_WIDTH, 1, 1
+        if machine[start + CODED] != 0:
+            coded, plain = coded_bits(work, machine)
+        rate = machine[start + M_RATE] * step * (plain / coded)
+        ints[MEMORY_ROW + memory, M_RATE] = int(min(rate, FASTEST))
+        ints[MEMORY_ROW + memory, M_REQUEST] = ceil_div(machine[start + M_REQUEST], step)
+        for way in range(2):
+            price = prices[LEVEL_0 + 2 * memory + way] / 8.0
+            reals[PRICE + way, memory] = price * (coded / plain)
 
 
 @njit
@@ -190,7 +217,7 @@ def unroll_layer(machine: Counts, prices: Prices, choice: int, ints: Counts, rea
     unroll(ints, reals, factors, dimensions, machine[TIMING] == ZIGZAG)
     for loop in range(8):
         macs *= ints[BOUNDS, loop]
-    reals[FIXED, DRAIN_CYCLES] = drain
+    reals[FIXED, DRAIN_CYCLES] = ceil_div(drain, machine[STEP_CYCLES])
     steps = ceil_div(macs, machine[DOT_WIDTH])
     energy = macs * prices[MULTIPLIER_CYCLES] + steps * prices[ACCUMULATIONS]
     reals[FIXED, MAC_ENERGY] = energy + (macs - steps) * prices[TREE_ADDITIONS]
@@ -229,6 +256,7 @@ def map_layer(
     to `told`. Returns the unrolling that was chosen, or -1 where nothing fits the memories.
     """
     read_layer(work, machine, ints)
+    read_rates(work, machine, prices, ints, reals)
     objective, budget = machine[OBJECTIVE], machine[BUDGET]
     memories, last = machine[MEMORY_COUNT], machine[UNROLLING_COUNT] - 1
     for choice in range(last + 1):
@@ -243,12 +271,14 @@ def map_layer(
     for choice in range(last + 1):
         unroll_layer(machine, prices, choice, ints, reals)
         every = machine[EVERY_CUT] != 0
+        if objective == FOR_LATENCY and total_cycles(ints, reals) >= least:
+            continue
         if search(ints, reals, memories, objective, budget, every, trial, told):
             found = score(objective, reals[RESULT, LATENCY], reals[RESULT, ENERGY])
             if found < least:
                 chosen, least = choice, found
                 mapping[:] = trial
-    if chosen >= 0 and chosen != last:
+    if chosen >= 0:
         unroll_layer(machine, prices, chosen, ints, reals)
         load(ints, reals, mapping)
         cost_of_nest(ints, reals)
@@ -256,20 +286,25 @@ def map_layer(
 
 
 @njit
-def count_nest(ints: Counts, reals: Prices, actions: Counts) -> None:
-    """Set the cycles and the bytes of every memory from a costed nest."""
+def count_nest(work: Counts, machine: Counts, ints: Counts, reals: Prices, actions: Counts) -> None:
+    """Set the cycles and the bytes of every memory from a costed nest, whose time is in steps."""
+    step, (coded, plain) = machine[STEP_CYCLES], coded_bits(work, machine)
     for operand in range(3):
         row = ACCESS + 4 * operand
         for level in range(ints[DEPTH, operand]):
             memory = ints[LEVEL + operand, level]
             word = ints[MEMORY_ROW + memory, M_WORD]
-            read = ints[row + READ_DOWN, level] + ints[row + READ_UP, level]
-            written = ints[row + WRITE_UP, level] + ints[row + WRITE_DOWN, level]
-            actions[LEVEL_0 + 2 * memory] += ceil_div(read * word, 8)
-            actions[LEVEL_0 + 2 * memory + 1] += ceil_div(written * word, 8)
-    loading = int(reals[RESULT, ONLOAD] + reals[RESULT, OFFLOAD] + reals[RESULT, DRAIN])
-    actions[COMPUTE_CYCLES] = int(reals[RESULT, IDEAL])
-    actions[STALL_CYCLES] = int(reals[RESULT, STALL])
+            read = (ints[row + READ_DOWN, level] + ints[row + READ_UP, level]) * word
+            written = (ints[row + WRITE_UP, level] + ints[row + WRITE_DOWN, level]) * word
+            if machine[MEMORY + memory * MEMORY_WIDTH + CODED] != 0:
+                read = math.ceil(read * (coded / plain))
+                written = math.ceil(written * (coded / plain))
+            actions[LEVEL_0 + 2 * memory] += ceil_div(read, 8)
+            actions[LEVEL_0 + 2 * memory + 1] += ceil_div(written, 8)
+    loading = step * int(reals[RESULT, ONLOAD] + reals[RESULT, OFFLOAD] + reals[RESULT, DRAIN])
+    actions[COMPUTE_CYCLES] = step * int(reals[RESULT, IDEAL])
+    waiting = requantizing(work, machine) - actions[COMPUTE_CYCLES]
+    actions[STALL_CYCLES] = max(step * int(reals[RESULT, STALL]), waiting)
     actions[BOUND] = BY_COMPUTE
     if actions[OVERHEAD_CYCLES] > actions[COMPUTE_CYCLES] + actions[STALL_CYCLES] + loading:
         actions[BOUND] = BY_OVERHEAD
@@ -281,62 +316,8 @@ def count_nest(ints: Counts, reals: Prices, actions: Counts) -> None:
 
 
 @njit
-def vector_cost(work: Counts, machine: Counts, actions: Counts) -> None:
-    """A layer without multiply-accumulates: its operands stream past the vector unit once.
-
-    They come from the outermost memory and the results return there.
-    """
-    inputs, weights, biases, outputs = compulsory_bits(work, machine)
-    outer = machine[MEMORY_COUNT] - 1
-    rate = machine[MEMORY + outer * MEMORY_WIDTH + M_RATE]
-    read = inputs + weights + biases
-    actions[LEVEL_0 + 2 * outer] = ceil_div(read, 8)
-    actions[LEVEL_0 + 2 * outer + 1] = ceil_div(outputs, 8)
-    compute = ceil_div(work[W_ELEMENTWISE] + work[W_REQUANTIZATIONS], machine[LANES])
-    moving = ceil_div(read + outputs, rate)
-    actions[COMPUTE_CYCLES] = compute
-    actions[STALL_CYCLES] = max(0, moving - compute)
-    actions[UNIT] = VECTOR_UNIT
-    actions[BOUND] = BY_MEMORY if moving > 2 * compute else BY_COMPUTE
-    if actions[OVERHEAD_CYCLES] > max(compute, moving):
-        actions[BOUND] = BY_OVERHEAD
-
-
-@njit
-def add_biases(work: Counts, machine: Counts, actions: Counts) -> None:
-    """Count the biases, read once from the outermost memory; they load with the first weights."""
-    outer = machine[MEMORY_COUNT] - 1
-    _, _, biases, _ = compulsory_bits(work, machine)
-    rate = machine[MEMORY + outer * MEMORY_WIDTH + M_RATE]
-    actions[LEVEL_0 + 2 * outer] += ceil_div(biases, 8)
-    actions[OVERHEAD_CYCLES] += ceil_div(biases, rate)
-
-
-@njit
-def layer_cost(
-    work: Counts,
-    machine: Counts,
-    prices: Prices,
-    ints: Counts,
-    reals: Prices,
-    mapping: Counts,
-    told: Prices,
-    actions: Counts,
-) -> None:
-    """Fill the int64 [ACTIONS] of one layer; `read_memories` has filled the tables before."""
-    clear(actions)
-    actions[REFUSAL] = refusal(work, machine)
-    if actions[REFUSAL] != 0:
-        return
-    count_operator(work, machine, actions)
-    groups, m, n, k = gemm(work)
-    if m * n * k == 0:
-        vector_cost(work, machine, actions)
-        return
-    if map_layer(work, machine, prices, ints, reals, mapping, told) < 0:
-        actions[REFUSAL] = NOTHING_FITS
-        return
-    macs = groups * m * n * k
-    count_products(work, machine, actions, ceil_div(macs, machine[DOT_WIDTH]))
-    count_nest(ints, reals, actions)
-    add_biases(work, machine, actions)
+def requantizing(work: Counts, machine: Counts) -> int:
+    """Cycles of the unit that brings results onto their grid; 0 where it is not one of its own."""
+    if machine[REQUANTIZE_RATE] == 0:
+        return 0
+    return int(ceil_div(work[W_REQUANTIZATIONS] * FRACTION, machine[REQUANTIZE_RATE]))

@@ -26,7 +26,7 @@ from simulator.machines.actions import (
     add_layer,
     keep_layer,
 )
-from simulator.machines.base import DOT_WIDTH, REFUSALS, Column, Machine, choice
+from simulator.machines.base import DOT_WIDTH, REFUSALS, Column, Machine, choice, fixed
 from simulator.machines.counting import start_inference
 from simulator.machines.fabric import (
     ATTO,
@@ -49,7 +49,6 @@ from simulator.machines.hierarchy import (
     MEMORY_WIDTH,
     REGISTER,
     SIZES,
-    layer_cost,
     read_memories,
 )
 from simulator.machines.pricing import (
@@ -62,6 +61,7 @@ from simulator.machines.pricing import (
     sram_um2,
 )
 from simulator.machines.registry import register
+from simulator.machines.spatial_layer import layer_cost
 from simulator.mapping.layout import (
     M_BITS,
     M_RATE,
@@ -89,6 +89,8 @@ COLUMNS: Final = (
     Column("mapping.orders"),
     Column("mapping.cuts", choice("filled", "all")),
     Column("vector.lanes"),
+    Column("vector.requantizations_per_cycle", lambda rate: fixed(rate) if rate else 0),
+    Column("array.step_cycles"),
     Column("mac_pj", lambda pj: -1 if pj is None else round(pj * ATTO)),
     *(Column("hierarchy", _place(index)) for index in range(HIERARCHY_END - SIZES)),
 )
@@ -166,7 +168,7 @@ def evaluate(
     for design in range(machines.shape[0]):
         machine = machines[design]
         areas[design] = design_prices(machine, technologies[technology_of[design]], prices)
-        read_memories(machine, prices, ints, reals)
+        read_memories(machine, ints)
         for layer in range(works.shape[0]):
             same = 0
             while same < layer and not np.array_equal(works[same], works[layer]):
@@ -225,6 +227,12 @@ class Spatial(Machine):
                         f"memory '{level.name}': shared_along names '{name}'; array.dimensions "
                         f"has {', '.join(self.array.dimensions)}"
                     )
+            for name, dimension in self.array.dimensions.items():
+                if dimension.in_turn > 1 and name not in self.array.along(level.shared_along):
+                    raise ValueError(
+                        f"memory '{level.name}': shared_along must name '{name}', whose units take "
+                        f"{dimension.in_turn} values in turn from one instance"
+                    )
         for pin in self.mapping.pinned:
             try:
                 from_plain(pin.model_dump(include={"loops", "cuts"}), self.chains())
@@ -240,6 +248,11 @@ class Spatial(Machine):
     def hierarchy(self) -> tuple[int, ...]:
         """The row behind its scalar columns."""
         return hierarchy_of(self)
+
+    @property
+    def codes_weights(self) -> bool:
+        """Whether some memory keeps weights coded."""
+        return any(level.coded for level in self.memory)
 
     @property
     def levels(self) -> tuple[str, ...]:
