@@ -83,11 +83,44 @@ def activity(
     """
     layout = Layout.of(operator, machine, work)
     products = products_by_group(operator, list(inputs), layout, work)
+    return _counted(layout, products, seed, most_products)
+
+
+def uniform_activity(
+    operator: MacOperator,
+    inputs: Sequence[Array | None],
+    machine: Machine,
+    work: Work,
+    codes: tuple[int, int],
+    seed: int = 0,
+    most_products: int = MOST_PRODUCTS,
+) -> Activity:
+    """The same for operands of which every code is as likely, and no bias: what data-blind means.
+
+    `codes` are the least and the greatest an activation may have, less its zero point where the
+    machine subtracts it; weights have all codes of the machine's width.
+    """
+    layout = Layout.of(operator, machine, work)
+    products = products_by_group(operator, list(inputs), layout, work)
+    rng, half = np.random.default_rng(seed), 1 << (layout.datapath.weight_bits - 1)
+    drawn = [
+        Product(
+            rng.integers(codes[0], codes[1] + 1, p.x.shape).astype(np.int16),
+            rng.integers(-half, half, p.w.shape).astype(np.int16),
+            np.zeros_like(p.bias),
+            p.first_channel,
+        )
+        for p in products
+    ]
+    return _counted(layout, drawn, seed, most_products)
+
+
+def _counted(layout: Layout, products: Sequence[Product], seed: int, most: int) -> Activity:
     total = sum(p.x.shape[0] * p.w.size for p in products)
-    if total <= most_products:
+    if total <= most:
         counts, errors, visited = _whole(layout, products), np.zeros(0), total
     else:
-        counts, errors, visited = _sample(layout, products, seed, most_products)
+        counts, errors, visited = _sample(layout, products, seed, most)
     return _named(layout, products, counts, errors, visited / max(total, 1))
 
 
