@@ -78,6 +78,19 @@ class RequantizeConfig(Schema):
         )
 
 
+class Gating(Schema):
+    """What the datapath saves on operands that are zero; read where inputs are given.
+
+    `zero`: a multiplier keeps its operands while one of the two is zero. `clock`: an accumulator
+    that stays in place is not clocked for a product of zero. `bits`: a bit-serial multiplier skips
+    the zero bits of an activation's magnitude (Albericio et al., MICRO 2017), `serial` alone.
+    """
+
+    zero: bool = False
+    clock: bool = False
+    bits: bool = False
+
+
 class LayerConfig(Schema):
     """What some layers have instead of the machine's datapath; what is left out stays.
 
@@ -119,9 +132,15 @@ class DatapathConfig(Schema):
     widen: bool = False
     restricted_weights: bool = False
     layers: tuple[LayerConfig, ...] = ()
+    gating: Gating = Gating()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.gating.bits and self.composition != "serial":
+            raise ValueError(
+                "gating.bits skips zeros of bit-serial multipliers; it needs composition: serial, "
+                f"found '{self.composition}'"
+            )
         for override in (None, *self.layers):
             (self if override is None else self.overridden(override)).datapath()
         return self

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from simulator.jit import njit
+from simulator.numeric.bit_count import toggled
 from simulator.numeric.rounding import saturate, wrap
 
 (
@@ -22,7 +23,6 @@ from simulator.numeric.rounding import saturate, wrap
 ) = range(11)
 """What a run counts; the last three are the first sum that does not fit, row by row, or -1."""
 COUNTERS = TRAP_TAP + 1
-BITS_SET = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.int64)
 
 
 @njit
@@ -67,18 +67,6 @@ def add_step(sums: Any, x: Any, w: Any, first: int, taps: int, rules: Any) -> An
             if sums[0] != total and overflow < 0:
                 overflow = first + d
     return overflow
-
-
-@njit
-def toggled(before: int, after: int, bits: int) -> Any:
-    """How many of the low `bits` bits of a register change."""
-    changed = np.int64(before) ^ np.int64(after)
-    count = np.int64(0)
-    while bits > 0:
-        count += BITS_SET[changed & ((1 << min(bits, 8)) - 1)]
-        changed >>= 8
-        bits -= 8
-    return count
 
 
 @njit

@@ -10,17 +10,13 @@ from types import MappingProxyType
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simulator.errors import IllegalValues, Unsupported
 from simulator.graph import Array
 from simulator.mac import MacOperator, Product
 from simulator.machines.base import Machine
-from simulator.machines.folds import OFMAP_TOO_SMALL
-from simulator.machines.systolic import Systolic, mapping
-from simulator.numeric.datapath import Datapath
 from simulator.numeric.matmul import overflow_message
-from simulator.stepper.array import COLUMNS, KINDS, ROWS, TILES, Chip, held_fold, output_fold
+from simulator.stepper.array import KINDS, ROWS, TILES, Chip, held_fold, output_fold
 from simulator.stepper.element import (
     ACTIVATION_TOGGLES,
     ACTIVATION_WRITES,
@@ -35,9 +31,9 @@ from simulator.stepper.element import (
     WEIGHT_TOGGLES,
     WEIGHT_WRITES,
 )
+from simulator.stepper.layout import Ints, Layout, products_by_group
 from simulator.work import Work
 
-Ints = NDArray[np.int64]
 MOST_STEPS: Final = 2 * 10**9
 """Processing elements times cycles that are stepped through at most: some minutes."""
 
@@ -81,22 +77,9 @@ def step(
     registers of the first cycles. Raises Unsupported for another machine or operator, or one too
     large, and IllegalValues where an accumulator that traps overflows.
     """
-    if not isinstance(machine, Systolic):
-        raise Unsupported(
-            f"{machine.name}: only model: systolic has an array to step through; "
-            f"found model: {machine.model}"
-        )
-    if machine.datapath.composition != "fixed":
-        raise Unsupported(
-            f"{machine.name}: datapath.composition: the stepper has whole multipliers, one product "
-            f"a cycle; found '{machine.datapath.composition}'; set it to fixed"
-        )
-    datapath = machine.datapath.datapath()
-    folded = datapath.zero_point == "folded"
-    products = _by_group(operator, list(operator.products(inputs, folded=folded)), work)
-    signed = any(operator.weighted.weight_zero_points)
-    widths = (datapath.weight_bits + signed, datapath.activation_bits + (not folded))
-    array = _Array(machine, work, datapath, widths, traced_cycles)
+    layout = Layout.of(operator, machine, work)
+    products = products_by_group(operator, list(inputs), layout, work)
+    array = _Array(layout, traced_cycles)
     sums = [array.run(product) for product in products]
     counters = array.chip.counters
     if counters[OUT_OF_STEP]:
@@ -114,66 +97,24 @@ def step(
     )
 
 
-def _by_group(operator: MacOperator, products: list[Product], work: Work) -> list[Product]:
-    """One product a group: a depthwise convolution gives one a filter."""
-    m, n, k = work.n * work.oy * work.ox, work.oc, work.ky * work.kx * work.ic
-    each = len(products) // work.groups if work.groups else 0
-    merged = [
-        Product(
-            products[first].x,
-            np.concatenate([p.w for p in products[first : first + each]]),
-            np.concatenate([p.bias for p in products[first : first + each]]),
-            products[first].first_channel,
-        )
-        for first in range(0, len(products), max(each, 1))
-    ]
-    if any(p.x.shape != (m, k) or p.w.shape != (n, k) for p in merged) or not merged:
-        raise Unsupported(
-            f"{operator.kind}: the stepper takes convolutions and products with a matrix of "
-            "weights; choose such a layer"
-        )
-    return merged
-
-
 class _Array:
     """Registers of one array and what is counted on them, over the groups of a layer."""
 
-    def __init__(
-        self,
-        machine: Systolic,
-        work: Work,
-        datapath: Datapath,
-        widths: tuple[int, int],
-        traced: int,
-    ) -> None:
-        rows, cols, lanes = machine.array.rows, machine.array.cols, datapath.dot_width
-        row = machine.row()
-        self.row_folds, self.col_folds, self.tiles, _, _ = mapping(work.row(), row)
-        if self.row_folds == 0:
-            raise Unsupported(f"{machine.name}: {machine.refusals[OFMAP_TOO_SMALL]}")
-        self.machine, self.datapath = machine, datapath
-        stages = datapath.stages
-        rules = np.array(
-            [
-                *((s.fan_in, s.bits, s.overflow == "saturate") for s in stages),
-                (1, datapath.accumulator_bits, datapath.overflow == "saturate"),
-            ],
-            dtype=np.int64,
-        )
-        self.swapped = machine.array.dataflow == "input_stationary"
-        turn = -1 if self.swapped else 1
+    def __init__(self, layout: Layout, traced: int) -> None:
+        self.layout = layout
+        rows, cols = layout.machine.array.rows, layout.machine.array.cols
+        lanes, sums = layout.datapath.dot_width, len(layout.rules)
         self.chip = Chip(
             down=np.zeros((rows, cols, lanes), np.int64),
             right=np.zeros((rows, cols, lanes), np.int64),
-            sums=np.zeros((rows, cols, 1 + len(stages)), np.int64),
+            sums=np.zeros((rows, cols, sums), np.int64),
             tags=np.full((2, rows, cols), -1, np.int64),
             value=np.zeros(lanes, np.int64),
-            total=np.zeros(1 + len(stages), np.int64),
-            # An operand less its zero point is one bit wider.
-            widths=np.array(widths[::turn], dtype=np.int64),
-            kinds=np.array(KINDS[::turn], dtype=np.int64),
-            rules=rules,
-            swapped=int(self.swapped),
+            total=np.zeros(sums, np.int64),
+            widths=layout.widths,
+            kinds=np.array(KINDS[:: -1 if layout.swapped else 1], dtype=np.int64),
+            rules=layout.rules,
+            swapped=int(layout.swapped),
             active=np.zeros((rows, cols), np.int64),
             counters=np.zeros(COUNTERS, np.int64),
             trace=np.zeros((traced, rows, cols, 2 * lanes + 3), np.int64),
@@ -181,56 +122,42 @@ class _Array:
 
     def run(self, product: Product) -> Ints:
         """The accumulators [rows, channels] of one product; raises IllegalValues at a trap."""
-        x, w = product.x.astype(np.int64), product.w.astype(np.int64)
-        tiled, on_cols = (w, x) if self.swapped else (x, w)
+        layout = self.layout
+        on_cols, tiled = layout.operands(product)
         result = np.zeros((len(tiled), len(on_cols), len(self.chip.rules)), np.int64)
         bias = product.bias.astype(np.int64)
-        result[:, :, 0] = bias[:, None] if self.swapped else bias[None, :]
-        self._check_size(product, len(tiled), len(on_cols))
+        result[:, :, 0] = bias[:, None] if layout.swapped else bias[None, :]
+        folds = layout.folds(tiled.shape[1], len(on_cols), len(tiled))
+        self._check_size(folds)
         counters = self.chip.counters
         counters[TRAP_ROW] = -1
-        for fold in self._folds(x.shape[1], len(on_cols), len(tiled)):
+        for fold in folds:
             self._fold(on_cols, tiled, result, fold)
-        if self.datapath.overflow == "trap" and counters[TRAP_ROW] >= 0:
+        if layout.datapath.overflow == "trap" and counters[TRAP_ROW] >= 0:
             row, channel, tap = (int(counters[c]) for c in (TRAP_ROW, TRAP_CHANNEL, TRAP_TAP))
             channel += product.first_channel
-            raise IllegalValues(overflow_message(self.datapath, row, channel, tap))
+            raise IllegalValues(overflow_message(layout.datapath, row, channel, tap))
         sums = result[:, :, 0]
-        return sums.T if self.swapped else sums
+        return sums.T if layout.swapped else sums
 
     def traced(self) -> Ints:
         """The trace, weights before activations whichever of them the array holds."""
-        chip, lanes = self.chip, self.datapath.dot_width
+        chip, lanes = self.chip, self.layout.datapath.dot_width
         trace: Ints = chip.trace[: int(chip.counters[CYCLES])]
-        if not self.swapped:
+        if not self.layout.swapped:
             return trace
         weights, activations = trace[..., lanes : 2 * lanes], trace[..., :lanes]
         return np.concatenate([weights, activations, trace[..., 2 * lanes :]], axis=-1)
 
     def _fold(self, on_cols: Ints, tiled: Ints, result: Ints, fold: Ints) -> None:
-        array, physical = self.machine.array, self.machine.timing == "physical"
-        stationary = array.dataflow == "output_stationary"
-        span = (int(fold[TILES] if stationary else fold[ROWS]), int(fold[COLUMNS]))
-        span = span if physical else (array.rows, array.cols)
-        if stationary:
-            output_fold(self.chip, on_cols, tiled, result, fold, span, physical)
+        layout = self.layout
+        if layout.output_stationary:
+            span, drains = layout.span(fold), layout.physical
+            output_fold(self.chip, on_cols, tiled, result, fold, span, drains)
         else:
-            held_fold(self.chip, on_cols, tiled, result, fold, span)
+            held_fold(self.chip, on_cols, tiled, result, fold, layout.span(fold))
 
-    def _folds(self, taps: int, on_cols: int, tiled: int) -> list[Ints]:
-        """(first row, rows, first column, columns, first of the tile, tile) of each fold."""
-        steps = -(-taps // self.datapath.dot_width)
-        stationary = self.machine.array.dataflow == "output_stationary"
-        rows = steps if stationary else self.machine.array.rows
-        return [
-            np.array((*r, *c, *t), dtype=np.int64)
-            for c in _pieces(on_cols, -(-on_cols // self.col_folds))
-            for t in _pieces(tiled, -(-tiled // self.tiles))
-            for r in _pieces(steps, rows)
-        ]
-
-    def _check_size(self, product: Product, tiled: int, on_cols: int) -> None:
-        folds = self._folds(product.x.shape[1], on_cols, tiled)
+    def _check_size(self, folds: list[Ints]) -> None:
         rows, cols = self.chip.active.shape
         cycles = sum(int(f[ROWS] + f[TILES]) for f in folds) + len(folds) * (rows + cols)
         if cycles * rows * cols > MOST_STEPS:
@@ -238,7 +165,3 @@ class _Array:
                 f"{cycles * rows * cols} steps of single elements are more than {MOST_STEPS}; "
                 "take a smaller layer or array"
             )
-
-
-def _pieces(length: int, size: int) -> list[tuple[int, int]]:
-    return [(first, min(size, length - first)) for first in range(0, length, size)]
