@@ -25,6 +25,7 @@ SECTIONS: Final = (
     "microcontrollers",
     "layers",
     "pixel",
+    "phones",
     "hexagon",
     "edge_tpu",
     "eyeriss",

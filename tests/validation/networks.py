@@ -21,9 +21,8 @@ _INCEPTION_V1 = (
 
 def mobilenet_v1_of(width: float, side: int, classes: int = 1001, bits: int = 8) -> list[Work]:
     """MobileNet v1 (Howard et al., arXiv 1704.04861) with so many classes."""
-    works = mobilenet_v1(side, width, bits)[:-2]
-    head = Layers(1, int(1024 * width), bits).conv(classes)
-    return [*works, *head.works]
+    works = mobilenet_v1(side, width, bits)[:-3]
+    return [*works, *Layers(-(-side // 32), int(1024 * width), bits).classify(classes)]
 
 
 def mobilenet_v2_of(width: float, side: int, classes: int = 1001, bits: int = 8) -> list[Work]:
@@ -33,7 +32,8 @@ def mobilenet_v2_of(width: float, side: int, classes: int = 1001, bits: int = 8)
     convolution keeps 1280 channels below width 1, as in TF-Slim.
     """
     if width == 1:
-        return [*mobilenet_v2(side, bits)[:-2], *Layers(1, 1280, bits).conv(classes).works]
+        works = mobilenet_v2(side, bits)[:-3]
+        return [*works, *Layers(-(-side // 32), 1280, bits).classify(classes)]
     at = Layers(side, bits=bits).conv(_eights(32 * width), 3, 2)
     for expansion, channels, repeats, first in _V2:
         wanted = _eights(channels * width)
@@ -44,7 +44,7 @@ def mobilenet_v2_of(width: float, side: int, classes: int = 1001, bits: int = 8)
             at.depthwise(stride).conv(wanted)
             if stride == 1 and before == wanted:
                 at.add()
-    return at.conv(_eights(1280 * max(1.0, width))).classify(classes)[:-1]
+    return at.conv(_eights(1280 * max(1.0, width))).classify(classes)
 
 
 def _eights(channels: float) -> int:

@@ -131,6 +131,17 @@ def by_group(rows: Sequence[Row]) -> str:
     return "; ".join(text for _, text in sorted(parts, key=lambda part: -part[0]))
 
 
+def level_and_shape(rows: Sequence[Row]) -> str:
+    """The error split into one common factor and what is left: level, then shape."""
+    ratios = np.array([row.theirs / row.ours for row in rows])
+    factor = float(np.exp(np.log(ratios).mean()))
+    left = float(np.abs(factor / ratios - 1).mean())
+    return (
+        f"One common factor of {factor:.2f} (the geometric mean of theirs / ours) leaves a MAPE "
+        f"of {percent(left)}"
+    )
+
+
 def group_table(rows: Sequence[Row], title: str) -> str:
     """As `by_group`, a Markdown table for many groups."""
     lines = [f"| {title} | rows | MAPE | signed mean | worst |", "|---|---:|---:|---:|---:|"]
