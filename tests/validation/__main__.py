@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
+from tests.validation import uncompared
 from tests.validation.page import document, markdown
 from tests.validation.rows import Missing, Section
 
@@ -29,7 +30,6 @@ SECTIONS: Final = (
     "hexagon",
     "edge_tpu",
     "eyeriss",
-    "nvdla",
 )
 """The modules of this package in the order of the page; each has `section()`."""
 
@@ -46,6 +46,14 @@ def build(names: Iterable[str] = SECTIONS) -> dict[str, Section | str]:
     return found
 
 
+def ending() -> str:
+    """What no section compares; nothing where the figures are missing, as the sections said."""
+    try:
+        return "\n" + "\n".join(uncompared.lines()) + "\n"
+    except Missing:
+        return ""
+
+
 def main(
     only: Annotated[list[str] | None, typer.Option(help="A section; repeatable.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Every row, as JSON.")] = None,
@@ -54,10 +62,14 @@ def main(
     names = tuple(only or SECTIONS)
     unknown = [name for name in names if name not in SECTIONS]
     if unknown:
-        print(f"--only {unknown[0]}: no such section; known: {', '.join(SECTIONS)}", file=sys.stderr)
+        print(
+            f"--only {unknown[0]}: no such section; known: {', '.join(SECTIONS)}", file=sys.stderr
+        )
         raise typer.Exit(2)
     results = build(names)
     print(markdown(results), end="")
+    if only is None:
+        print(ending(), end="")
     if json_file is not None:
         json_file.write_text(json.dumps(document(results), indent=1) + "\n", encoding="utf-8")
     if any(isinstance(found, str) for found in results.values()):

@@ -5,7 +5,15 @@ import math
 import numpy as np
 
 from tests.machines.silicon import board_rows, devices_left_out, family_of, split
-from tests.validation.rows import Row, Section, group_table, grouped, percent, section_of, shared_file
+from tests.validation.rows import (
+    Row,
+    Section,
+    group_table,
+    grouped,
+    percent,
+    section_of,
+    shared_file,
+)
 
 NETWORKS = {
     "ad": "autoencoder",
@@ -33,7 +41,9 @@ def section_rows() -> tuple[list[Row], int]:
 def section() -> Section:
     """By core and software generation, and by network."""
     rows, alone = section_rows()
-    core = {name: [row for row in rows if row.group.startswith(f"{name},")] for name in _cores(rows)}
+    core = {
+        name: [row for row in rows if row.group.startswith(f"{name},")] for name in _cores(rows)
+    }
     cores = ", ".join(f"{name} {percent(_mean(part))}" for name, part in core.items())
     networks = grouped(rows, lambda row: row.name.rpartition(", ")[2])
     network = ", ".join(f"{name} {percent(_mean(part))}" for name, part in networks.items())
@@ -56,7 +66,8 @@ def section() -> Section:
         misses=[
             f"By core: {cores}. By network: {network}.",
             f"By core and software:\n\n{group_table(rows, 'core and software')}",
-            f"Submitters of the same core, software and network differ among themselves: {spread(rows)}"
+            "Submitters of the same core, software and network differ among themselves: "
+            f"{spread(rows)}"
             " no prediction by core and software can be nearer than half of that.",
             f"{alone} rows have no other device with the same software and are not predicted.",
         ],

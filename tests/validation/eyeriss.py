@@ -82,7 +82,10 @@ def section() -> Section:
     return section_of(
         title="Eyeriss chip",
         compares="Milliseconds of AlexNet's convolutions, batch 4, on the 65 nm chip at 200 MHz.",
-        source="Chen et al., IEEE JSSC 52(1), 2017, tables V and VI; `silicon.csv`",
+        source=(
+            "Chen et al., IEEE JSSC 52(1), 2017, tables V and VI; `silicon.csv`, where they are "
+            "checked against the paper's totals and marked not verified otherwise"
+        ),
         machine="`eyeriss_chip`, its numbers from the paper, its mappings from our search",
         basis="no: uncalibrated; port widths of the global buffer are assumptions",
         name="eyeriss",
@@ -94,7 +97,8 @@ def section() -> Section:
             "what fills and drains a unit's pipeline and its scratchpads between passes is not in "
             "the model.",
             f"The chip's latency is {percent(gap)} above its processing time over the five layers: "
-            "it loads from DRAM before it starts, where our search overlaps all but the first tile.",
+            "it loads from DRAM before it starts, where our search overlaps all but the "
+            "first tile.",
         ],
     )
 

@@ -7,7 +7,7 @@ from simulator.machines.base import Machine
 from tests.machines.table7 import works as table7_works
 from tests.validation.networks import inception_v1
 from tests.validation.rows import Row, Section, by_group, level_and_shape, percent, section_of
-from tests.validation.silicon import figures, milliseconds, mobilenet
+from tests.validation.silicon import figures, left_out, milliseconds, mobilenet
 
 SHIPPED = "Pixel 3 ms, as shipped"
 WARM = "Pixel 3 ms, no time to start"
@@ -66,5 +66,8 @@ def section() -> Section:
             "smallest network here takes "
             f"{min(row.theirs for row in rows):g} ms in all, so the level is the older software's.",
             f"Without it: {level_and_shape(warm)}; {line(warm)}. By network: {by_group(warm)}.",
+            left_out(
+                "TFLite hosted models", "Pixel3 NNAPI", rows, "their layers are not in the zoo"
+            ),
         ],
     )

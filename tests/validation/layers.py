@@ -106,7 +106,9 @@ def per_mac(rows: list[Row]) -> str:
     """Measured cycles a multiply-accumulate of each convolution."""
     parts = []
     with shared_file(FILE).open(encoding="utf-8") as stream:
-        macs = {(r["op"], r["input_shape"].split(",")[0]): r["macs"] for r in csv.DictReader(stream)}
+        macs = {
+            (r["op"], r["input_shape"].split(",")[0]): r["macs"] for r in csv.DictReader(stream)
+        }
     for row in rows:
         shape = row.name.split()[1]
         if row.group == "convolution":

@@ -4,6 +4,7 @@ import numpy as np
 
 import hwconfigs
 from simulator.designs import evaluate_designs
+from simulator.machines.base import Machine
 from tests.machines import table7
 from tests.validation.rows import Row, Section, by_group, grouped, percent, section_of
 
@@ -13,13 +14,14 @@ HELD, FITTED = "held out", "fitted"
 def section_rows() -> list[Row]:
     """Milliseconds on CPU and HVX, and ratios of float32 to int8 and to HVX."""
     core, vector = hwconfigs.load("cortex_a73"), hwconfigs.load("hvx_1024")
-    rows, ours = [], {}
+    rows: list[Row] = []
+    ours: dict[tuple[str, int], float] = {}
     for name, measured in table7.CPU_MS.items():
         half = FITTED if name in table7.CALIBRATED else HELD
-        for bits, theirs in zip((32, 8), measured, strict=True):
+        for bits, whole in zip((32, 8), measured, strict=True):
             ours[name, bits] = _milliseconds(name, bits, core)
             width = "float32" if bits == 32 else "int8"
-            row = Row(f"CPU ms, {half}", f"{name}, {width}", theirs, ours[name, bits], width)
+            row = Row(f"CPU ms, {half}", f"{name}, {width}", whole, ours[name, bits], width)
             rows.append(row)
         ratio = ours[name, 32] / ours[name, 8]
         rows.append(Row("speed-up of int8, CPU", name, measured[0] / measured[1], ratio, half))
@@ -32,8 +34,8 @@ def section_rows() -> list[Row]:
     return sorted(rows, key=lambda row: row.quantity)
 
 
-def _milliseconds(network: str, bits: int, machine: object) -> float:
-    return 1e3 * float(evaluate_designs(table7.works(network, bits), [machine]).latency_s[0])  # type: ignore[list-item]
+def _milliseconds(network: str, bits: int, machine: Machine) -> float:
+    return 1e3 * float(evaluate_designs(table7.works(network, bits), [machine]).latency_s[0])
 
 
 def section() -> Section:

@@ -6,7 +6,10 @@ Read next: `tests.validation.page`, which writes sections of them as Markdown.
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -164,6 +167,13 @@ def percent(fraction: float) -> str:
 def signed(fraction: float) -> str:
     """As `percent`, with its sign."""
     return percent(fraction) if fraction < 0 else f"+{percent(fraction)}"
+
+
+def rows_module(name: str) -> ModuleType:
+    """A module of rows that another part of the checkout brings; raises Missing without it."""
+    if find_spec(name) is None:
+        raise Missing(f"not available: this checkout has no module {name}")
+    return import_module(name)
 
 
 def shared_file(path: str) -> Path:

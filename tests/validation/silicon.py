@@ -8,7 +8,7 @@ from simulator.designs import evaluate_designs
 from simulator.machines.base import Machine
 from simulator.work import Work
 from tests.validation.networks import mobilenet_v1_of, mobilenet_v2_of
-from tests.validation.rows import shared_file
+from tests.validation.rows import Row, shared_file
 
 FILE = "reference/silicon/silicon.csv"
 Figures = Mapping[str, str]
@@ -32,6 +32,15 @@ def mobilenet(row: Figures, classes: int = 1001) -> list[Work] | None:
     build = mobilenet_v1_of if version == "1" else mobilenet_v2_of
     bits = 32 if row["precision"] == "fp32" else 8
     return build(float(width), int(side), 1000 if imagenet else classes, bits)
+
+
+def left_out(source: str, device: str, rows: Sequence[Row], why: str) -> str:
+    """A sentence on the rows of a source whose networks are not among those compared."""
+    used = {row.name.partition(",")[0] for row in rows}
+    names = [row["workload"] for row in figures(source, device)]
+    missing = list(dict.fromkeys(name for name in names if name not in used))
+    count = sum(name not in used for name in names)
+    return f"Not compared, because {why}: {count} of {len(names)} rows ({', '.join(missing)})."
 
 
 def milliseconds(works: Sequence[Work], machine: Machine) -> float:

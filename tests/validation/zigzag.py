@@ -23,7 +23,8 @@ SOURCE = (
     "`reference/peers/zigzag_public.csv`"
 )
 MACHINE = (
-    "`tpu_like`, `meta_prototype`, `eyeriss_like`, `gemm_l1`, transcribed from ZigZag's files, with "
+    "`tpu_like`, `meta_prototype`, `eyeriss_like`, `gemm_l1`, transcribed from ZigZag's "
+    "files, with "
     "`--set timing=zigzag` and the first unrolling alone"
 )
 

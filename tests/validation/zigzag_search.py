@@ -44,7 +44,8 @@ def section() -> Section:
     return section_of(
         title="ZigZag, the best mapping",
         compares=(
-            "The objective (latency or energy) of the mapping that our search finds against that of "
+            "The objective (latency or energy) of the mapping that our search finds against "
+            "that of "
             "ZigZag's best. Below 0 ours is better; this is a comparison of searches, not an error."
         ),
         source=f"{SOURCE}, rows that repeat a layer left out",
@@ -57,6 +58,7 @@ def section() -> Section:
             f"{len(found) - len(better) - len(worse)}, worse in {len(worse)}. Ratios ours / "
             f"ZigZag's by machine: {ratios}.",
             f"Where it is furthest below, {found[best].name}, our loop nest costs "
-            f"{found[best].ours:,.0f} where ZigZag's best costs {found[best].theirs:,.0f}:\n\n{nest}",
+            f"{found[best].ours:,.0f} where ZigZag's best costs "
+            f"{found[best].theirs:,.0f}:\n\n{nest}",
         ],
     )
