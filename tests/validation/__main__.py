@@ -22,6 +22,7 @@ SECTIONS: Final = (
     "vela",
     "maestro",
     "gemmini",
+    "gemmini_many",
     "boards",
     "microcontrollers",
     "layers",

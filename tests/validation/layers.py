@@ -6,6 +6,7 @@ from math import prod
 
 import hwconfigs
 from simulator.designs import evaluate_designs
+from simulator.machines.base import Machine
 from simulator.work import Work
 from tests.validation.rows import (
     Row,
@@ -15,10 +16,12 @@ from tests.validation.rows import (
     section_of,
     shared_file,
 )
+from tests.validation.silicon import fitted_to
 
 FILE = "reference/silicon/layer_profiles_silabs_mltk.csv"
 DEVICE, SIMULATOR = "cycles of a layer, device", "cycles of a layer, vendor's simulator"
 CLOCK_MHZ = 78
+SETS = [("software", "cmsis_nn"), ("clock_mhz", CLOCK_MHZ)]
 KINDS = {
     "conv_2d": "convolution",
     "depthwise_conv_2d": "depthwise",
@@ -79,9 +82,16 @@ def _sizes(text: str) -> tuple[int, ...]:
     return tuple(int(size) for size in text.split("x")) if text else ()
 
 
-def section_rows() -> list[Row]:
+def basis(machine: Machine) -> str:
+    """Whether this chip's layers are among those that the machine's kernels were fitted to."""
+    devices = machine.calibration["cmsis_nn"].devices
+    if fitted_to(machine, "cmsis_nn", "EFR32"):
+        return "fitted: convolutions and fully connected layers of the device are in the fit"
+    return f"no: CMSIS-NN's rates come from {', '.join(devices)}"
+
+
+def section_rows(machine: Machine) -> list[Row]:
     """Distinct layers that ran on the core alone."""
-    machine = hwconfigs.load("cortex_m33", [("software", "cmsis_nn"), ("clock_mhz", CLOCK_MHZ)])
     found: dict[tuple[str, ...], Row] = {}
     with shared_file(FILE).open(encoding="utf-8") as stream:
         for row in csv.DictReader(stream):
@@ -118,7 +128,8 @@ def per_mac(rows: list[Row]) -> str:
 
 def section() -> Section:
     """By kind of operator."""
-    rows = section_rows()
+    machine = hwconfigs.load("cortex_m33", SETS)
+    rows = section_rows(machine)
     device = [row for row in rows if row.quantity == DEVICE]
     heavy = [row for row in device if row.group in ("convolution", "fully connected")]
     return section_of(
@@ -134,17 +145,15 @@ def section() -> Section:
             f"`{FILE}`"
         ),
         machine=f"`cortex_m33` with `--set software=cmsis_nn clock_mhz={CLOCK_MHZ}`",
-        basis="no: CMSIS-NN's rates come from two Cortex-M4 boards, none from this chip",
+        basis=basis(machine),
         name="layers",
         rows=rows,
         misses=[
             f"On the device, by operator:\n\n{group_table(device, 'operator')}",
             f"{level_and_shape(heavy)} for convolutions and fully connected layers on the device.",
             f"Cycles of the device for each multiply-accumulate: {per_mac(device)}. The first "
-            "convolution has one input channel, nine taps an output: what a kernel does for each "
-            "output weighs most there, and the rates come from networks with more.",
+            "convolution has one input channel and nine taps an output.",
             "Padding, quantize and dequantize are loops of single elements in TensorFlow Lite "
-            "Micro; the core's rate for elementwise work is an assumption, because the four MLPerf "
-            "networks have next to none to fit it to.",
+            "Micro, and the four MLPerf networks have next to none of them.",
         ],
     )

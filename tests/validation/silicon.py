@@ -43,6 +43,16 @@ def left_out(source: str, device: str, rows: Sequence[Row], why: str) -> str:
     return f"Not compared, because {why}: {count} of {len(names)} rows ({', '.join(missing)})."
 
 
+def fitted_to(machine: Machine, software: str, device: str) -> bool:
+    """Whether a record of the machine's calibration of a software names such a device."""
+    return any(
+        device in name
+        for key, record in machine.calibration.items()
+        if key.split(".")[0] == software
+        for name in record.devices
+    )
+
+
 def milliseconds(works: Sequence[Work], machine: Machine) -> float:
     """Latency of a network; raises ValueError where the machine refuses it."""
     found = evaluate_designs(works, [machine])
