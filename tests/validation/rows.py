@@ -14,7 +14,7 @@ from types import ModuleType
 import numpy as np
 from scipy.stats import spearmanr
 
-from tests.shared import absence, shared_folder
+from tests.shared import ABSENT, VARIABLE, shared_folder
 
 
 class Missing(Exception):
@@ -180,7 +180,7 @@ def shared_file(path: str) -> Path:
     """A file of the shared folder; raises Missing where the folder or the file is absent."""
     folder = shared_folder()
     if folder is None:
-        raise Missing(absence())
+        raise Missing(f"{ABSENT}; set {VARIABLE}")
     if not (folder / path).is_file():
         raise Missing(f"the shared folder has no {path}")
     return folder / path
