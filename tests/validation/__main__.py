@@ -31,6 +31,7 @@ SECTIONS: Final = (
     "hexagon",
     "edge_tpu",
     "eyeriss",
+    "nvdla",
 )
 """The modules of this package in the order of the page; each has `section()`."""
 

@@ -26,8 +26,8 @@ REASONS = {
     "ESP-DL": "an Xtensa core: " + NO_MACHINE,
     "STM32 model zoo": "a Neural-ART accelerator and a Cortex-A7: " + NO_MACHINE,
     "TPUv1 (ISCA 2017)": "the paper gives no layer sizes of its networks",
-    "NVDLA performance spreadsheet": "a spreadsheet's ideal cycles, with Winograd and batching "
-    "across layers, which our models do not have",
+    "NVDLA performance spreadsheet": "sums over the layers of the section NVDLA, with Winograd's "
+    "transform in them",
     "NVDLA primer": UNVERIFIED,
     "UNPU": PEAK,
     "Envision": PEAK,
@@ -58,7 +58,7 @@ def lines() -> list[str]:
         "## Figures at hand that are not compared",
         "",
         "Rows of `reference/silicon/silicon.csv`; what a section leaves out of its own source it "
-        "says itself. `nvdla_model_layers.csv` is the spreadsheet below, layer by layer.",
+        "says itself.",
         "",
         "| source | device | rows | why not |",
         "|---|---|---:|---|",
