@@ -1,0 +1,1 @@
+"""The validation page: ours against every independent figure. `python -m tests.validation`."""
