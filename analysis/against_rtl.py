@@ -31,6 +31,7 @@ LEVELS = {"L0": ("weight_register",), "L1": ("accumulator",), "L2": ("scratchpad
 RATES = (32, 40, 48, 56, 64, 96, 128)
 REQUESTS = (0, 50, 100)
 Row = Mapping[str, str]
+COLUMNS_FIRST = str.maketrans("PQRS", "QPSR")
 Reals = NDArray[np.float64]
 
 
@@ -74,19 +75,19 @@ def predict(rows: Sequence[Row], hw: str, sets: Sequence[tuple[str, Any]] = ()) 
     cycles = []
     for row in rows:
         own = [
-            ("memory.1.bytes", int(row["acc_entries_per_col"]) * 4),
-            ("memory.2.bytes", int(row["scratchpad_entries"])),
+            ("memory.1.bytes", 2 * int(row["acc_entries_per_col"]) * 4),
+            ("memory.2.bytes", 2 * int(row["scratchpad_entries"])),
         ]
         machine = machine_from(document, [*own, *sets])
         assert isinstance(machine, Spatial)
-        nest = from_timeloop(row["mapping"], LEVELS, machine.chains())
+        nest = from_timeloop(row["mapping"].translate(COLUMNS_FIRST), LEVELS, machine.chains())
         cycles.append(cost_mapping(work_of(row), machine, nest).latency)
     return np.array(cycles, np.float64)
 
 
 def work_of(row: Row) -> Work:
     """The row's layer; its input has no padding."""
-    n, oc, ic, oy, ox, ky, kx = (int(row[name]) for name in ("N", "K", "C", "P", "Q", "R", "S"))
+    n, oc, ic, ox, oy, kx, ky = (int(row[name]) for name in ("N", "K", "C", "P", "Q", "R", "S"))
     stride_y, stride_x = int(row["stride_h"]), int(row["stride_w"])
     height, width = (oy - 1) * stride_y + ky, (ox - 1) * stride_x + kx
     return Work(

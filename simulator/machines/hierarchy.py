@@ -35,11 +35,12 @@ from simulator.machines.counting import (
     refusal,
     weight_bits,
 )
-from simulator.mapping.latency import cost_of_nest
+from simulator.mapping.latency import command_stall, cost_of_nest
 from simulator.mapping.layout import (
     ACCESS,
     BITS,
     BOUNDS,
+    COUNTS,
     DEPTH,
     DIMENSIONS,
     DRAIN,
@@ -72,6 +73,8 @@ from simulator.mapping.layout import (
     READ_UP,
     RESULT,
     STALL,
+    SWITCH_COUNT,
+    SWITCHES,
     TEMPORAL,
     WEIGHT,
     WINDOW,
@@ -135,7 +138,8 @@ MEMORY: Final = UNROLL + UNROLLINGS * DIMENSIONS * 8
 MEMORY_WIDTH: Final = MEMORY_COLUMNS + ENERGY_COLUMNS
 INNER: Final = MEMORY + MEMORIES * MEMORY_WIDTH
 OUTER: Final = INNER + 8
-PIN: Final = OUTER + 8
+SWITCH: Final = OUTER + 8
+PIN: Final = SWITCH + SWITCH_COUNT
 HIERARCHY_END: Final = PIN + PINS * MAPPING
 PHYSICAL, ZIGZAG = range(2)
 REGISTER, SRAM, DRAM = range(3)
@@ -157,6 +161,8 @@ def read_memories(machine: Counts, prices: Prices, ints: Counts, reals: Prices) 
     for place in range(8):
         ints[INNERMOST, place] = machine[INNER + place]
         ints[OUTERMOST, place] = machine[OUTER + place]
+    for place in range(SWITCH_COUNT):
+        ints[COUNTS, SWITCHES + place] = machine[SWITCH + place]
 
 
 @njit
@@ -273,7 +279,7 @@ def count_nest(ints: Counts, reals: Prices, actions: Counts) -> None:
     actions[BOUND] = BY_COMPUTE
     if actions[OVERHEAD_CYCLES] > actions[COMPUTE_CYCLES] + actions[STALL_CYCLES] + loading:
         actions[BOUND] = BY_OVERHEAD
-    elif actions[STALL_CYCLES] > max(actions[COMPUTE_CYCLES], loading):
+    elif actions[STALL_CYCLES] > max(actions[COMPUTE_CYCLES], loading, command_stall(ints, reals)):
         actions[BOUND] = BY_MEMORY
     elif loading > actions[COMPUTE_CYCLES]:
         actions[BOUND] = BY_LOADING

@@ -36,6 +36,7 @@ from simulator.machines.fabric import (
     Search,
     Timing,
     Vector,
+    Window,
     hierarchy_of,
 )
 from simulator.machines.hierarchy import (
@@ -183,7 +184,10 @@ def evaluate(
 
 @register
 class Spatial(Machine):
-    """`model: spatial`: an array with loops unrolled on it, N memories, and a mapping search."""
+    """`model: spatial`: an array with loops unrolled on it, N memories, and a mapping search.
+
+    `input_window: bounding_box` moves the rows and columns of the input that a stride skips, too.
+    """
 
     columns: ClassVar = COLUMNS
     units: ClassVar = ("array", "vector")
@@ -200,6 +204,7 @@ class Spatial(Machine):
     timing: Timing = "physical"
     array: Array
     vector: Vector
+    input_window: Window = "touched"
     mac_pj: Picojoules | None = None
     memory: Annotated[tuple[Level, ...], Field(min_length=1, max_length=MEMORIES)]
     mapping: Search = Search()
