@@ -35,7 +35,8 @@ from simulator.machines.counting import (
     refusal,
     weight_bits,
 )
-from simulator.mapping.latency import command_stall, cost_of_nest
+from simulator.mapping.commands import command_stall
+from simulator.mapping.latency import cost_of_nest
 from simulator.mapping.layout import (
     ACCESS,
     BITS,

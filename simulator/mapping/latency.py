@@ -10,14 +10,9 @@ array. Loading the first tiles, unloading the last and draining the array come o
 import math
 
 from simulator.jit import njit
+from simulator.mapping.commands import command_stall
 from simulator.mapping.layout import (
     BUFFERED,
-    C_HOLDS,
-    C_ISSUE,
-    C_LEAST,
-    C_LOAD,
-    C_LOOP,
-    C_STEPS,
     COUNTS,
     CUT,
     CYCLES,
@@ -52,7 +47,6 @@ from simulator.mapping.layout import (
     RESULT,
     REUSE,
     SCRATCH,
-    SIZE,
     STALL,
     T_LARGEST,
     T_LEVEL,
@@ -72,7 +66,7 @@ from simulator.mapping.layout import (
     inwards,
     tile_row,
 )
-from simulator.mapping.nest import energy_of, moves, outermost_reduction, set_buffers, set_levels
+from simulator.mapping.nest import energy_of, moves, outermost_reduction, refills, set_buffers, set_levels
 
 
 @njit
@@ -184,6 +178,17 @@ def into_array(row_operand: int, way: int) -> bool:
 
 
 @njit
+def hides(ints: Ints, row: int) -> bool:
+    """Whether a transfer that happens once may overlap with computing.
+
+    A memory that is refilled as a whole hands its tile over when all of it is there.
+    """
+    operand, side = ints[row, T_OPERAND], ints[row, T_SIDE]
+    whole = side > 0 and refills(ints, operand, side - 1)
+    return not whole and not into_array(operand, ints[row, T_WAY])
+
+
+@njit
 def set_loading(ints: Ints, reals: Reals, start: int, end: int, computing: float) -> None:
     """Fill `loading` of one port's transfers; those that happen once overlap with computing.
 
@@ -201,7 +206,7 @@ def set_loading(ints: Ints, reals: Reals, start: int, end: int, computing: float
         if ints[link, L_COUNT] == 0 or into_array(operand, way):
             continue
         if ints[link, L_COUNT] == 1:
-            once += 1
+            once += 1 if hides(ints, row) else 0
             continue
         side = ints[row, T_SIDE]
         elements = ints[row, T_LARGEST]
@@ -214,9 +219,7 @@ def set_loading(ints: Ints, reals: Reals, start: int, end: int, computing: float
         longest, place = -1, -1
         for index in range(start, end):
             link, row = LINK + index, TRANSFER + index
-            fresh = ints[link, L_COUNT] == 1 and not into_array(
-                ints[row, T_OPERAND], ints[row, T_WAY]
-            )
+            fresh = ints[link, L_COUNT] == 1 and hides(ints, row)
             if fresh and (done >> (index - start)) & 1 == 0 and ints[link, L_REAL] > longest:
                 longest, place = ints[link, L_REAL], index
         done |= 1 << (place - start)
@@ -276,31 +279,6 @@ def offload(ints: Ints, reals: Reals) -> float:
         up = reals[LOADING + 4 * OUTPUT + READ_UP, level]
         cycles += max(up, reals[LOADING + 4 * OUTPUT + WRITE_UP, level + 1])
     return cycles
-
-
-@njit
-def command_stall(ints: Ints, reals: Reals) -> int:
-    """Cycles that the array's commands take beyond one step a cycle.
-
-    A held tile's steps are cut into commands, each of so many steps of one loop. They take the
-    time of their steps, the first no less than the next tile's load, or the time of their issue.
-    """
-    most = ints[COUNTS, C_STEPS]
-    if most == 0:
-        return 0
-    held, place = ints[PERIOD + ints[COUNTS, C_HOLDS], 0], 0
-    while ints[CYCLES, place] < held:
-        place += 1
-    steps = int(reals[SIZE + place, ints[COUNTS, C_LOOP]])
-    whole, rest = steps // most, steps % most
-    least = ints[COUNTS, C_LEAST]
-    cycles, count = whole * max(most, least), whole
-    if rest > 0:
-        cycles, count = cycles + max(rest, least), count + 1
-    runs = held // steps
-    load = max(0, ints[COUNTS, C_LOAD] - max(min(steps, most), least))
-    cycles = max(runs * cycles + load, runs * count * ints[COUNTS, C_ISSUE])
-    return int((cycles - held) * (ints[CYCLES, ints[COUNTS, LOOP_COUNT]] // held))
 
 
 @njit
