@@ -93,7 +93,8 @@ class Level(Schema):
     `bits_per_cycle` is what each port moves, `word_bits` the smallest access (the whole port where
     absent), `request_cycles` what every transfer takes beside. `read_pj` and `write_pj` are one
     access of `bits_per_cycle`; without them the technology prices the `kind`. `refill: together`
-    loads the tiles of all operands whenever one of them changes, `changed` only that one.
+    loads the tiles of all operands whenever one of them changes, `changed` only that one; such
+    refills are `refill_cycles` apart or more, the time in which a host commands one.
     """
 
     name: Text
@@ -105,6 +106,7 @@ class Level(Schema):
     ports: Ports = "shared"
     request_cycles: NonNegative = 0
     refill: Refill = "changed"
+    refill_cycles: NonNegative = 0
     kind: Kind = "sram"
     read_pj: Picojoules | None = None
     write_pj: Picojoules | None = None
@@ -116,6 +118,8 @@ class Level(Schema):
                 f"bits_per_cycle must be a multiple of word_bits; found {self.bits_per_cycle} "
                 f"and {self.word_bits}"
             )
+        if self.refill_cycles and self.refill != "together":
+            raise ValueError(f"refill_cycles needs refill: together; found {self.refill}")
         if (self.read_pj is None) != (self.write_pj is None):
             raise ValueError("read_pj and write_pj must both be given, or neither")
         return self
@@ -176,6 +180,7 @@ def _memory_columns(level: "Level", names: tuple[str, ...]) -> tuple[int, ...]:
         PORT_KINDS.index(level.ports),
         level.request_cycles,
         int(level.refill == "together"),
+        level.refill_cycles,
         get_args(Kind).index(level.kind),
         *price,
     )

@@ -39,11 +39,11 @@ DIRECTIONS: Final = ("read_to_below", "written_from_below", "read_to_above", "wr
 AVERAGE, LARGEST = range(2)
 """The two tile sizes: with ragged unrollings averaged over the folds, and of the largest fold."""
 
-(M_BITS, M_RATE, M_WORD, M_HOLDS, M_SERVES, M_PORTS, M_REQUEST, M_TOGETHER) = range(8)
-MEMORY_COLUMNS: Final = 8
+(M_BITS, M_RATE, M_WORD, M_HOLDS, M_SERVES, M_PORTS, M_REQUEST, M_TOGETHER, M_REFILL) = range(9)
+MEMORY_COLUMNS: Final = 9
 """A memory: size, bits a port moves in a cycle, bits of the smallest access, mask of operands,
 mask of array dimensions that share one instance, ports, cycles that a transfer starts with, whether
-its operands are refilled together."""
+its operands are refilled together, cycles from one such refill to the next at least."""
 (
     T_OPERAND,
     T_LEVEL,
