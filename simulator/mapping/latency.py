@@ -66,7 +66,14 @@ from simulator.mapping.layout import (
     inwards,
     tile_row,
 )
-from simulator.mapping.nest import energy_of, moves, outermost_reduction, refills, set_buffers, set_levels
+from simulator.mapping.nest import (
+    energy_of,
+    moves,
+    outermost_reduction,
+    refills,
+    set_buffers,
+    set_levels,
+)
 
 
 @njit
