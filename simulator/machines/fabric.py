@@ -22,6 +22,7 @@ Refill: TypeAlias = Literal["changed", "together"]
 Window: TypeAlias = Literal["touched", "bounding_box"]
 Timing: TypeAlias = Literal["physical", "zigzag"]
 Factor: TypeAlias = Annotated[int, Field(ge=1, le=65536)]
+Cycles: TypeAlias = Annotated[int, Field(ge=0, le=65536)]
 Picojoules: TypeAlias = Annotated[float, Field(ge=0, le=1e6)]
 ATTO: Final = 10**6
 """Attojoules in a picojoule."""
@@ -45,9 +46,9 @@ class Commands(Schema):
     steps: Factor
     loop: Loop = "ox"
     holds: Literal["weight", "input"] = "weight"
-    minimum_cycles: NonNegative = 0
-    load_cycles: NonNegative = 0
-    issue_cycles: NonNegative = 0
+    minimum_cycles: Cycles = 0
+    load_cycles: Cycles = 0
+    issue_cycles: Cycles = 0
 
 
 class Array(Schema):
@@ -106,7 +107,7 @@ class Level(Schema):
     ports: Ports = "shared"
     request_cycles: NonNegative = 0
     refill: Refill = "changed"
-    refill_cycles: NonNegative = 0
+    refill_cycles: Cycles = 0
     kind: Kind = "sram"
     read_pj: Picojoules | None = None
     write_pj: Picojoules | None = None

@@ -10,7 +10,7 @@ from simulator.errors import BadConfig
 from simulator.machines.spatial import Spatial
 from simulator.mapped import cost_mapping, map_work
 from simulator.mapping.loopnest import LoopNest
-from tests.machines.test_spatial import every_nest, small
+from tests.machines.test_spatial import SMALL, every_nest, small
 from tests.machines.works import conv
 
 WIDE = [(f"memory.{level}.bits_per_cycle", 65536) for level in range(3)]
@@ -93,6 +93,22 @@ def test_a_memory_refilled_as_a_whole_moves_everything_again() -> None:
     slow = small(("memory.1.refill", "together"), ("memory.1.refill_cycles", 500), *WIDE)
     cycles = cost_mapping(work, slow, nest(slow, loops, 3)).cycles
     assert cycles["ideal"] + cycles["stall"] == 2 * 500
+
+
+def test_the_first_tile_of_a_whole_refill_is_waited_for() -> None:
+    """A tile that comes once may come while the array computes, but for a whole refill."""
+    work, register = conv((2, 6), 8, (1, 1), 6), {"name": "weights", "kind": "register"}
+    levels = [{**register, "bytes": 2, "bits_per_cycle": 8, "holds": ["weight"]}, *SMALL[2][1]]  # type: ignore[misc]
+    cuts = {"weight": (0, 4, 4), "input": (4, 4), "output": (0, 4, 4)}
+    loops = (("ox", 6), ("oy", 2), ("ic", 3), ("oc", 2))
+    onload = []
+    for refill in ("changed", "together"):
+        room = (("memory", levels), ("memory.2.refill", refill), ("memory.2.bytes", 4096))
+        machine = small(*room)
+        mapping = LoopNest((), loops, cuts, machine.chains())
+        onload.append(cost_mapping(work, machine, mapping).cycles["onload"])
+    weights, inputs = 6 * 8 * 8 // 16, 2 * 6 * 6 * 8 // 16
+    assert inputs < onload[0] < onload[1] == weights + inputs
 
 
 def test_a_bounding_box_moves_what_a_stride_skips() -> None:
