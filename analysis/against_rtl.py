@@ -4,8 +4,8 @@
 row of FILE and on the odd rows; ``--fit`` tries DRAM rates and issue times on the even rows first,
 then crosses over: halves swapped, and 100 random halves. FILE has the columns of DOSA's Gemmini
 measurements: loop bounds ``N K C P Q R S``, strides, ``mapping`` in Timeloop's short form, memory
-sizes and the cycles of the RTL. Its memory sizes hold one tile; Gemmini has room for two. Its P
-and R are a row's pixels and taps: those that a command streams.
+sizes and the cycles of the RTL. Its P and R are a row's pixels and taps: those that a command
+streams.
 """
 
 import csv
@@ -34,6 +34,9 @@ LEVELS = {"L0": ("weight_register",), "L1": ("accumulator",), "L2": ("scratchpad
 RATES = (48, 52, 56, 60, 64, 68, 72, 80, 96)
 ISSUES = (6, 7, 8, 9, 10)
 HALVES = 100
+ROOM = 8
+"""FILE's sizes hold one tile of the pixels in use: room for two, and for all that a stride of 2
+skips."""
 Row = Mapping[str, str]
 COLUMNS_FIRST = str.maketrans("PQRS", "QPSR")
 Reals = NDArray[np.float64]
@@ -79,8 +82,8 @@ def predict(rows: Sequence[Row], hw: str, sets: Sequence[tuple[str, Any]] = ()) 
     cycles = []
     for row in rows:
         own = [
-            ("memory.1.bytes", 2 * int(row["acc_entries_per_col"]) * 4),
-            ("memory.2.bytes", 2 * int(row["scratchpad_entries"])),
+            ("memory.1.bytes", ROOM * int(row["acc_entries_per_col"]) * 4),
+            ("memory.2.bytes", ROOM * int(row["scratchpad_entries"])),
         ]
         machine = machine_from(document, [*own, *sets])
         assert isinstance(machine, Spatial)
