@@ -5,14 +5,15 @@ row of FILE and on the odd rows; ``--fit`` tries DRAM rates and issue times on t
 then crosses over: halves swapped, and 100 random halves. FILE has the columns of DOSA's Gemmini
 measurements: loop bounds ``N K C P Q R S``, strides, ``mapping`` in Timeloop's short form, memory
 sizes and the cycles of the RTL. Its P and R are a row's pixels and taps: those that a command
-streams.
+streams. The measured software leaves partial sums in the accumulator until the last step of a
+reduction, whether they fit or not: none go to DRAM and back.
 """
 
 import csv
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,7 @@ from simulator.errors import BadFile, BitlaneError
 from simulator.machines.registry import machine_from
 from simulator.machines.spatial import Spatial
 from simulator.mapped import cost_mapping
+from simulator.mapping.loopnest import LoopNest
 from simulator.work import Work
 from workloads.mappings import from_timeloop
 
@@ -35,8 +37,10 @@ RATES = (48, 52, 56, 60, 64, 68, 72, 80, 96)
 ISSUES = (6, 7, 8, 9, 10)
 HALVES = 100
 ROOM = 8
-"""FILE's sizes hold one tile of the pixels in use: room for two, and for all that a stride of 2
-skips."""
+"""FILE's scratchpads hold one tile of the pixels in use: room for two, and for all that a stride of
+2 skips."""
+ALL_OUTPUTS = 2**24
+"""Entries of an accumulator beyond any layer's outputs."""
 Row = Mapping[str, str]
 COLUMNS_FIRST = str.maketrans("PQRS", "QPSR")
 Reals = NDArray[np.float64]
@@ -82,14 +86,21 @@ def predict(rows: Sequence[Row], hw: str, sets: Sequence[tuple[str, Any]] = ()) 
     cycles = []
     for row in rows:
         own = [
-            ("memory.1.bytes", ROOM * int(row["acc_entries_per_col"]) * 4),
+            ("memory.1.bytes", 4 * max(int(row["acc_entries_per_col"]), ALL_OUTPUTS)),
             ("memory.2.bytes", ROOM * int(row["scratchpad_entries"])),
         ]
         machine = machine_from(document, [*own, *sets])
         assert isinstance(machine, Spatial)
-        nest = from_timeloop(row["mapping"].translate(COLUMNS_FIRST), LEVELS, machine.chains())
-        cycles.append(cost_mapping(work_of(row), machine, nest).latency)
+        cycles.append(cost_mapping(work_of(row), machine, nest_of(row, machine)).latency)
     return np.array(cycles, np.float64)
+
+
+def nest_of(row: Row, machine: Spatial) -> LoopNest:
+    """The row's mapping, its outputs in the accumulator for as long as they are added to."""
+    nest = from_timeloop(row["mapping"].translate(COLUMNS_FIRST), LEVELS, machine.chains())
+    sums = [place for place, (loop, _) in enumerate(nest.loops, 1) if loop in ("ic", "ky", "kx")]
+    inner, *outer = nest.cuts["output"]
+    return replace(nest, cuts={**nest.cuts, "output": (max(inner, *sums, 0), *outer)})
 
 
 def work_of(row: Row) -> Work:
