@@ -18,8 +18,11 @@ Operand: TypeAlias = Literal["weight", "input", "output"]
 Ports: TypeAlias = Literal["shared", "read_write", "two_sided", "per_operand"]
 Kind: TypeAlias = Literal["register", "sram", "dram"]
 Objective: TypeAlias = Literal["latency", "energy", "edp"]
+Refill: TypeAlias = Literal["changed", "together"]
+Window: TypeAlias = Literal["touched", "bounding_box"]
 Timing: TypeAlias = Literal["physical", "zigzag"]
 Factor: TypeAlias = Annotated[int, Field(ge=1, le=65536)]
+Cycles: TypeAlias = Annotated[int, Field(ge=0, le=65536)]
 Picojoules: TypeAlias = Annotated[float, Field(ge=0, le=1e6)]
 ATTO: Final = 10**6
 """Attojoules in a picojoule."""
@@ -37,12 +40,30 @@ class Dimension(Schema):
     in_turn: Annotated[int, Field(ge=1, le=64)] = 1
 
 
+class Commands(Schema):
+    """Commands that feed the array: each streams up to `steps` steps of `loop`.
+
+    They run past the tile of `holds` that the units hold. A command takes `minimum_cycles` or
+    more, the first of a tile also the `load_cycles` of the next tile, and each `issue_cycles` to
+    issue: where the steps of a tile end sooner, the array waits for the issue.
+    """
+
+    steps: Factor
+    loop: Loop = "ox"
+    holds: Literal["weight", "input"] = "weight"
+    minimum_cycles: Cycles = 0
+    load_cycles: Cycles = 0
+    issue_cycles: Cycles = 0
+
+
 class Array(Schema):
     """The array, and the ways in which loops are unrolled on its dimensions.
 
-    Each of `unrollings` maps a dimension to loops and factors; each layer takes the best.
+    Each of `unrollings` maps a dimension to loops and factors; each layer takes the best. Without
+    `commands` the array takes a step a cycle wherever its operands arrive in time.
     """
 
+    commands: Commands | None = None
     dimensions: Annotated[dict[Text, Dimension], Field(min_length=1, max_length=DIMENSIONS)]
     unrollings: Annotated[
         tuple[dict[Text, dict[Loop, Factor]], ...], Field(min_length=1, max_length=UNROLLINGS)
@@ -94,6 +115,8 @@ class Level(Schema):
     absent), `request_cycles` what every transfer takes beside. `read_pj` and `write_pj` are one
     access of `bits_per_cycle`; without them the technology prices the `kind`. `coded`: weights lie
     in it, and move, at the entropy of their values; tiles need room as if they were not.
+    `refill: together` loads the tiles of all operands whenever one of them changes, `changed` only
+    that one; such refills are `refill_cycles` apart or more, the time in which a host commands one.
     """
 
     name: Text
@@ -104,6 +127,8 @@ class Level(Schema):
     shared_along: tuple[Text, ...] | Literal["all"] = ()
     ports: Ports = "shared"
     request_cycles: NonNegative = 0
+    refill: Refill = "changed"
+    refill_cycles: Cycles = 0
     kind: Kind = "sram"
     read_pj: Picojoules | None = None
     write_pj: Picojoules | None = None
@@ -125,6 +150,8 @@ class Level(Schema):
                 f"bits_per_cycle must be a multiple of word_bits; found {self.bits_per_cycle} "
                 f"and {self.word_bits}"
             )
+        if self.refill_cycles and self.refill != "together":
+            raise ValueError(f"refill_cycles needs refill: together; found {self.refill}")
         if (self.read_pj is None) != (self.write_pj is None):
             raise ValueError("read_pj and write_pj must both be given, or neither")
         return self
@@ -184,10 +211,29 @@ def _memory_columns(level: "Level", names: tuple[str, ...]) -> tuple[int, ...]:
         _mask(tuple(along), names),
         PORT_KINDS.index(level.ports),
         level.request_cycles,
+        int(level.refill == "together"),
+        level.refill_cycles,
         get_args(Kind).index(level.kind),
         *price,
         int(level.coded),
     )
+
+
+def _switches(machine: Any) -> tuple[int, ...]:
+    """The columns of `COUNTS` from `SWITCHES` on."""
+    together = any(level.refill == "together" for level in machine.memory)
+    commands = machine.array.commands
+    fed = (0,) * 6
+    if commands is not None:
+        fed = (
+            commands.steps,
+            LOOPS.index(commands.loop),
+            OPERANDS.index(commands.holds),
+            commands.minimum_cycles,
+            commands.load_cycles,
+            commands.issue_cycles,
+        )
+    return (int(together), int(machine.input_window == "bounding_box"), *fed)
 
 
 def hierarchy_of(machine: Any) -> tuple[int, ...]:
@@ -208,6 +254,7 @@ def hierarchy_of(machine: Any) -> tuple[int, ...]:
     for loops in (machine.mapping.innermost, machine.mapping.outermost):
         values += [LOOPS.index(loop) for loop in loops]
         values += [-1] * (8 - len(loops))
+    values += _switches(machine)
     for pin in machine.mapping.pinned:
         nest = from_plain(pin.model_dump(include={"loops", "cuts"}), machine.chains())
         values += nest.row().tolist()

@@ -30,11 +30,13 @@ from simulator.machines.counting import (
     weight_bits,
 )
 from simulator.mapping.bounds import total_cycles
+from simulator.mapping.commands import command_stall
 from simulator.mapping.latency import cost_of_nest
 from simulator.mapping.layout import (
     ACCESS,
     BITS,
     BOUNDS,
+    COUNTS,
     DEPTH,
     DIMENSIONS,
     DRAIN,
@@ -68,6 +70,8 @@ from simulator.mapping.layout import (
     READ_UP,
     RESULT,
     STALL,
+    SWITCH_COUNT,
+    SWITCHES,
     TEMPORAL,
     WEIGHT,
     WINDOW,
@@ -139,7 +143,8 @@ MEMORY_WIDTH: Final = MEMORY_COLUMNS + ENERGY_COLUMNS
 CODED: Final = MEMORY_COLUMNS + 3
 INNER: Final = MEMORY + MEMORIES * MEMORY_WIDTH
 OUTER: Final = INNER + 8
-PIN: Final = OUTER + 8
+SWITCH: Final = OUTER + 8
+PIN: Final = SWITCH + SWITCH_COUNT
 HIERARCHY_END: Final = PIN + PINS * MAPPING
 PHYSICAL, ZIGZAG = range(2)
 REGISTER, SRAM, DRAM = range(3)
@@ -159,6 +164,8 @@ def read_memories(machine: Counts, ints: Counts) -> None:
     for place in range(8):
         ints[INNERMOST, place] = machine[INNER + place]
         ints[OUTERMOST, place] = machine[OUTER + place]
+    for place in range(SWITCH_COUNT):
+        ints[COUNTS, SWITCHES + place] = machine[SWITCH + place]
 
 
 @njit
@@ -308,7 +315,7 @@ def count_nest(work: Counts, machine: Counts, ints: Counts, reals: Prices, actio
     actions[BOUND] = BY_COMPUTE
     if actions[OVERHEAD_CYCLES] > actions[COMPUTE_CYCLES] + actions[STALL_CYCLES] + loading:
         actions[BOUND] = BY_OVERHEAD
-    elif actions[STALL_CYCLES] > max(actions[COMPUTE_CYCLES], loading):
+    elif actions[STALL_CYCLES] > max(actions[COMPUTE_CYCLES], loading, command_stall(ints, reals)):
         actions[BOUND] = BY_MEMORY
     elif loading > actions[COMPUTE_CYCLES]:
         actions[BOUND] = BY_LOADING

@@ -36,6 +36,7 @@ from simulator.machines.fabric import (
     Search,
     Timing,
     Vector,
+    Window,
     hierarchy_of,
 )
 from simulator.machines.hierarchy import (
@@ -185,7 +186,10 @@ def evaluate(
 
 @register
 class Spatial(Machine):
-    """`model: spatial`: an array with loops unrolled on it, N memories, and a mapping search."""
+    """`model: spatial`: an array with loops unrolled on it, N memories, and a mapping search.
+
+    `input_window: bounding_box` moves the rows and columns of the input that a stride skips, too.
+    """
 
     columns: ClassVar = COLUMNS
     units: ClassVar = ("array", "vector")
@@ -202,6 +206,7 @@ class Spatial(Machine):
     timing: Timing = "physical"
     array: Array
     vector: Vector
+    input_window: Window = "touched"
     mac_pj: Picojoules | None = None
     memory: Annotated[tuple[Level, ...], Field(min_length=1, max_length=MEMORIES)]
     mapping: Search = Search()
@@ -212,6 +217,17 @@ class Spatial(Machine):
             raise ValueError(
                 "datapath.composition: a spatial machine multiplies at one width; leave it at "
                 f"'fixed'; found '{self.datapath.composition}'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_command_counts_cycles(self) -> Self:
+        times = [f"memory '{m.name}': refill_cycles" for m in self.memory if m.refill_cycles]
+        times += ["array.commands"] if self.array.commands else []
+        if times and self.array.step_cycles > 1:
+            raise ValueError(
+                f"{times[0]} needs units that take one value a step; found array.dimensions with "
+                f"{self.array.step_cycles} values in_turn: leave one of the two out"
             )
         return self
 

@@ -10,6 +10,7 @@ array. Loading the first tiles, unloading the last and draining the array come o
 import math
 
 from simulator.jit import njit
+from simulator.mapping.commands import command_stall
 from simulator.mapping.layout import (
     BUFFERED,
     COUNTS,
@@ -65,7 +66,14 @@ from simulator.mapping.layout import (
     inwards,
     tile_row,
 )
-from simulator.mapping.nest import energy_of, moves, outermost_reduction, set_buffers, set_levels
+from simulator.mapping.nest import (
+    energy_of,
+    moves,
+    outermost_reduction,
+    refills,
+    set_buffers,
+    set_levels,
+)
 
 
 @njit
@@ -177,6 +185,17 @@ def into_array(row_operand: int, way: int) -> bool:
 
 
 @njit
+def hides(ints: Ints, row: int) -> bool:
+    """Whether a transfer that happens once may overlap with computing.
+
+    A memory that is refilled as a whole hands its tile over when all of it is there.
+    """
+    operand, side = ints[row, T_OPERAND], ints[row, T_SIDE]
+    whole = side > 0 and refills(ints, operand, side - 1)
+    return not whole and not into_array(operand, ints[row, T_WAY])
+
+
+@njit
 def set_loading(ints: Ints, reals: Reals, start: int, end: int, computing: float) -> None:
     """Fill `loading` of one port's transfers; those that happen once overlap with computing.
 
@@ -194,7 +213,7 @@ def set_loading(ints: Ints, reals: Reals, start: int, end: int, computing: float
         if ints[link, L_COUNT] == 0 or into_array(operand, way):
             continue
         if ints[link, L_COUNT] == 1:
-            once += 1
+            once += 1 if hides(ints, row) else 0
             continue
         side = ints[row, T_SIDE]
         elements = ints[row, T_LARGEST]
@@ -207,9 +226,7 @@ def set_loading(ints: Ints, reals: Reals, start: int, end: int, computing: float
         longest, place = -1, -1
         for index in range(start, end):
             link, row = LINK + index, TRANSFER + index
-            fresh = ints[link, L_COUNT] == 1 and not into_array(
-                ints[row, T_OPERAND], ints[row, T_WAY]
-            )
+            fresh = ints[link, L_COUNT] == 1 and hides(ints, row)
             if fresh and (done >> (index - start)) & 1 == 0 and ints[link, L_REAL] > longest:
                 longest, place = ints[link, L_REAL], index
         done |= 1 << (place - start)
@@ -276,7 +293,7 @@ def latency_of(ints: Ints, reals: Reals, limit: float) -> float:
     """Cycles of the nest; gives up where they pass `limit`, with a number above it."""
     set_buffers(ints, reals)
     transfers, last = ints[COUNTS, TRANSFER_COUNT], outermost_reduction(ints, reals)
-    ideal, stall = ints[CYCLES, ints[COUNTS, LOOP_COUNT]], 0
+    ideal, stall = ints[CYCLES, ints[COUNTS, LOOP_COUNT]], command_stall(ints, reals)
     reals[RESULT, IDEAL], reals[RESULT, DRAIN] = ideal, reals[FIXED, DRAIN_CYCLES]
     # The outermost memory first: it is the slowest, and often settles it.
     end = transfers

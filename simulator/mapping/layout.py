@@ -39,10 +39,11 @@ DIRECTIONS: Final = ("read_to_below", "written_from_below", "read_to_above", "wr
 AVERAGE, LARGEST = range(2)
 """The two tile sizes: with ragged unrollings averaged over the folds, and of the largest fold."""
 
-(M_BITS, M_RATE, M_WORD, M_HOLDS, M_SERVES, M_PORTS, M_REQUEST) = range(7)
-MEMORY_COLUMNS: Final = 7
+(M_BITS, M_RATE, M_WORD, M_HOLDS, M_SERVES, M_PORTS, M_REQUEST, M_TOGETHER, M_REFILL) = range(9)
+MEMORY_COLUMNS: Final = 9
 """A memory: size, bits a port moves in a cycle, bits of the smallest access, mask of operands,
-mask of array dimensions that share one instance, ports, cycles that a transfer starts with."""
+mask of array dimensions that share one instance, ports, cycles that a transfer starts with, whether
+its operands are refilled together, cycles from one such refill to the next at least."""
 (
     T_OPERAND,
     T_LEVEL,
@@ -63,8 +64,14 @@ below that differ."""
 """A transfer in a nest: its cycles, the cycles allowed, its period, and how many (0: none)."""
 (IDEAL, STALL, ONLOAD, OFFLOAD, DRAIN, LATENCY, ENERGY) = range(7)
 RESULT_NAMES: Final = ("ideal", "stall", "onload", "offload", "drain", "latency", "energy")
-TRANSFER_COUNT, LOOP_COUNT, NEAREST = range(3)
-"""Columns of `COUNTS`; NEAREST: ragged averages are rounded to the nearest, as ZigZag does."""
+TRANSFER_COUNT, LOOP_COUNT, NEAREST, TOGETHER, BOX = range(5)
+C_STEPS, C_LOOP, C_HOLDS, C_LEAST, C_LOAD, C_ISSUE = range(5, 11)
+"""Columns of `COUNTS`; NEAREST: ragged averages are rounded to the nearest, as ZigZag does;
+TOGETHER: some memory has `M_TOGETHER`; BOX: rows that a stride skips count as touched. From
+C_STEPS on, the array's commands: the most steps of one (0: no commands), of which loop, past the
+tile of which operand, the least cycles, cycles of the next tile's load, cycles to issue."""
+SWITCHES, SWITCH_COUNT = TOGETHER, 8
+"""The columns of `COUNTS` that a machine sets."""
 DRAIN_CYCLES, MAC_ENERGY = range(2)
 _TRANSFERS: Final = 3 * MEMORIES * 4
 WIDTH: Final = 36

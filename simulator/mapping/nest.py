@@ -25,6 +25,7 @@ from simulator.mapping.layout import (
     LOOP,
     LOOP_COUNT,
     M_BITS,
+    M_TOGETHER,
     MAC_ENERGY,
     MEMORIES,
     MEMORY,
@@ -42,6 +43,7 @@ from simulator.mapping.layout import (
     T_SIDE,
     T_WAY,
     T_WORD,
+    TOGETHER,
     TRANSFER,
     TRANSFER_COUNT,
     TRANSFER_PRICE,
@@ -129,11 +131,47 @@ def topmost_new(ints: Ints, reals: Reals, operand: int, cut: int, below: int) ->
 
 
 @njit
+def refills(ints: Ints, operand: int, level: int) -> bool:
+    """Whether a level is refilled together with the other operands of its memory."""
+    inner = level < ints[DEPTH, operand] - 1
+    return bool(inner and ints[MEMORY + ints[LEVEL + operand, level], M_TOGETHER] != 0)
+
+
+@njit
+def align_cuts(ints: Ints) -> None:
+    """Lower the cuts of a memory that is refilled as a whole to the innermost of them."""
+    for operand in range(3):
+        for level in range(ints[DEPTH, operand]):
+            if not refills(ints, operand, level):
+                continue
+            cut = ints[CUT + operand, level]
+            for other in range(3):
+                for beside in range(ints[DEPTH, other]):
+                    same = ints[LEVEL + other, beside] == ints[LEVEL + operand, level]
+                    if same and refills(ints, other, beside):
+                        cut = min(cut, ints[CUT + other, beside])
+            below = ints[CUT + operand, level - 1] if level > 0 else 0
+            ints[CUT + operand, level] = max(cut, below)
+
+
+@njit
+def deepest_reuse(ints: Ints, operand: int, level: int) -> int:
+    """The most loops whose reuse may sink below a level's cut: its next whole refill ends it."""
+    if ints[COUNTS, TOGETHER] != 0:
+        for outer in range(level, ints[DEPTH, operand]):
+            if refills(ints, operand, outer):
+                return int(ints[CUT + operand, outer])
+    return int(ints[COUNTS, LOOP_COUNT])
+
+
+@njit
 def set_levels(ints: Ints, reals: Reals) -> None:
     """Sink reuse below the cuts; fill period, width, reuse and fill of every level."""
-    last, count = outermost_reduction(ints, reals), ints[COUNTS, LOOP_COUNT]
+    last = outermost_reduction(ints, reals)
+    if ints[COUNTS, TOGETHER] != 0:
+        align_cuts(ints)
     for operand in range(3):
-        place = 0
+        place, count = 0, deepest_reuse(ints, operand, 0)
         if operand != OUTPUT:
             while place < count and reuses(operand, ints[LOOP, place]):
                 place += 1
@@ -143,7 +181,7 @@ def set_levels(ints: Ints, reals: Reals) -> None:
             ints[ELEMENT_BITS + operand, 0] = ints[BITS, 3]
         below = 0
         for level in range(ints[DEPTH, operand]):
-            cut = ints[CUT + operand, level]
+            cut, count = ints[CUT + operand, level], deepest_reuse(ints, operand, level)
             while cut < count and reuses(operand, ints[LOOP, cut]):
                 cut += 1
             ints[CUT + operand, level] = cut

@@ -13,6 +13,7 @@ from simulator.mapping.layout import (
     AVERAGE,
     BOOST,
     BOUNDS,
+    BOX,
     COUNTS,
     DEPTH,
     DIMENSIONS,
@@ -95,12 +96,15 @@ def whole(value: float) -> int:
 
 
 @njit
-def extent(outputs: int, taps: int, stride: int, limit: int) -> int:
+def extent(outputs: int, taps: int, stride: int, limit: int, box: int) -> int:
     """Distinct input rows that `outputs` output rows of `taps` taps touch, at most `limit`.
 
-    With a stride beyond the taps the rows between are never touched. Dilation does not change it.
+    With a stride beyond the taps the rows between are never touched, unless `box` is not 0 and
+    they are moved as well. Dilation does not change it.
     """
-    rows = outputs * taps - max(0, taps - stride) * (outputs - 1)
+    rows = outputs * taps - (taps - stride) * (outputs - 1)
+    if box == 0 and taps < stride:
+        rows = outputs * taps
     return min(rows, limit) if limit > 0 else rows
 
 
@@ -113,8 +117,9 @@ def tile_elements(ints: Ints, reals: Reals, operand: int, row: int) -> float:
     if operand == OUTPUT:
         channels = reals[row, N] * reals[row, G] * reals[row, OC]
         return float(channels * reals[row, OY] * reals[row, OX])
-    rows = extent(whole(reals[row, OY]), whole(reals[row, KY]), ints[WINDOW, 0], ints[WINDOW, 2])
-    columns = extent(whole(reals[row, OX]), whole(reals[row, KX]), ints[WINDOW, 1], ints[WINDOW, 3])
+    box, oy, ox = ints[COUNTS, BOX], whole(reals[row, OY]), whole(reals[row, OX])
+    rows = extent(oy, whole(reals[row, KY]), ints[WINDOW, 0], ints[WINDOW, 2], box)
+    columns = extent(ox, whole(reals[row, KX]), ints[WINDOW, 1], ints[WINDOW, 3], box)
     return float(reals[row, N] * reals[row, G] * reals[row, IC] * rows * columns)
 
 

@@ -176,6 +176,10 @@ def test_coded_weights_move_as_they_are_coded() -> None:
         ),
         ([("array.dimensions.products.in_turn", 2)], "products must use <= 16 units; found 32"),
         ([("vector.requantizations_per_cycle", 0)], "vector.requantizations_per_cycle"),
+        (
+            [("array.commands", {"steps": 16, "issue_cycles": 4})],
+            "array.commands needs units that take one value a step; found array.dimensions with",
+        ),
     ],
 )
 def test_faults_name_their_place(sets: list[tuple[str, Any]], message: str) -> None:
