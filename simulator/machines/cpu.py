@@ -265,7 +265,7 @@ class Cpu(Machine):
         """The cycles of each kind of operation, in 1/65536, at least 1; outputs with the MACs."""
         cpi = max(1.0, self.core.cycles_per_instruction)
         rates = [r for r in (self.selected.integer, self.selected.float32) if r is not None]
-        per_mac = max(max(vars(r.per_multiply).values()) + r.per_output for r in rates)
+        per_mac = max(r.per_multiply.most + r.per_output for r in rates)
         per_element = max(r.per_elementwise for r in rates)
         per_output = max(r.per_requantize for r in rates)
         mac, element, output = (

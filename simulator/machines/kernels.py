@@ -36,12 +36,29 @@ class Simd(Schema):
 
 
 class PerClass(Schema):
-    """A rate in each class of layer: several taps, one tap, one channel a group, one pixel."""
+    """A rate in each class of layer: several taps, one tap, one channel a group, one pixel.
+
+    `few_channels` is that of several taps of fewer than four channels, mostly a network's first
+    layer: no word of the image holds operands of one tap alone, so they are loaded byte by byte.
+    """
 
     convolution: Repeats
     pointwise: Repeats
     depthwise: Repeats
     fully_connected: Repeats
+    few_channels: Repeats | None = None
+
+    @property
+    def narrow(self) -> float:
+        """The rate of few channels; that of a convolution where it is not given."""
+        return self.convolution if self.few_channels is None else self.few_channels
+
+    @property
+    def most(self) -> float:
+        """The largest rate of any class."""
+        return max(
+            self.convolution, self.pointwise, self.depthwise, self.fully_connected, self.narrow
+        )
 
 
 class Rates(Schema):
