@@ -25,7 +25,6 @@ from simulator.machines.cpu_schema import (
     CONVOLUTION,
     DEPTHWISE,
     DRAM_RATE,
-    FEW_CHANNELS,
     FLOAT32,
     FLOAT_DOT,
     FLOAT_LANES,
@@ -44,6 +43,7 @@ from simulator.machines.cpu_schema import (
     LINE_CYCLES,
     NO_FLOAT,
     NO_INTEGER,
+    ONE_CHANNEL,
     OUTER,
     OUTER_LINE,
     OUTER_WAIT,
@@ -52,7 +52,6 @@ from simulator.machines.cpu_schema import (
     PER_REQUANTIZE,
     PIXEL_BLOCK,
     POINTWISE,
-    WORD_CHANNELS,
 )
 from simulator.machines.datapath_schema import FIXED
 from simulator.work import (
@@ -83,7 +82,7 @@ def rate_of(work: Counts) -> int:
         return DEPTHWISE
     taps = work[W_KY] * work[W_KX]
     if taps != 1:
-        return FEW_CHANNELS if gemm(work)[3] < WORD_CHANNELS * taps else CONVOLUTION
+        return ONE_CHANNEL if gemm(work)[3] == taps else CONVOLUTION
     return FULLY_CONNECTED if work[W_OY] * work[W_OX] == 1 else POINTWISE
 
 

@@ -129,7 +129,7 @@ RATES: Final = (
     "per_multiply.pointwise",
     "per_multiply.depthwise",
     "per_multiply.fully_connected",
-    "per_multiply.narrow",
+    "per_multiply.single",
     "per_output",
     "per_requantize",
     "per_elementwise",
@@ -180,9 +180,8 @@ INT8_LANES, INT8_DOT, INT16_LANES, INT16_DOT, FLOAT_LANES, FLOAT_DOT = range(
     CACHED,
     LINE_CYCLES,
 ) = range(FLOAT_DOT + 1, FLOAT_DOT + 16)
-CONVOLUTION, POINTWISE, DEPTHWISE, FULLY_CONNECTED, FEW_CHANNELS = range(5)
+CONVOLUTION, POINTWISE, DEPTHWISE, FULLY_CONNECTED, ONE_CHANNEL = range(5)
 PER_OUTPUT, PER_REQUANTIZE, PER_ELEMENTWISE = range(5, 8)
-WORD_CHANNELS: Final = 4
 INNER, OUTER = range(2)
 BY_COMPUTE, BY_INNER, BY_OUTER, BY_OVERHEAD = range(4)
 NO_INTEGER, NO_FLOAT = len(REFUSALS), len(REFUSALS) + 1

@@ -38,26 +38,26 @@ class Simd(Schema):
 class PerClass(Schema):
     """A rate in each class of layer: several taps, one tap, one channel a group, one pixel.
 
-    `few_channels` is that of several taps of fewer than four channels, mostly a network's first
-    layer: no word of the image holds operands of one tap alone, so they are loaded byte by byte.
+    `one_channel` is that of several taps on an image of one channel, a spectrogram's first layer:
+    taps lie apart in memory and are gathered byte by byte. As `convolution` where not given.
     """
 
     convolution: Repeats
     pointwise: Repeats
     depthwise: Repeats
     fully_connected: Repeats
-    few_channels: Repeats | None = None
+    one_channel: Repeats | None = None
 
     @property
-    def narrow(self) -> float:
-        """The rate of few channels; that of a convolution where it is not given."""
-        return self.convolution if self.few_channels is None else self.few_channels
+    def single(self) -> float:
+        """The rate of one channel; that of a convolution where it is not given."""
+        return self.convolution if self.one_channel is None else self.one_channel
 
     @property
     def most(self) -> float:
         """The largest rate of any class."""
         return max(
-            self.convolution, self.pointwise, self.depthwise, self.fully_connected, self.narrow
+            self.convolution, self.pointwise, self.depthwise, self.fully_connected, self.single
         )
 
 

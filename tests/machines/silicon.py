@@ -56,14 +56,19 @@ RATES: Final = (
     "per_multiply.depthwise",
     "per_multiply.fully_connected",
     "per_output",
+    "per_multiply.one_channel",
 )
 STARTS: Final = {
-    "dsp": (2.6, 4.0, 3.0, 25.0),
-    "cortex_m0plus": (8.0, 14.0, 8.0, 60.0),
-    "tflm_reference": (66.0, 76.0, 34.0, 100.0),
+    "dsp": (2.6, 4.0, 3.0, 25.0, 4.0),
+    "cortex_m0plus": (8.0, 14.0, 8.0, 60.0, 10.0),
+    "tflm_reference": (66.0, 76.0, 34.0, 100.0, 66.0),
 }
 """Where fits start: instructions an M4 or M0+ needs with its operands loaded once each; for
 reference loops the cycles a product of PCL Scepu02 (RV32IMAC) in MLPerf Tiny v0.5, for two."""
+CPI: Final = {"cortex_m7": 0.6, "cortex_m33": 0.85}
+"""Where the cycles of an instruction start on cores that may issue two."""
+LINE: Final = 4.0
+"""Where the cycles of a line of flash start, beside its wait states: four beats of 32 bits."""
 TIES: Final = {"per_multiply.convolution": ("per_multiply.pointwise",)}
 """The four networks do not tell a convolution of one tap from others: one rate for both."""
 
@@ -148,19 +153,19 @@ def starts(machine: str, softwares: Sequence[str]) -> Document:
             for name, value in zip(RATES, first, strict=True)
             for rate in (name, *TIES.get(name, ()))
         )
-    if machine in ("cortex_m7", "cortex_m33"):
-        pairs.append(
-            ("core.cycles_per_instruction", {"cortex_m7": 0.6, "cortex_m33": 0.85}[machine])
-        )
+    if machine in CPI:
+        pairs.append(("core.cycles_per_instruction", CPI[machine]))
+        pairs.append(("memory.flash.line_cycles", LINE))
     return override(hwconfigs.document(machine), pairs)
 
 
 def problem(
     rows: Sequence[Measurement],
 ) -> tuple[dict[str, Document], list[Parameter]]:
-    """Starts and parameters: rates common to the cores of a software, and a CPI for each core.
+    """Starts and parameters: rates common to the cores of a software, and two numbers for each core.
 
-    The Cortex-M4's CPI is 1: the unit in which instructions are counted.
+    These are the cycles of an instruction and of a line of flash. The Cortex-M4 has 1 and 0: its
+    cycles are the unit in which instructions are counted, its flash has a port to the core.
     """
     machines = list(dict.fromkeys(m.machine for m in rows))
     softwares = {name: _softwares(rows, name) for name in machines}
@@ -174,8 +179,10 @@ def problem(
             )
             parameters.append(parameter(bases, path, machines=common, ties=ties))
     for name in machines:
-        if name in ("cortex_m7", "cortex_m33"):
+        if name in CPI:
             path = "core.cycles_per_instruction"
+            parameters.append(parameter(bases, path, machines=[name]))
+            path = "memory.flash.line_cycles"
             parameters.append(parameter(bases, path, machines=[name]))
     return bases, parameters
 
