@@ -9,7 +9,6 @@ from simulator.machines.base import COMMON, FRACTION, REFUSALS, Column, Dram, Sr
 from simulator.machines.kernels import Simd
 from simulator.schema import NonNegative, Positive, PositiveReal, Schema
 
-
 LineCycles: TypeAlias = Annotated[float, Field(ge=0, le=256)]
 
 

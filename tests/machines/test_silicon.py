@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import hwconfigs
-from analysis.calibrate import Floats, error_percent, fit, left_out, mape
+from analysis.calibrate import error_percent, fit, left_out, mape
+from analysis.problems import Floats
 from simulator.designs import evaluate_designs
 from simulator.machines.registry import machine_from
 from tests.machines import table7
