@@ -174,7 +174,7 @@ def to_yaml(plain: Mapping[str, Any], comment: str) -> str:
         pass
 
     def leaves(dumper: Any, value: Any) -> Any:
-        short = "\n" not in str(value) and len(str(value)) <= 100
+        short = "\n" not in str(value) and len(str(value)) <= 120
         items = value.values() if isinstance(value, dict) else value
         flat = all(isinstance(item, int | float | str) for item in items)
         if isinstance(value, dict):

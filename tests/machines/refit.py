@@ -8,7 +8,7 @@ YAML files of `hwconfigs/machines` are written with what they were fitted to and
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from math import isnan, log
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,14 @@ import hwconfigs
 from analysis.calibrate import Fit, error_percent, fit, left_out, mape, with_values
 from analysis.calibrated import to_yaml
 from analysis.measurements import Measurement
-from analysis.parameters import at_start, parameter
+from analysis.parameters import at_start
 from analysis.problems import Floats
 from simulator.config import override
 from simulator.document import Document
 from simulator.machines.registry import machine_from
-from tests.machines import table7
+from tests.machines import layer_profiles, table7
 from tests.machines.silicon import (
+    GROUPS,
     board_rows,
     devices_left_out,
     family_of,
@@ -34,10 +35,12 @@ from tests.machines.silicon import (
     software_of,
     split,
     submissions_left_out,
+    tinyengine_rows,
 )
+from tests.machines.single_fits import OWN, float32, interpreted
 from tests.machines.transfer import (
     ALIASES,
-    CLASSES,
+    HALE,
     Records,
     float_kernels,
     with_vectors,
@@ -45,9 +48,8 @@ from tests.machines.transfer import (
 )
 from tests.shared import shared_folder
 
-OWN = log(1.25)
-"""Width of the prior with which a core's own kernels may leave the common ones."""
 FOLDER = Path(hwconfigs.__file__).parent / "machines"
+INTERPRETER = {"CMSIS-NN": "tflm_cmsis_nn"}
 VECTORS = ("cortex_m55", "cortex_m85")
 VECTOR_RECORD = {
     "fields": ["kernels.cmsis_nn.integer"],
@@ -115,37 +117,6 @@ def records(
                 document, software, rows, which, devices, submissions, date
             )
     return found
-
-
-def float32(document: Document, rows: Sequence[Measurement], date: str) -> tuple[Any, Records]:
-    """HALE's float32 rates on the core that was measured, and their record."""
-    software, prefix = "hale_2024", "kernels.hale_2024.float32"
-    classes = dict.fromkeys(CLASSES, 4.0)
-    start = {"per_output": 10.0, "per_requantize": 4.0, "per_elementwise": 6.0}
-    base = override(document, [(prefix, {"per_multiply": classes, **start})])
-    bases = {rows[0].machine: base}
-    tied = [f"{prefix}.per_multiply.{name}" for name in ("pointwise", "one_channel")]
-    chosen = [
-        parameter(bases, f"{prefix}.per_multiply.convolution", ties=tied),
-        parameter(bases, f"{prefix}.per_multiply.depthwise"),
-        parameter(bases, f"{prefix}.per_multiply.fully_connected"),
-    ]
-    found = fit(bases, rows, chosen)
-    made = with_values(base, rows[0].machine, found)
-    alone = error_percent(left_out(bases, rows, chosen, [m.model for m in rows]), rows)
-    error = {"fitted_percent": round(mape(error_percent(found.predicted, rows)), 1)}
-    if not isnan(mape(alone)):
-        error["leave_one_row_out_percent"] = round(mape(alone), 1)
-    record = {
-        "date": date,
-        "fields": [path for p in chosen for path in (p.path, *p.ties)],
-        "devices": sorted({m.device for m in rows}),
-        "rows": [m.row for m in rows],
-        "error": error,
-        "note": "one submission",
-    }
-    rates = made.root.plain()["kernels"][software]["float32"]
-    return rates, {f"{software}.float32": record}
 
 
 def write(document: Document, kernels: Any, found: Records, date: str) -> None:
@@ -272,17 +243,21 @@ def write_cores(shared: Path, date: str) -> None:
         group = cores(rows)
         documents |= group
         found |= records(group, rows, date)
+    dsp = {name: documents[name] for name in GROUPS[0]}
+    layers = (*layer_profiles.rows(shared), *tinyengine_rows(shared, INTERPRETER))
+    dsp, more_of = interpreted(dsp, layers, date)
+    documents |= dsp
+    for name in dsp:
+        found[name] |= more_of[name]
     kernels = {name: document.root.plain()["kernels"] for name, document in documents.items()}
-    m33 = documents["cortex_m33"]
+    m4 = documents["cortex_m4"]
     for name in VECTORS:
         documents[name] = hwconfigs.document(name)
-        kernels[name], found[name] = with_vectors(documents[name], m33)
+        kernels[name], found[name] = with_vectors(documents[name], m4)
         found[name]["cmsis_nn"] = VECTOR_RECORD
     name = "cortex_m0plus"
-    kernels[name], more = without_dsp(
-        documents[name], documents["cortex_m4"], documents["riscv_rv32imac"]
-    )
-    found[name] |= more
+    kernels[name], more = without_dsp(documents[name], m4, documents["riscv_rv32imac"])
+    found[name] = {software: found[name][software] for software in HALE} | more
     measured = float_rows(shared)
     core = measured[0].machine
     tuned, own = float32(documents[core], measured, date)

@@ -99,7 +99,7 @@ def board_rows(shared: Path) -> tuple[Measurement, ...]:
     found = []
     with (shared / "reference/silicon/mlperf_tiny.csv").open(encoding="utf-8") as stream:
         for row in csv.DictReader(stream):
-            software = _generation(row)
+            software = generation(row)
             latency, name = row["latency_ms"], row["benchmark"]
             if software is None or not latency or name not in works or row["duplicate_of"]:
                 continue
@@ -176,7 +176,8 @@ def tinyengine_rows(shared: Path, softwares: Mapping[str, str]) -> tuple[Measure
     return tuple(found)
 
 
-def _generation(row: Mapping[str, str]) -> str | None:
+def generation(row: Mapping[str, str]) -> str | None:
+    """The software of a row of int8 latencies on a core alone; None for any other row."""
     if row["core"] not in CORES or row["accelerator"] or "float" in row["system_id"]:
         return None
     software = row["software"].strip()

@@ -19,8 +19,9 @@ HALE: Final = ("hale_2023", "hale_2024")
 SCALAR: Final = (REFERENCE, "microtvm")
 """Software that compiles no vector instructions of the M-profile extension."""
 INTEGER_ONLY: Final = ("plumerai_2022", "plumerai_2023")
-LOOPS: Final = (REFERENCE, "cmsis_nn", "tflm_2_3")
+LOOPS: Final = (REFERENCE, "cmsis_nn", "tflm_cmsis_nn", "tflm_2_3")
 """Software that computes float32 in the reference loops: CMSIS-NN has no kernels of that width."""
+MEASURED_FLOAT: Final = ("cortex_m7", "hale_2024")
 SOFT_FLOAT: Final = 140.0
 """Assumption: a product and a sum in software are two calls of some 70 cycles each."""
 MULTIPLY_THEN_ADD: Final = 1.0
@@ -29,7 +30,6 @@ MULTIPLY_THEN_ADD: Final = 1.0
 ALIASES: Final = {
     "hale": "hale_2024",
     "plumerai": "plumerai_2023",
-    "tflm_cmsis_nn": "cmsis_nn",
     "xcube_ai_8_0": "xcube_ai_7_3",
     "xcube_ai_9_0": "xcube_ai",
     "xcube_ai_10_2": "xcube_ai",
@@ -43,13 +43,15 @@ def without_dsp(small: Document, m4: Document, scalar: Document) -> tuple[Kernel
     geometric mean of its two versions. Reference loops are those of a RISC-V core without SIMD.
     """
     own, theirs = _kernels(small), _kernels(m4)
-    made, records = dict(own), {}
+    made = dict(own)
+    records: Records = {}
     for software, kernels in theirs.items():
         if software in HALE:
             continue
         rates = kernels["integer"]
         if software == REFERENCE:
             integer = dict(_kernels(scalar)[REFERENCE]["integer"])
+            key = "carried, reference loops"
             note = "not measured: cycles of these loops on riscv_rv32imac, which has no SIMD either"
         else:
             integer = {
@@ -60,9 +62,10 @@ def without_dsp(small: Document, m4: Document, scalar: Document) -> tuple[Kernel
                 },
                 "per_output": _digits(rates["per_output"] * _more(own, theirs, "per_output")),
             }
+            key = "carried from the Cortex-M4"
             note = "not measured: the Cortex-M4's, times what HALE's are more on this core"
         made[software] = {**_blocks(kernels), "integer": integer}
-        records[software] = _record(software, "integer", note)
+        _keep(records, key, software, "integer", note)
     return made, records
 
 
@@ -78,15 +81,16 @@ def _rate(rates: Mapping[str, Any], name: str) -> float:
     return float(rates["per_multiply"][name] if name in CLASSES else rates[name])
 
 
-def with_vectors(core: Document, m33: Document) -> tuple[Kernels, Records]:
-    """Kernels of every software of the Cortex-M33 on a core with vectors, from its CMSIS-NN.
+def with_vectors(core: Document, m4: Document) -> tuple[Kernels, Records]:
+    """Kernels of every software of the Cortex-M4 on a core with vectors, from its CMSIS-NN.
 
-    Software takes as many times CMSIS-NN's instructions as on the Cortex-M33. What compiles no
+    Software takes as many times CMSIS-NN's instructions as on the Cortex-M4. What compiles no
     vector instructions takes as many cycles as there.
     """
-    made, records = {"cmsis_nn": _kernels(core)["cmsis_nn"]}, {}
-    base, theirs = made["cmsis_nn"]["integer"], _kernels(m33)
-    here, there = core.root.plain()["core"], m33.root.plain()["core"]
+    made = {"cmsis_nn": _kernels(core)["cmsis_nn"]}
+    records: Records = {}
+    base, theirs = made["cmsis_nn"]["integer"], _kernels(m4)
+    here, there = core.root.plain()["core"], m4.root.plain()["core"]
     slower = there["cycles_per_instruction"] / here["cycles_per_instruction"]
     for software, kernels in theirs.items():
         if software == "cmsis_nn":
@@ -100,12 +104,14 @@ def with_vectors(core: Document, m33: Document) -> tuple[Kernels, Records]:
                 value = _rate(base, name) * _rate(rates, name) / _rate(other, name)
             integer = _with(integer, name, value)
         if software in SCALAR:
-            note = "not measured: as many cycles as on the Cortex-M33, without vectors"
+            key = "carried, without vectors"
+            note = "not measured: as many cycles as on the Cortex-M4"
         else:
-            note = "not measured: this core's CMSIS-NN, times what it is more on the Cortex-M33"
+            key = "carried, with vectors"
+            note = "not measured: this core's CMSIS-NN, times what it is more on the Cortex-M4"
         blocks = kernels if software in SCALAR else made["cmsis_nn"]
         made[software] = {**_blocks(blocks), "integer": integer}
-        records[software] = _record(software, "integer", note)
+        _keep(records, key, software, "integer", note)
     return made, records
 
 
@@ -142,24 +148,29 @@ def float_kernels(
             integer = rates["integer"]
             one = {c: integer["per_multiply"][c] + SOFT_FLOAT for c in CLASSES}
             found = _float(one, integer["per_output"], SOFT_FLOAT / 2, SOFT_FLOAT / 2)
+            key = "float32 in software"
             note = "not measured: the integers' instructions, product and sum in software"
         elif lanes > 1 and software not in LOOPS and software not in SCALAR:
             integer = kernels["cmsis_nn"]["integer"]
             found = _float(integer["per_multiply"], integer["per_output"], 2.0, 3.0)
+            key = "float32 vectors"
             note = "not measured: a vector of float32 as one of 8 bits"
         elif software in LOOPS:
             pair = kernels[REFERENCE]["integer"]
             pairs = 2 if lanes == 1 else 16 / lanes
             one = {c: pair["per_multiply"][c] / pairs for c in CLASSES}
             found = _float(one, pair["per_output"], 6.0, 12.0)
-            note = "not measured: reference loops, as long on a product as on half a pair of bytes"
+            key = "float32, reference loops"
+            note = "not measured: on a product what they take on half a pair of bytes"
         else:
             extra = 0.0 if name == "cortex_m7" else MULTIPLY_THEN_ADD
             one = {c: (tuned["per_multiply"][c] + extra) * lanes for c in CLASSES}
             found = _float(one, tuned["per_output"], 4.0, 6.0)
+            key = "float32, tuned kernels"
             note = "not measured: HALE's instructions on a Cortex-M7, which was"
         made[software] = {**rates, "float32": found}
-        records[f"{software}.float32"] = _record(software, "float32", note)
+        if (name, software) != MEASURED_FLOAT:
+            _keep(records, key, software, "float32", note)
     return made, records
 
 
@@ -186,8 +197,10 @@ def _blocks(kernels: Mapping[str, Any]) -> dict[str, Any]:
     return {name: kernels[name] for name in ("pixel_block", "channel_block")}
 
 
-def _record(software: str, width: str, note: str) -> dict[str, Any]:
-    return {"fields": [f"kernels.{software}.{width}"], "transferred": True, "note": note}
+def _keep(records: Records, key: str, software: str, width: str, note: str) -> None:
+    """One record for all software that a rule carries."""
+    record = records.setdefault(key, {"fields": [], "transferred": True, "note": note})
+    record["fields"].append(f"kernels.{software}.{width}")
 
 
 def _digits(value: float) -> float:
