@@ -23,7 +23,7 @@ from analysis.problems import Floats
 from simulator.config import override
 from simulator.document import Document
 from simulator.machines.registry import machine_from
-from tests.machines import layer_profiles, table7
+from tests.machines import layer_profiles, model_zoo, table7
 from tests.machines.silicon import (
     GROUPS,
     board_rows,
@@ -227,9 +227,34 @@ def write_application_core(date: str) -> None:
             },
             "note": f"the other four rows of the table: {mape(unseen):.1f} %",
         }
-    path = FOLDER / f"{name}.yaml"
-    first = path.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# ")
+    _write_fitted(document, records)
+
+
+def write_small_application_core(shared: Path, date: str) -> None:
+    """Fit the Cortex-A7 to three networks and write its YAML."""
+    document = model_zoo.starts(hwconfigs.document("cortex_a7"))
+    rows, chosen = model_zoo.rows(shared), model_zoo.parameters(document)
+    bases = {"cortex_a7": document}
+    found = fit(bases, rows, chosen)
+    alone = error_percent(left_out(bases, rows, chosen, [m.model for m in rows]), rows)
+    record = {
+        "date": date,
+        "fields": [path for p in chosen for path in (p.path, *p.ties)],
+        "devices": sorted({m.device for m in rows}),
+        "rows": [m.row for m in rows],
+        "error": {
+            "fitted_percent": round(mape(error_percent(found.predicted, rows)), 1),
+            "leave_one_row_out_percent": round(mape(alone), 1),
+        },
+        "note": "one board: left out a network at a time",
+    }
+    _write_fitted(with_values(document, "cortex_a7", found), {"tflite_2_11": record})
+
+
+def _write_fitted(document: Document, records: dict[str, Any]) -> None:
     plain = document.root.plain()
+    path = FOLDER / f"{plain['name']}.yaml"
+    first = path.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# ")
     plain["technology"] = plain["technology"]["name"]
     plain["calibration"] = records
     path.write_text(to_yaml(plain, first), encoding="utf-8")
@@ -276,6 +301,7 @@ def main() -> None:
         sys.exit("the shared folder is absent; set BITLANE_SHARED")
     date = sys.argv[1] if len(sys.argv) > 1 else "undated"
     write_application_core(date)
+    write_small_application_core(shared, date)
     write_cores(shared, date)
 
 

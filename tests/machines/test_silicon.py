@@ -12,7 +12,7 @@ from analysis.calibrate import error_percent, fit, left_out, mape
 from analysis.problems import Floats
 from simulator.designs import evaluate_designs
 from simulator.machines.registry import machine_from
-from tests.machines import table7
+from tests.machines import model_zoo, table7
 from tests.machines.layer_profiles import profiles
 from tests.machines.silicon import (
     board_rows,
@@ -96,6 +96,21 @@ def test_layers_of_a_core_never_fitted(shared: Path) -> None:
     # The layer of one channel, known from one network alone, takes most of the time.
     assert measured[0].work.ic == 1
     assert cycles[0] == pytest.approx(truth[0], rel=0.2)
+
+
+def test_a_small_application_core_by_its_networks(shared: Path) -> None:
+    document = model_zoo.starts(hwconfigs.document("cortex_a7"))
+    rows, chosen = model_zoo.rows(shared), model_zoo.parameters(document)
+    # The zoo's own multiply-accumulates of the three, in the rows' order.
+    assert [sum(w.macs for w in m.works) for m in rows] == pytest.approx(
+        [40_775_552, 148_987_648, 7_490_432], rel=1e-4
+    )
+    bases = {"cortex_a7": document}
+    unseen = error_percent(left_out(bases, rows, chosen, [m.model for m in rows]), rows)
+    record = hwconfigs.load("cortex_a7").calibration["tflite_2_11"].error
+    assert record is not None
+    assert record.leave_one_row_out_percent == pytest.approx(mape(unseen), abs=0.06)
+    assert mape(unseen) <= 20
 
 
 def test_float32_of_a_microcontroller(shared: Path) -> None:
