@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import hwconfigs
-from analysis.calibrate import WIDTH, Fit, Floats, error_percent, fit, left_out, mape, with_values
+from analysis.calibrate import WIDTH, Fit, error_percent, fit, left_out, mape, with_values
 from analysis.files import write_text
 from analysis.measurements import Measurement, read
 from analysis.parameters import Parameter, parameter
+from analysis.problems import Floats
 from analysis.text import table
 from simulator.document import Document
 from simulator.errors import BitlaneError
+from simulator.machines.platform import Platform
 from simulator.machines.registry import machine_from
 
 RATES = ("convolution", "depthwise", "fully_connected")
@@ -30,7 +32,8 @@ def calibrate_command(
     day = _day(date)
     document = hwconfigs.document(base)
     machine = machine_from(document)
-    rows = read(measurements, machine.clock_mhz)
+    platform = isinstance(machine, Platform)
+    rows = read(measurements, machine.clock_mhz, "host.clock_mhz" if platform else "clock_mhz")
     bases = {"": document}
     parameters = [_parameter(bases, text) for text in paths or default_paths(document)]
     found = fit(bases, rows, parameters)
@@ -38,7 +41,8 @@ def calibrate_command(
     print(report(found, rows, errors))
     fitted = with_values(document, "", found)
     plain = fitted.root.plain()
-    plain["technology"] = _technology(plain["technology"])
+    if not platform:
+        plain["technology"] = _technology(plain["technology"])
     key = f"fit of {measurements.name}"
     record(plain, key, found, rows, errors, day)
     text = to_yaml(plain, f"{machine.name}, calibrated by bitlane calibrate.")
@@ -59,9 +63,9 @@ def default_paths(document: Document) -> list[str]:
     """What is fitted where nothing is named: rates that whole networks can tell apart."""
     plain = document.root.plain()
     if plain["model"] == "cpu":
-        rates = plain["kernels"][plain["software"]]
-        width = "integer" if rates.get("integer") else "float32"
-        prefix = f"kernels.{plain['software']}.{width}"
+        software = plain.get("aliases", {}).get(plain["software"], plain["software"])
+        width = "integer" if plain["kernels"][software].get("integer") else "float32"
+        prefix = f"kernels.{software}.{width}"
         return [*(f"{prefix}.per_multiply.{name}" for name in RATES), f"{prefix}.per_output"]
     if plain["model"] == "dsp":
         return ["dispatch.cycles_per_inference"]
@@ -170,7 +174,7 @@ def to_yaml(plain: Mapping[str, Any], comment: str) -> str:
         pass
 
     def leaves(dumper: Any, value: Any) -> Any:
-        short = "\n" not in str(value) and len(str(value)) <= 100
+        short = "\n" not in str(value) and len(str(value)) <= 120
         items = value.values() if isinstance(value, dict) else value
         flat = all(isinstance(item, int | float | str) for item in items)
         if isinstance(value, dict):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from simulator.errors import BadFile, BitlaneError
+from simulator.graph import Graph
 from simulator.work import Work
 
 COLUMNS: Final = ("model", "latency_ms", "cycles", "clock_mhz", "device", "overrides", "source")
@@ -27,7 +28,8 @@ COLUMNS: Final = ("model", "latency_ms", "cycles", "clock_mhz", "device", "overr
 class Measurement:
     """A network's work and the cycles it took; `overrides` include the clock where given.
 
-    `machine` names the base that it was measured on, where several are fitted together.
+    `machine` names the base that it was measured on, where several are fitted together. A platform
+    needs the `graph`, not its works alone: what feeds what decides when an operator starts.
     """
 
     model: str
@@ -38,6 +40,7 @@ class Measurement:
     machine: str = ""
     place: str = ""
     source: str = ""
+    graph: Graph | None = None
 
     @property
     def row(self) -> str:
@@ -47,8 +50,10 @@ class Measurement:
         return ", ".join(part for part in parts if part)
 
 
-def read(path: Path, clock_mhz: float) -> tuple[Measurement, ...]:
+def read(path: Path, clock_mhz: float, clock: str = "clock_mhz") -> tuple[Measurement, ...]:
     """Read a CSV of measurements; `clock_mhz` holds where a row gives none.
+
+    `clock` is the field that a row's own clock sets: that of the host on a platform.
 
     Raises BadFile with file and line of the first fault.
     """
@@ -61,10 +66,10 @@ def read(path: Path, clock_mhz: float) -> tuple[Measurement, ...]:
     reader = csv.DictReader(io.StringIO(text), strict=True)
     _check_header(path, reader.fieldnames)
     found: list[Measurement] = []
-    known: dict[str, tuple[Work, ...]] = {}
+    known: dict[str, Graph] = {}
     try:
         for row in reader:
-            found.append(_measurement(path, reader.line_num, row, clock_mhz, known))
+            found.append(_measurement(path, reader.line_num, row, (clock, clock_mhz), known))
     except csv.Error as error:
         raise BadFile(f"{path}:{reader.line_num}: not a CSV row: {error}") from None
     if not found:
@@ -87,8 +92,8 @@ def _measurement(
     path: Path,
     line: int,
     row: dict[str, str | None],
-    clock_mhz: float,
-    known: dict[str, tuple[Work, ...]],
+    at_clock: tuple[str, float],
+    known: dict[str, Graph],
 ) -> Measurement:
     place = f"{path}:{line}"
     if None in row or None in row.values():
@@ -101,18 +106,20 @@ def _measurement(
         raise BadFile(f"{place}: give latency_ms or cycles, one of the two; found {len(given)}")
     amount = _positive(place, given[0], values[given[0]])
     overrides = _overrides(place, values.get("overrides", ""))
-    clock = values.get("clock_mhz", "")
-    if clock:
+    field, clock_mhz = at_clock
+    if clock := values.get("clock_mhz", ""):
         clock_mhz = _positive(place, "clock_mhz", clock)
-        overrides = (*overrides, ("clock_mhz", clock))
+        overrides = (*overrides, (field, clock))
+    graph = _graph(path, place, values["model"], known)
     return Measurement(
         model=values["model"],
-        works=_works(path, place, values["model"], known),
+        works=graph.work,
         cycles=amount * clock_mhz * 1e3 if given[0] == "latency_ms" else amount,
         device=values.get("device") or f"row {line}",
         overrides=overrides,
         place=place,
         source=values.get("source", ""),
+        graph=graph,
     )
 
 
@@ -138,15 +145,13 @@ def _overrides(place: str, text: str) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-def _works(
-    path: Path, place: str, model: str, known: dict[str, tuple[Work, ...]]
-) -> tuple[Work, ...]:
+def _graph(path: Path, place: str, model: str, known: dict[str, Graph]) -> Graph:
     import workloads
 
     if model not in known:
         named = model if model.startswith("zoo:") else str(path.parent / model)
         try:
-            known[model] = workloads.load(named).work
+            known[model] = workloads.load(named)
         except BitlaneError as error:
             raise type(error)(f"{place}: model: {error}") from None
     return known[model]

@@ -81,18 +81,29 @@ def _valid_end(document: Document, path: str, start: float, end: float) -> float
 
 def _accepts(document: Document, path: str, value: float) -> bool:
     try:
-        machine_from(document, [(path, value)])
+        machine_from(document, [(path, typed(document, path, value))])
     except BadConfig:
         return False
     return True
 
 
-def typed(base: Document, path: str, value: float) -> float | int:
-    """A value as its field holds it: a count stays a count."""
+def is_count(base: Document, path: str) -> bool:
+    """Whether a field holds whole numbers alone: it refuses its own value and a half."""
     at = base.root
     for step in path.split("."):
         at = at.child(step) or at
-    return round(value) if isinstance(at.value, int) and value > 1000 else value
+    if not isinstance(at.value, int):
+        return False
+    try:
+        machine_from(base, [(path, at.value + 0.5)])
+    except BadConfig:
+        return True
+    return False
+
+
+def typed(base: Document, path: str, value: float) -> float | int:
+    """A value as its field holds it: a count stays a count."""
+    return round(value) if is_count(base, path) else value
 
 
 def at_start(p: Parameter, start: float) -> Parameter:

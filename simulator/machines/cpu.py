@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import ValidationInfo, field_serializer, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_serializer, field_validator, model_validator
 
 from simulator.jit import njit
 from simulator.machines.actions import (
@@ -168,20 +168,38 @@ class Cpu(Machine):
     model: Literal["cpu"]
     core: Core
     kernels: dict[Text, Kernels]
+    aliases: dict[Text, Text] = Field(default_factory=dict)
     software: Text
     memory: Memory
 
     @field_serializer("kernels")
     def _selected_alone(self, kernels: dict[str, Kernels]) -> dict[str, Any]:
         """A dump names the kernels that were used, not the library of them."""
-        return {self.software: kernels[self.software].model_dump(mode="json")}
+        name = self.aliases.get(self.software, self.software)
+        return {name: kernels[name].model_dump(mode="json")}
+
+    @field_serializer("aliases")
+    def _chosen_alone(self, aliases: dict[str, str]) -> dict[str, str]:
+        return {name: at for name, at in aliases.items() if name == self.software}
+
+    @field_validator("aliases")
+    @classmethod
+    def _lead_to_kernels(cls, aliases: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        kernels = info.data.get("kernels")
+        for name, at in aliases.items():
+            if kernels is not None and (at not in kernels or name in kernels):
+                raise ValueError(
+                    f"{name}: {at} must lead from a name without kernels to one with kernels"
+                )
+        return aliases
 
     @field_validator("software")
     @classmethod
     def _is_known(cls, software: str, info: ValidationInfo) -> str:
         kernels = info.data.get("kernels")
-        if kernels is not None and software not in kernels:
-            raise ValueError(f"'{software}' has no kernels; known: {', '.join(sorted(kernels))}")
+        known = {**(kernels or {}), **info.data.get("aliases", {})}
+        if kernels is not None and software not in known:
+            raise ValueError(f"'{software}' has no kernels; known: {', '.join(sorted(known))}")
         return software
 
     @model_validator(mode="after")
@@ -208,8 +226,8 @@ class Cpu(Machine):
 
     @property
     def selected(self) -> Kernels:
-        """The kernels of the chosen software."""
-        return self.kernels[self.software]
+        """The kernels of the chosen software; an alias has those it leads to."""
+        return self.kernels[self.aliases.get(self.software, self.software)]
 
     @property
     def has_integer(self) -> bool:
@@ -265,7 +283,7 @@ class Cpu(Machine):
         """The cycles of each kind of operation, in 1/65536, at least 1; outputs with the MACs."""
         cpi = max(1.0, self.core.cycles_per_instruction)
         rates = [r for r in (self.selected.integer, self.selected.float32) if r is not None]
-        per_mac = max(max(vars(r.per_multiply).values()) + r.per_output for r in rates)
+        per_mac = max(r.per_multiply.most + r.per_output for r in rates)
         per_element = max(r.per_elementwise for r in rates)
         per_output = max(r.per_requantize for r in rates)
         mac, element, output = (

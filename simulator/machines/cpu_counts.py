@@ -22,6 +22,7 @@ from simulator.machines.cpu_schema import (
     CACHE_BYTES,
     CACHED,
     CHANNEL_BLOCK,
+    CONVOLUTION,
     DEPTHWISE,
     DRAM_RATE,
     FLOAT32,
@@ -39,8 +40,10 @@ from simulator.machines.cpu_schema import (
     INT16_DOT,
     INT16_LANES,
     INTEGER,
+    LINE_CYCLES,
     NO_FLOAT,
     NO_INTEGER,
+    ONE_CHANNEL,
     OUTER,
     OUTER_LINE,
     OUTER_WAIT,
@@ -77,8 +80,9 @@ def rate_of(work: Counts) -> int:
     """Which of the rates of a multiply-accumulate instruction holds for this layer."""
     if work[W_DEPTHWISE] != 0:
         return DEPTHWISE
-    if work[W_KY] * work[W_KX] != 1:
-        return 0
+    taps = work[W_KY] * work[W_KX]
+    if taps != 1:
+        return ONE_CHANNEL if gemm(work)[3] == taps else CONVOLUTION
     return FULLY_CONNECTED if work[W_OY] * work[W_OX] == 1 else POINTWISE
 
 
@@ -157,9 +161,10 @@ def wait_cycles(actions: Counts, machine: Counts, compute: int) -> tuple[int, in
         near = max(0, cycles_for(inner * 8, machine[INNER_RATE]) - compute)
         far = max(0, cycles_for(outer * 8, machine[DRAM_RATE]) - compute)
         return near, max(near, far) - near
+    lines = ceil_div(outer, machine[OUTER_LINE])
     return (
         ceil_div(inner, machine[INNER_LINE]) * machine[INNER_WAIT],
-        ceil_div(outer, machine[OUTER_LINE]) * machine[OUTER_WAIT],
+        lines * machine[OUTER_WAIT] + ceil_div(lines * machine[LINE_CYCLES], FRACTION),
     )
 
 

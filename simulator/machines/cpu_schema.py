@@ -1,13 +1,15 @@
 """The fields of a processor core and the columns of its row: simulator.machines.cpu prices them."""
 
 import math
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
-from simulator.machines.base import COMMON, REFUSALS, Column, Dram, Sram, fixed
+from simulator.machines.base import COMMON, FRACTION, REFUSALS, Column, Dram, Sram, fixed
 from simulator.machines.kernels import Simd
 from simulator.schema import NonNegative, Positive, PositiveReal, Schema
+
+LineCycles: TypeAlias = Annotated[float, Field(ge=0, le=256)]
 
 
 class Core(Schema):
@@ -22,13 +24,15 @@ class WaitedMemory(Schema):
     """A memory that delivers `line_bytes` an access, each `wait_states` cycles late.
 
     Where `wait_states` is not given it follows from the clock and `access_ns`, the time of one
-    access: a slower clock waits fewer cycles.
+    access: a slower clock waits fewer cycles. `line_cycles` come beside them, at any clock: what
+    a line takes over a bus narrower than itself, into a cache that misses.
     """
 
     bytes: Positive
     line_bytes: Annotated[int, Field(ge=1, le=4096)]
     wait_states: NonNegative | None = None
     access_ns: PositiveReal | None = None
+    line_cycles: LineCycles = 0.0
 
     def waits(self, clock_mhz: float) -> int:
         """Wait states at a clock."""
@@ -93,6 +97,11 @@ class Memory(Schema):
         return self.flash.line_bytes if self.flash else 1
 
     @property
+    def line_cycles(self) -> float:
+        """Cycles of a line of flash beside its wait states; 0 where there is none."""
+        return self.flash.line_cycles if self.flash else 0.0
+
+    @property
     def cache_bytes(self) -> int:
         """Bytes of the cache before the outer memory, 0 where there is none."""
         cache = self.cache or self.flash_cache
@@ -109,11 +118,17 @@ class Memory(Schema):
         return self.dram.bytes_per_cycle if self.dram else 1.0
 
 
+def _from_zero(value: float) -> int:
+    """A rate as an integer of 1/65536 that may be 0."""
+    return round(value * FRACTION)
+
+
 RATES: Final = (
     "per_multiply.convolution",
     "per_multiply.pointwise",
     "per_multiply.depthwise",
     "per_multiply.fully_connected",
+    "per_multiply.single",
     "per_output",
     "per_requantize",
     "per_elementwise",
@@ -140,6 +155,7 @@ COLUMNS: Final = (
     Column("memory.inner_rate", fixed),
     Column("memory.dram_rate", fixed),
     Column("memory.cached"),
+    Column("memory.line_cycles", _from_zero),
 )
 _FIRST: Final = len(COMMON)
 INTEGER, FLOAT32 = _FIRST, _FIRST + len(RATES)
@@ -161,8 +177,10 @@ INT8_LANES, INT8_DOT, INT16_LANES, INT16_DOT, FLOAT_LANES, FLOAT_DOT = range(
     INNER_RATE,
     DRAM_RATE,
     CACHED,
-) = range(FLOAT_DOT + 1, FLOAT_DOT + 15)
-POINTWISE, DEPTHWISE, FULLY_CONNECTED, PER_OUTPUT, PER_REQUANTIZE, PER_ELEMENTWISE = range(1, 7)
+    LINE_CYCLES,
+) = range(FLOAT_DOT + 1, FLOAT_DOT + 16)
+CONVOLUTION, POINTWISE, DEPTHWISE, FULLY_CONNECTED, ONE_CHANNEL = range(5)
+PER_OUTPUT, PER_REQUANTIZE, PER_ELEMENTWISE = range(5, 8)
 INNER, OUTER = range(2)
 BY_COMPUTE, BY_INNER, BY_OUTER, BY_OVERHEAD = range(4)
 NO_INTEGER, NO_FLOAT = len(REFUSALS), len(REFUSALS) + 1

@@ -36,12 +36,29 @@ class Simd(Schema):
 
 
 class PerClass(Schema):
-    """A rate in each class of layer: several taps, one tap, one channel a group, one pixel."""
+    """A rate in each class of layer: several taps, one tap, one channel a group, one pixel.
+
+    `one_channel` is that of several taps on an image of one channel, a spectrogram's first layer:
+    taps lie apart in memory and are gathered byte by byte. As `convolution` where not given.
+    """
 
     convolution: Repeats
     pointwise: Repeats
     depthwise: Repeats
     fully_connected: Repeats
+    one_channel: Repeats | None = None
+
+    @property
+    def single(self) -> float:
+        """The rate of one channel; that of a convolution where it is not given."""
+        return self.convolution if self.one_channel is None else self.one_channel
+
+    @property
+    def most(self) -> float:
+        """The largest rate of any class."""
+        return max(
+            self.convolution, self.pointwise, self.depthwise, self.fully_connected, self.single
+        )
 
 
 class Rates(Schema):

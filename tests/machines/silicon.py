@@ -15,9 +15,10 @@ import numpy as np
 
 import hwconfigs
 import workloads
-from analysis.calibrate import Fit, Floats, error_percent, fit, left_out, mape
+from analysis.calibrate import Fit, error_percent, fit, left_out, mape
 from analysis.measurements import Measurement
 from analysis.parameters import Parameter, parameter
+from analysis.problems import Floats
 from simulator.config import override
 from simulator.document import Document
 
@@ -32,7 +33,16 @@ CORES: Final = {
     "Cortex-M4": "cortex_m4",
     "Cortex-M7": "cortex_m7",
     "Cortex-M33": "cortex_m33",
+    "RV32IMAC": "riscv_rv32imac",
+    "Andes D25F (RVP, FPGA proto)": "andes_d25f",
 }
+GROUPS: Final = (
+    ("cortex_m4", "cortex_m7", "cortex_m33"),
+    ("cortex_m0plus",),
+    ("riscv_rv32imac",),
+    ("andes_d25f",),
+)
+"""Cores with one instruction set: their kernels are fitted together."""
 GENERATIONS: Final = {
     "X-CUBE-AI (v0.7 round; ~7.1)": "xcube_ai_7_1",
     "X-CUBE-AI (v1.0 round; ~7.3)": "xcube_ai_7_3",
@@ -48,6 +58,8 @@ GENERATIONS: Final = {
     "microTVM+CMSIS-NN": "microtvm_cmsis_nn",
     "microTVM native": "microtvm",
     "TFLM 2.3.1 mbed (kernel lib not stated)": "tflm_2_3",
+    "Tensorflow Lite Micro 2.3.1": "tflm_reference",
+    "TFLM + Andes NN": "andes_nn",
 }
 """MLPerf's wording of a software by generation. Bosch's HALE names no version: by round instead."""
 
@@ -56,16 +68,26 @@ RATES: Final = (
     "per_multiply.depthwise",
     "per_multiply.fully_connected",
     "per_output",
+    "per_multiply.one_channel",
 )
 STARTS: Final = {
-    "dsp": (2.6, 4.0, 3.0, 25.0),
-    "cortex_m0plus": (8.0, 14.0, 8.0, 60.0),
-    "tflm_reference": (66.0, 76.0, 34.0, 100.0),
+    "dsp": (2.6, 4.0, 3.0, 25.0, 4.0),
+    "cortex_m0plus": (8.0, 14.0, 8.0, 60.0, 10.0),
+    "tflm_reference": (66.0, 76.0, 34.0, 100.0, 66.0),
+    "riscv_rv32imac": (20.0, 20.0, 10.0, 100.0, 20.0),
+    "andes_d25f": (4.0, 8.0, 6.0, 25.0, 6.0),
 }
 """Where fits start: instructions an M4 or M0+ needs with its operands loaded once each; for
-reference loops the cycles a product of PCL Scepu02 (RV32IMAC) in MLPerf Tiny v0.5, for two."""
+reference loops the cycles a product of PCL Scepu02 (RV32IMAC) in MLPerf Tiny v0.5, for two, and on
+that core itself twenty instructions to compute the offsets of a product's operands."""
+CPI: Final = {"cortex_m7": 0.6, "cortex_m33": 0.85}
+"""Where the cycles of an instruction start on cores that may issue two."""
+LINE: Final = 4.0
+"""Where the cycles of a line of flash start, beside its wait states: four beats of 32 bits."""
 TIES: Final = {"per_multiply.convolution": ("per_multiply.pointwise",)}
-"""The four networks do not tell a convolution of one tap from others: one rate for both."""
+UNSEEN: Final = {"per_multiply.convolution": (*TIES["per_multiply.convolution"], RATES[-1])}
+"""The four networks do not tell a convolution of one tap from others: one rate for both. Where no
+network has a first layer of one channel, for that too."""
 
 
 def board_rows(shared: Path) -> tuple[Measurement, ...]:
@@ -77,7 +99,7 @@ def board_rows(shared: Path) -> tuple[Measurement, ...]:
     found = []
     with (shared / "reference/silicon/mlperf_tiny.csv").open(encoding="utf-8") as stream:
         for row in csv.DictReader(stream):
-            software = _generation(row)
+            software = generation(row)
             latency, name = row["latency_ms"], row["benchmark"]
             if software is None or not latency or name not in works or row["duplicate_of"]:
                 continue
@@ -94,6 +116,41 @@ def board_rows(shared: Path) -> tuple[Measurement, ...]:
                 )
             )
     return (*found, *tinyengine_rows(shared, {"TFLM ref kernels": "tflm_reference"}))
+
+
+def float_rows(shared: Path) -> tuple[Measurement, ...]:
+    """Every float32 latency of a Cortex-M: Bosch's HALE of 2024 on one Cortex-M7.
+
+    The networks are the int8 ones with every element 32 bits wide and nothing requantized.
+    """
+    found = []
+    with (shared / "reference/silicon/mlperf_tiny.csv").open(encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            if row["precision"] != "fp32" or row["core"] not in CORES:
+                continue
+            name = f"{MODELS[row['benchmark']]}.tflite"
+            clock, latency = float(row["clock_MHz"]), row["latency_ms"]
+            found.append(
+                Measurement(
+                    model=f"{row['benchmark']}, float32",
+                    works=tuple(
+                        replace(
+                            work,
+                            weight_bits=32,
+                            activation_bits=32,
+                            output_bits=32,
+                            requantizations=0,
+                        )
+                        for work in workloads.load(shared / "models/tflite" / name).work
+                    ),
+                    cycles=float(latency) * clock * 1e3,
+                    device=f"{row['board']} {row['submitter']} {row['round']} {row['system_id']}",
+                    overrides=(("software", "hale_2024"), ("clock_mhz", f"{clock:g}")),
+                    machine=CORES[row["core"]],
+                    source=f"{latency} ms, {row['source_path']}",
+                )
+            )
+    return tuple(found)
 
 
 def tinyengine_rows(shared: Path, softwares: Mapping[str, str]) -> tuple[Measurement, ...]:
@@ -119,7 +176,8 @@ def tinyengine_rows(shared: Path, softwares: Mapping[str, str]) -> tuple[Measure
     return tuple(found)
 
 
-def _generation(row: Mapping[str, str]) -> str | None:
+def generation(row: Mapping[str, str]) -> str | None:
+    """The software of a row of int8 latencies on a core alone; None for any other row."""
     if row["core"] not in CORES or row["accelerator"] or "float" in row["system_id"]:
         return None
     software = row["software"].strip()
@@ -142,25 +200,25 @@ def starts(machine: str, softwares: Sequence[str]) -> Document:
     """A shipped machine with the kernels of these generations, and its core, at their starts."""
     pairs: list[tuple[str, float]] = []
     for software in softwares:
-        first = STARTS.get(software, STARTS.get(machine, STARTS["dsp"]))
+        first = STARTS.get(machine, STARTS.get(software, STARTS["dsp"]))
         pairs += (
             (f"kernels.{software}.integer.{rate}", value)
             for name, value in zip(RATES, first, strict=True)
             for rate in (name, *TIES.get(name, ()))
         )
-    if machine in ("cortex_m7", "cortex_m33"):
-        pairs.append(
-            ("core.cycles_per_instruction", {"cortex_m7": 0.6, "cortex_m33": 0.85}[machine])
-        )
+    if machine in CPI:
+        pairs.append(("core.cycles_per_instruction", CPI[machine]))
+        pairs.append(("memory.flash.line_cycles", LINE))
     return override(hwconfigs.document(machine), pairs)
 
 
 def problem(
     rows: Sequence[Measurement],
 ) -> tuple[dict[str, Document], list[Parameter]]:
-    """Starts and parameters: rates common to the cores of a software, and a CPI for each core.
+    """Starts and parameters: rates common to the cores of a software, two numbers for each core.
 
-    The Cortex-M4's CPI is 1: the unit in which instructions are counted.
+    Those two are the cycles of an instruction and of a line of flash. The Cortex-M4 has 1 and 0:
+    its cycles are the unit in which instructions are counted.
     """
     machines = list(dict.fromkeys(m.machine for m in rows))
     softwares = {name: _softwares(rows, name) for name in machines}
@@ -168,26 +226,40 @@ def problem(
     parameters = []
     for software in dict.fromkeys(software_of(m) for m in rows):
         common = [name for name in machines if software in softwares[name]]
+        ties_of = TIES if _with_one_channel(rows, software) else UNSEEN
         for rate in RATES:
+            if rate in ties_of["per_multiply.convolution"]:
+                continue
             path, *ties = (
-                f"kernels.{software}.integer.{name}" for name in (rate, *TIES.get(rate, ()))
+                f"kernels.{software}.integer.{name}" for name in (rate, *ties_of.get(rate, ()))
             )
             parameters.append(parameter(bases, path, machines=common, ties=ties))
     for name in machines:
-        if name in ("cortex_m7", "cortex_m33"):
+        if name in CPI:
             path = "core.cycles_per_instruction"
             parameters.append(parameter(bases, path, machines=[name]))
+            path = "memory.flash.line_cycles"
+            parameters.append(parameter(bases, path, machines=[name]))
     return bases, parameters
+
+
+def _with_one_channel(rows: Sequence[Measurement], software: str) -> bool:
+    """Whether a software was measured on a convolution of several taps of one channel."""
+    return any(
+        work.ky * work.kx > 1 and work.ic == 1 and not work.depthwise
+        for m in rows
+        if software_of(m) == software
+        for work in m.works
+    )
 
 
 def _softwares(rows: Sequence[Measurement], machine: str) -> list[str]:
     return list(dict.fromkeys(software_of(m) for m in rows if m.machine == machine))
 
 
-def split(rows: Sequence[Measurement]) -> tuple[tuple[Measurement, ...], tuple[Measurement, ...]]:
-    """Rows of cores with the DSP extension, which share kernels, and those of the Cortex-M0+."""
-    small = tuple(m for m in rows if m.machine == "cortex_m0plus")
-    return tuple(m for m in rows if m.machine != "cortex_m0plus"), small
+def split(rows: Sequence[Measurement]) -> tuple[tuple[Measurement, ...], ...]:
+    """Rows by the group of their core, in the order of `GROUPS`."""
+    return tuple(tuple(m for m in rows if m.machine in group) for group in GROUPS)
 
 
 def devices_left_out(rows: Sequence[Measurement]) -> Floats:
@@ -206,6 +278,14 @@ def submissions_left_out(rows: Sequence[Measurement]) -> Floats:
     bases, parameters = problem(rows)
     groups = [f"{family_of(m)} {m.device}" for m in rows]
     return error_percent(left_out(bases, rows, parameters, groups), rows)
+
+
+def rows_left_out(rows: Sequence[Measurement], part: Sequence[Measurement]) -> Floats:
+    """As `devices_left_out`, a network of `part` at a time, for a software of one board."""
+    bases, parameters = problem(rows)
+    groups = [f"{i}" if m in part else "others" for i, m in enumerate(rows)]
+    errors = error_percent(left_out(bases, rows, parameters, groups), rows)
+    return np.asarray(errors[np.array([m in part for m in rows])], np.float64)
 
 
 def fitted(rows: Sequence[Measurement]) -> tuple[dict[str, Document], Fit]:
