@@ -111,12 +111,16 @@ def _unrolled_as(row: Ints, machine: Spatial, nest: LoopNest, choice: int) -> In
     """The machine's row, each loop that it unrolls unrolled as far as the mapping does."""
     if not nest.spatial:
         return row
-    wanted = {loop: factor for _, loop, factor in nest.spatial}
+    wanted: dict[tuple[str, str], int] = {}
+    for name, loop, factor in nest.spatial:
+        # A nest whose dimensions have other names says how far each loop is unrolled at all.
+        for dimension in [name] if name in machine.array.dimensions else machine.array.dimensions:
+            wanted[dimension, loop] = wanted.get((dimension, loop), 1) * factor
     row = row.copy()
-    for dimension in range(len(machine.array.dimensions)):
+    for index, dimension in enumerate(machine.array.dimensions):
         for k, loop in enumerate(LOOPS):
-            place = UNROLL + (choice * DIMENSIONS + dimension) * 8 + k
-            row[place] = min(int(row[place]), wanted.get(loop, 1))
+            place = UNROLL + (choice * DIMENSIONS + index) * 8 + k
+            row[place] = min(int(row[place]), wanted.get((dimension, loop), 1))
     return row
 
 
