@@ -256,11 +256,35 @@ def estimate(
     json: Json = None,
     csv: Annotated[Path | None, typer.Option(help="Write a row per layer here.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page here.")] = None,
+    mapping: Annotated[
+        list[Path] | None,
+        typer.Option(help="Pin this loop nest, Timeloop's or ZigZag's too (repeatable)."),
+    ] = None,
+    mappings: Annotated[
+        Path | None, typer.Option(help="Write each layer's loop nest to this folder.")
+    ] = None,
+    mapping_format: Annotated[
+        str,
+        typer.Option(
+            help="With --mappings: bitlane, timeloop, timeloop-text, zigzag, zigzag-text."
+        ),
+    ] = "bitlane",
 ) -> None:
     """Count cycles, energy and area of a model on machines, layer by layer."""
     from analysis.estimate import estimate_command
 
-    estimate_command(model, [machine_of(name, set_) for name in hw], batch, json, csv, html)
+    if mapping_format != "bitlane" and mappings is None:
+        raise BitlaneError("--mapping-format belongs to --mappings; add it")
+    machines = [machine_of(name, set_) for name in hw]
+    if mapping:
+        from analysis.mapping_files import pinned_machines
+
+        machines = pinned_machines(model, hw, set_, machines, mapping, batch)
+    estimate_command(model, machines, batch, json, csv, html)
+    if mappings:
+        from analysis.mapping_files import mappings_command
+
+        mappings_command(model, machines, batch, mappings, mapping_format, json)
 
 
 @app.command()

@@ -13,6 +13,7 @@ from simulator.machines.hierarchy import (
     NOTHING_FITS,
     UNROLL,
     map_layer,
+    pinned,
     read_layer,
     read_memories,
     unroll_layer,
@@ -78,6 +79,18 @@ def mappings(works: Sequence[Work], machine: Machine) -> list[LoopNest | None]:
         return [None] * len(works)
     found = {work: map_work(work, machine).nest for work in set(works) if work.macs}
     return [found.get(work) for work in works]
+
+
+def is_pinned(work: Work, machine: Spatial) -> bool:
+    """Whether one of the machine's pinned mappings covers a layer and fits its memories."""
+    ints, reals, prices = _tables(machine)
+    row = machine.row()
+    read_layer(work.row(), row, ints)
+    for choice in range(len(machine.array.unrollings)):
+        unroll_layer(row, prices, choice, ints, reals)
+        if any(pinned(row, pin, ints, reals) for pin in range(len(machine.mapping.pinned))):
+            return True
+    return False
 
 
 def cost_mapping(work: Work, machine: Spatial, nest: LoopNest) -> MappedLayer:

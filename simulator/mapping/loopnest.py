@@ -17,6 +17,7 @@ from simulator.mapping.search import (
     BEST_CUTS,
     BEST_FACTORS,
     BEST_LOOPS,
+    FREE_CUTS,
     MAPPING,
 )
 
@@ -107,14 +108,7 @@ def from_plain(data: Dict[str, Any], memories: Dict[str, tuple[str, ...]]) -> Lo
         (str(entry["dimension"]), _loop(str(entry["loop"])), int(entry["factor"]))
         for entry in data.get("spatial", ())
     )
-    loops = []
-    for text in data["loops"]:
-        name, _, factor = str(text).partition(" ")
-        if not factor.strip().isdigit() or int(factor) < 1:
-            raise Unsupported(f"loops: '{text}' is no loop; write it as 'oc 4'")
-        loops.append((_loop(name), int(factor)))
-    if len(loops) > NEST_LOOPS:
-        raise Unsupported(f"loops: {len(loops)} of them; at most {NEST_LOOPS}")
+    loops = loops_of(data["loops"])
     cuts = {}
     for operand in OPERANDS:
         given = tuple(int(cut) for cut in data["cuts"].get(operand, ()))
@@ -129,7 +123,31 @@ def from_plain(data: Dict[str, Any], memories: Dict[str, tuple[str, ...]]) -> Lo
                 "the number of loops"
             )
         cuts[operand] = given
-    return LoopNest(spatial, tuple(loops), cuts, memories)
+    return LoopNest(spatial, loops, cuts, memories)
+
+
+def loops_of(texts: Sequence[Any]) -> tuple[tuple[str, int], ...]:
+    """The loops of texts as 'oc 4', inner to outer; raises Unsupported where one is none."""
+    loops = []
+    for text in texts:
+        name, _, factor = str(text).partition(" ")
+        if not factor.strip().isdigit() or int(factor) < 1:
+            raise Unsupported(f"loops: '{text}' is no loop; write it as 'oc 4'")
+        loops.append((_loop(name), int(factor)))
+    if len(loops) > NEST_LOOPS:
+        raise Unsupported(f"loops: {len(loops)} of them; at most {NEST_LOOPS}")
+    return tuple(loops)
+
+
+def pin_row(data: Dict[str, Any], memories: Dict[str, tuple[str, ...]]) -> Ints:
+    """A pin as int64 [MAPPING]; without cuts the first of them is FREE_CUTS."""
+    if data.get("cuts") is not None:
+        return from_plain(data, memories).row()
+    loops = loops_of(data["loops"])
+    none: Dict[str, tuple[int, ...]] = dict.fromkeys(OPERANDS, ())
+    row = LoopNest((), loops, none, memories).row()
+    row[BEST_CUTS] = FREE_CUTS
+    return row
 
 
 def _loop(name: str) -> str:

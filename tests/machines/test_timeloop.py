@@ -24,7 +24,8 @@ time while filter columns lie side by side. Neither its counts nor ours below ha
 SHIPPED_NEST = (
     "DRAM [ Weights:864 (864) Inputs:151875 (151875) Outputs:401408 (401408) ] / "
     "| for P in [0:8) / | for Q in [0:2) / | for M in [0:4) / "
-    "shared_glb [ Inputs:9831 (9831) Outputs:6272 (6272) ] / | for P in [0:14) / | for Q in [0:4) / "
+    "shared_glb [ Inputs:9831 (9831) Outputs:6272 (6272) ] / "
+    "| for P in [0:14) / | for Q in [0:4) / "
     "inter_PE_column_spatial [ ] / | for Q in [0:14) (Spatial-X) / "
     "inter_PE_spatial [ ] / | for C in [0:3) (Spatial-Y) / | for S in [0:3) (Spatial-Y) / "
     "ifmap_spad [ Inputs:3 (3) ] / weights_spad [ Weights:24 (24) ] / | for R in [0:3) / "

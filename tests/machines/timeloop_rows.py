@@ -7,7 +7,7 @@ the same memories, widths and energies; `terms` lead from Timeloop's count to ou
 import csv
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
@@ -207,7 +207,7 @@ def nest_of(row: Mapping[str, str], machine: Spatial) -> LoopNest:
 
 
 def priced(words: Mapping[oracle.Place, int], machine: Spatial) -> dict[str, float]:
-    """pJ of each memory."""
+    """Energy in pJ of each memory."""
     found = {level.name: 0.0 for level in machine.memory}
     for (memory, _, way), count in words.items():
         if memory == oracle.ARITHMETIC:
@@ -221,7 +221,7 @@ def priced(words: Mapping[oracle.Place, int], machine: Spatial) -> dict[str, flo
 
 
 def leakage(row: Mapping[str, str], nest: oracle.Nest, cycles: int) -> dict[str, float]:
-    """pJ of each memory: Timeloop's units leak where they are used, the buffer always."""
+    """Energy in pJ of each memory: Timeloop's units leak where they are used, the buffer always."""
     units = int(row["computes"]) / nest.cycles
     return {
         memory: pj * cycles * (1 if memory == "shared_glb" else units)
@@ -264,7 +264,7 @@ def compared(row: Mapping[str, str]) -> TimeloopRow:
 
 
 def with_wide_sums(row: Mapping[str, str], nest: LoopNest) -> dict[str, float] | None:
-    """pJ of each memory with sums of 16 bits everywhere; None where a tile of them does not fit."""
+    """Energy in pJ of each memory with sums of 16 bits everywhere; None where they do not fit."""
     machine = machine_of(EYERISS, False, unrolled_as(nest))
     try:
         return priced(cost_mapping(work_of(row), machine, nest).words, machine)
