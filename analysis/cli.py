@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analysis.chosen import datapath_of, machine_of, optional_machine_of
+from analysis.chosen import datapath_of, optional_machine_of
 from analysis.hw_commands import hw_app
 from analysis.limits import MAX_BATCH
 from analysis.terminal import integer, run
@@ -272,18 +272,13 @@ def estimate(
 ) -> None:
     """Count cycles, energy and area of a model on machines, layer by layer."""
     from analysis.estimate import estimate_command
+    from analysis.mapping_files import mappings_command, pinned_machines
 
     if mapping_format != "bitlane" and mappings is None:
         raise BitlaneError("--mapping-format belongs to --mappings; add it")
-    machines = [machine_of(name, set_) for name in hw]
-    if mapping:
-        from analysis.mapping_files import pinned_machines
-
-        machines = pinned_machines(model, hw, set_, machines, mapping, batch)
+    machines = pinned_machines(model, hw, set_, mapping or [], batch)
     estimate_command(model, machines, batch, json, csv, html)
     if mappings:
-        from analysis.mapping_files import mappings_command
-
         mappings_command(model, machines, batch, mappings, mapping_format, json)
 
 

@@ -25,14 +25,12 @@ Remake = Callable[[Sets], Machine]
 
 
 def pinned_machines(
-    model: str,
-    names: Sequence[str],
-    pairs: list[str] | None,
-    machines: Sequence[Machine],
-    files: Sequence[Path],
-    batch: int,
+    model: str, names: Sequence[str], pairs: list[str] | None, files: Sequence[Path], batch: int
 ) -> list[Machine]:
-    """The machines of --hw and --set with the mappings of --mapping pinned on each."""
+    """The machines of --hw and --set, with the mappings of --mapping pinned on each."""
+    machines = [machine_of(name, pairs) for name in names]
+    if not files:
+        return machines
     graph = workloads.load(model)
     return [
         pinned_machine(machine, partial(machine_of, name, pairs), files, graph, batch)
@@ -48,7 +46,9 @@ def mappings_command(
     form: str,
     json: Path | None,
 ) -> None:
-    """Write the mappings in use and say how many."""
+    """Write the mappings in use and say how many; raises BitlaneError on an unknown form."""
+    if form not in FORMS:
+        raise BitlaneError(f"--mapping-format {form}: must be one of {', '.join(FORMS)}")
     lines = write_mappings(folder, form, workloads.load(model), machines, batch)
     tell("\n".join(lines), json)
 
@@ -124,8 +124,6 @@ def write_mappings(
 
     Where a form cannot say a nest, a line tells why, and the others are written.
     """
-    if form not in FORMS:
-        raise BitlaneError(f"--mapping-format {form}: must be one of {', '.join(FORMS)}")
     if not any(isinstance(machine, Spatial) for machine in machines):
         names = ", ".join(machine.name for machine in machines)
         raise Unsupported(f"--mappings: no spatial machine among {names}; only those map nests")

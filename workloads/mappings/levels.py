@@ -58,21 +58,20 @@ def levels_of_nest(nest: LoopNest, order: Sequence[str]) -> tuple[Level, ...]:
     Raises Unsupported where the cuts of one memory, or those of two, are not on one line.
     """
     spans = [_line(nest, name) for name in order]
-    top, most = len(nest.loops), []
-    for _, _, high in reversed(spans):
-        top = min(top, high)
-        most.append(top)
+    spans[-1] = (len(nest.loops),) * 3
     below, levels = 0, []
-    for name, (low, own, _), high in zip(order, spans, reversed(most), strict=True):
-        if name == order[-1]:
-            low = own = high = len(nest.loops)
-        cut = min(max(own, low, below), high)
-        if cut < max(low, below):
+    for place, (name, (low, own, _)) in enumerate(zip(order, spans, strict=True)):
+        least = max(low, below)
+        tightest = min(range(place, len(order)), key=lambda k: spans[k][2])
+        most = spans[tightest][2]
+        if least > most:
             raise Unsupported(
-                f"memory '{name}': no one line serves its operands, whose tiles end after "
-                f"{_ends(nest, name)} loops, with {below} within the memory below; Timeloop "
-                "needs one: write this mapping as bitlane or zigzag"
+                f"memory '{name}' ({_ends(nest, name)}) ends outside '{order[tightest]}' "
+                f"({_ends(nest, order[tightest])}), and Timeloop nests memories as the machine "
+                "lists them, with one line for all operands of each: write this mapping as "
+                "bitlane or zigzag"
             )
+        cut = min(max(own, least), most)
         keeps = tuple(operand for operand in OPERANDS if name in nest.memories[operand])
         levels.append(Level(name, keeps, nest.loops[below:cut]))
         below = cut
@@ -86,7 +85,8 @@ def _cuts(nest: LoopNest, name: str) -> dict[str, int]:
 
 
 def _ends(nest: LoopNest, name: str) -> str:
-    return ", ".join(f"{o} {nest.cuts[o][level]}" for o, level in _cuts(nest, name).items())
+    ends = ", ".join(f"{o} after {nest.cuts[o][v]}" for o, v in _cuts(nest, name).items())
+    return f"{ends} loops"
 
 
 def _line(nest: LoopNest, name: str) -> tuple[int, int, int]:

@@ -52,7 +52,8 @@ def read_printed(text: str, machine: Spatial, place: str) -> LoopNest:
             )
     # Outermost first in the text, inner first here.
     inner = [Level(v.name, v.keeps, v.loops[::-1]) for v in reversed(levels)]
-    return nest_of_levels(inner, spatial[::-1], machine.chains(), place)
+    unrolled = sorted(spatial[::-1], key=lambda part: axes.index(part[0]))
+    return nest_of_levels(inner, unrolled, machine.chains(), place)
 
 
 def _add_loop(

@@ -60,7 +60,9 @@ def read_timeloop(text: str, machine: Spatial, label: str) -> LoopNest:
         elif target in keeps:
             keeps[target] = _kept(directive, keeps[target], where)
     levels = [Level(name, keeps[name], tuple(temporal.get(name, ()))) for name in machine.levels]
-    return nest_of_levels(levels, spatial, machine.chains(), label)
+    axes = tuple(machine.array.dimensions)
+    unrolled = sorted(spatial, key=lambda part: axes.index(part[0]))
+    return nest_of_levels(levels, unrolled, machine.chains(), label)
 
 
 def _text(directive: Entry, key: str) -> str:
