@@ -272,11 +272,13 @@ def estimate(
 ) -> None:
     """Count cycles, energy and area of a model on machines, layer by layer."""
     from analysis.estimate import estimate_command
-    from analysis.mapping_files import mappings_command, pinned_machines
+    from analysis.mapping_files import check_mappings, mappings_command, pinned_machines
 
     if mapping_format != "bitlane" and mappings is None:
         raise BitlaneError("--mapping-format belongs to --mappings; add it")
     machines = pinned_machines(model, hw, set_, mapping or [], batch)
+    if mappings:
+        check_mappings(machines, mapping_format)
     estimate_command(model, machines, batch, json, csv, html)
     if mappings:
         mappings_command(model, machines, batch, mappings, mapping_format, json)

@@ -38,6 +38,15 @@ def pinned_machines(
     ]
 
 
+def check_mappings(machines: Sequence[Machine], form: str) -> None:
+    """Raise BitlaneError on an unknown form, and Unsupported where no machine maps nests."""
+    if form not in FORMS:
+        raise BitlaneError(f"--mapping-format {form}: must be one of {', '.join(FORMS)}")
+    if not any(isinstance(machine, Spatial) for machine in machines):
+        names = ", ".join(machine.name for machine in machines)
+        raise Unsupported(f"--mappings: no spatial machine among {names}; only those map nests")
+
+
 def mappings_command(
     model: str,
     machines: Sequence[Machine],
@@ -46,9 +55,7 @@ def mappings_command(
     form: str,
     json: Path | None,
 ) -> None:
-    """Write the mappings in use and say how many; raises BitlaneError on an unknown form."""
-    if form not in FORMS:
-        raise BitlaneError(f"--mapping-format {form}: must be one of {', '.join(FORMS)}")
+    """Write the mappings in use and say how many."""
     lines = write_mappings(folder, form, workloads.load(model), machines, batch)
     tell("\n".join(lines), json)
 
@@ -124,9 +131,6 @@ def write_mappings(
 
     Where a form cannot say a nest, a line tells why, and the others are written.
     """
-    if not any(isinstance(machine, Spatial) for machine in machines):
-        names = ", ".join(machine.name for machine in machines)
-        raise Unsupported(f"--mappings: no spatial machine among {names}; only those map nests")
     lines, written = [], 0
     works = batched_works(graph.work, batch)
     for machine in machines:

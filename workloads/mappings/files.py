@@ -51,7 +51,7 @@ def form_of(text: str) -> str:
         return "zigzag-text"
     if re.search(r"\[0:\d+", text):
         return "timeloop-text"
-    if re.search(r"^\s*(- *)?\{? *(target|type):", text, re.MULTILINE):
+    if re.search(r"\btarget:", text):
         return "timeloop"
     return "bitlane"
 

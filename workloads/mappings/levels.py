@@ -78,6 +78,21 @@ def levels_of_nest(nest: LoopNest, order: Sequence[str]) -> tuple[Level, ...]:
     return tuple(levels)
 
 
+def one_each(target: str, loops: Sequence[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    """Neighbours of one dimension joined; raises Unsupported where one stands around another."""
+    joined: list[tuple[str, int]] = []
+    for loop, factor in loops:
+        if joined and joined[-1][0] == loop:
+            factor *= joined.pop()[1]
+        if any(loop == other for other, _ in joined):
+            raise Unsupported(
+                f"'{target}': has loops of {loop} around another loop; Timeloop has one loop of a "
+                "dimension at a level: write this mapping as bitlane or zigzag"
+            )
+        joined.append((loop, factor))
+    return tuple(joined)
+
+
 def _cuts(nest: LoopNest, name: str) -> dict[str, int]:
     """By operand that a memory holds, its level there."""
     chains = nest.memories

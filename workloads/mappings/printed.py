@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from simulator.errors import Unsupported
 from simulator.machines.spatial import Spatial
 from simulator.mapping.loopnest import LoopNest
-from workloads.mappings.levels import Level, levels_of_nest, nest_of_levels
+from workloads.mappings.levels import Level, levels_of_nest, nest_of_levels, one_each
 from workloads.mappings.names import (
     TIMELOOP_LOOPS,
     TIMELOOP_NAMES,
@@ -52,7 +52,8 @@ def read_printed(text: str, machine: Spatial, place: str) -> LoopNest:
             )
     # Outermost first in the text, inner first here.
     inner = [Level(v.name, v.keeps, v.loops[::-1]) for v in reversed(levels)]
-    unrolled = sorted(spatial[::-1], key=lambda part: axes.index(part[0]))
+    spatial.reverse()
+    unrolled = sorted(spatial, key=lambda part: axes.index(part[0]))
     return nest_of_levels(inner, unrolled, machine.chains(), place)
 
 
@@ -129,7 +130,7 @@ def write_printed(nest: LoopNest, machine: Spatial, strides: tuple[int, int] = (
         words = [f"{names[o]}:{tile_words(nest, o, inside, reach, strides)}" for o in level.keeps]
         text = " ".join(f"{word} ({word.partition(':')[2]})" for word in words)
         lines += ["", f"{level.name} [ {text} ]"]
-        for loop, factor in reversed(level.loops):
+        for loop, factor in reversed(one_each(level.name, level.loops)):
             lines.append(f"| {'  ' * depth}for {TIMELOOP_NAMES[loop]} in [0:{factor})")
             depth += 1
         inside -= len(level.loops)

@@ -16,7 +16,7 @@ from simulator.machines.spatial import Spatial
 from simulator.mapping.layout import OPERANDS
 from simulator.mapping.loopnest import LoopNest
 from simulator.yaml_source import parse_entry
-from workloads.mappings.levels import Level, levels_of_nest, nest_of_levels
+from workloads.mappings.levels import Level, levels_of_nest, nest_of_levels, one_each
 from workloads.mappings.names import (
     TIMELOOP_LOOPS,
     TIMELOOP_NAMES,
@@ -158,18 +158,8 @@ def write_timeloop(nest: LoopNest, machine: Spatial) -> str:
 
 
 def _directive(target: str, kind: str, loops: Sequence[tuple[str, int]]) -> str:
-    joined: Loops = []
-    for loop, factor in loops:
-        if joined and joined[-1][0] == loop:
-            factor *= joined.pop()[1]
-        joined.append((loop, factor))
+    joined = one_each(target, loops)
     seen = [loop for loop, _ in joined]
-    for loop in seen:
-        if seen.count(loop) > 1:
-            raise Unsupported(
-                f"'{target}': has loops of {loop} around another loop; Timeloop has one loop of a "
-                "dimension at a level: write this mapping as bitlane or zigzag"
-            )
     rest = [loop for loop in TIMELOOP_NAMES if loop not in seen]
     order = [*seen, *(loop for loop in rest if loop != "g")]
     sizes = dict(joined)
