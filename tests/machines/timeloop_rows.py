@@ -291,3 +291,13 @@ def searched(row: Mapping[str, str], objective: str) -> Searched:
     score = {"energy": lambda m: m.energy_fj, "edp": lambda m: m.energy_fj * m.latency}[objective]
     best = min(found, same, key=score)
     return Searched(row["layer"], cost_mapping(work_of(row), alike, theirs), best, objective)
+
+
+@cache
+def searches(objective: str) -> tuple[Searched, ...]:
+    """AlexNet's layers: the nest of Timeloop's random search and the best of ours."""
+    return tuple(
+        searched(row, objective)
+        for row in source_rows()
+        if row["architecture"] == EYERISS and row["network"] == "alexnet"
+    )
