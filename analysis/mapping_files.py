@@ -10,7 +10,7 @@ import workloads
 from analysis.chosen import machine_of
 from analysis.files import make_folder, tell, write_text
 from simulator.designs import batched_works
-from simulator.errors import BitlaneError, Unsupported
+from simulator.errors import BadConfig, BitlaneError, Unsupported
 from simulator.graph import Graph
 from simulator.machines.base import Machine
 from simulator.machines.hierarchy import PINS, UNROLLINGS
@@ -83,12 +83,22 @@ def pinned_machine(
     ]
     added: list[dict[str, dict[str, int]]] = []
     for path, pin in pins:
-        if _covers(remake([("mapping.pinned", [pin.plain()])]), works):
-            continue
+        only = ("mapping.pinned", [pin.plain()])
         unrolling = _unrolling(pin)
-        if not _covers(
-            remake([("array.unrollings", [unrolling]), ("mapping.pinned", [pin.plain()])]), works
-        ):
+        axes = tuple(machine.array.dimensions)
+        for dimension in unrolling:
+            if dimension not in axes:
+                raise Unsupported(
+                    f"{path}: spatial names the dimension '{dimension}'; {machine.name} has "
+                    f"{', '.join(axes)}"
+                )
+        try:
+            if _covers(remake([only]), works):
+                continue
+            unrolled = remake([("array.unrollings", [unrolling]), only])
+        except BadConfig as error:
+            raise Unsupported(f"{path}: {error}") from None
+        if not _covers(unrolled, works):
             raise Unsupported(
                 f"{path}: covers no layer of {graph.name} on {machine.name}: with the array its "
                 f"loops make {_steps(pin)}; these must be a layer's, and each tile must fit its "

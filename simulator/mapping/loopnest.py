@@ -3,10 +3,11 @@
 Loops are listed inner to outer; a cut says how many of them run within one tile of a level.
 """
 
+import math
 from collections.abc import Mapping as Dict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from simulator.mapping.search import (
     FREE_CUTS,
     MAPPING,
 )
+
+MOST_STEPS: Final = 1 << 62
+"""Steps that an int64 counts."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,8 @@ def loops_of(texts: Sequence[Any]) -> tuple[tuple[str, int], ...]:
         loops.append((_loop(name), int(factor)))
     if len(loops) > NEST_LOOPS:
         raise Unsupported(f"loops: {len(loops)} of them; at most {NEST_LOOPS}")
+    if math.prod(factor for _, factor in loops) > MOST_STEPS:
+        raise Unsupported("loops: they make more than 2^62 steps, which no layer has")
     return tuple(loops)
 
 

@@ -55,6 +55,11 @@ def test_a_written_nest_pins_the_same_cost(bitlane: Run, tmp_path: Path, form: s
         ("{O: [[(FX, 3)]], W: []}", "mapping of O: 1 levels; the machine has psum_spad"),
         ("mapping: [{target: DRAM, type: temporal, factors: M=0}]\n", "means what is left"),
         ("loops: [oc 5\n", "not valid YAML"),
+        ("loops: [oc 99999999999999999999]\n", "they make more than 2^62 steps, which no layer"),
+        (f"DRAM [ Weights:1 ]\n| for P in [0:{10**30})\n", "keeps the weights in DRAM; the"),
+        ("{O: [[(FX,\n3)]], V: []}", "mapping of O: 1 levels; the machine has psum_spad"),
+        ("O: [[(FX, 3]]", "mapping"),
+        ("# x\n{O: [[(FX,\n3)], [], []], V: []}", "no list for operand W in '# x {O: [[(FX, 3)]"),
     ],
 )
 def test_a_bad_mapping_is_one_line(bitlane: Run, tmp_path: Path, text: str, message: str) -> None:

@@ -53,7 +53,9 @@ def from_zigzag(
 def _zigzag_levels(text: str, letter: str) -> list[list[tuple[str, int]]]:
     match = re.search(rf"\b{letter}: \[((?:\[[^\[\]]*\](?:, )?)*)\]", text)
     if match is None:
-        raise Unsupported(f"mapping: no list for operand {letter} in '{text[:60]}'")
+        raise Unsupported(
+            f"mapping: no list for operand {letter} in '{' '.join(text.split())[:60]}'"
+        )
     levels = re.findall(r"\[([^\[\]]*)\]", match.group(1))
     return [
         [(name, int(factor)) for name, factor in re.findall(r"\((\w+), (\d+)\)", level)]
