@@ -15,7 +15,7 @@ from simulator.graph import Graph
 from simulator.machines.base import Machine
 from simulator.machines.hierarchy import PINS, UNROLLINGS
 from simulator.machines.spatial import Spatial
-from simulator.mapped import is_pinned, mappings
+from simulator.mapped import is_pinned, map_work, mappings
 from simulator.work import Work
 from workloads.mappings.files import FORMS, Pin, read_pins, write_nest
 
@@ -83,22 +83,16 @@ def pinned_machine(
     ]
     added: list[dict[str, dict[str, int]]] = []
     for path, pin in pins:
+        _check_axes(path, pin, machine)
         only = ("mapping.pinned", [pin.plain()])
-        unrolling = _unrolling(pin)
-        axes = tuple(machine.array.dimensions)
-        for dimension in unrolling:
-            if dimension not in axes:
-                raise Unsupported(
-                    f"{path}: spatial names the dimension '{dimension}'; {machine.name} has "
-                    f"{', '.join(axes)}"
-                )
+        unrolling = _unrolling(pin.spatial)
         try:
-            if _covers(remake([only]), works):
+            if _covers(remake([only]), works, pin):
                 continue
             unrolled = remake([("array.unrollings", [unrolling]), only])
         except BadConfig as error:
             raise Unsupported(f"{path}: {error}") from None
-        if not _covers(unrolled, works):
+        if not _covers(unrolled, works, pin):
             raise Unsupported(
                 f"{path}: covers no layer of {graph.name} on {machine.name}: with the array its "
                 f"loops make {_steps(pin)}; these must be a layer's, and each tile must fit its "
@@ -106,24 +100,40 @@ def pinned_machine(
             )
         if unrolling not in added:
             added.append(unrolling)
-    pinned = [pin.plain() for _, pin in pins]
-    return remake(
-        [("array.unrollings", (added + own)[:UNROLLINGS]), ("mapping.pinned", pinned)]
-        if added
-        else [("mapping.pinned", pinned)]
-    )
+    pinned = ("mapping.pinned", [pin.plain() for _, pin in pins])
+    more = [("array.unrollings", (added + own)[:UNROLLINGS])] if added else []
+    return remake([*more, pinned])
 
 
-def _covers(machine: Machine, works: Sequence[Work]) -> bool:
+def _check_axes(path: Path, pin: Pin, machine: Spatial) -> None:
+    axes = tuple(machine.array.dimensions)
+    for dimension, _, _ in pin.spatial:
+        if dimension not in axes:
+            raise Unsupported(
+                f"{path}: spatial names the dimension '{dimension}'; {machine.name} has "
+                f"{', '.join(axes)}"
+            )
+
+
+def _covers(machine: Machine, works: Sequence[Work], pin: Pin) -> bool:
+    """Whether a layer runs as the machine's one pin says, its unrolling included where it has one.
+
+    A pinned layer is not searched.
+    """
     assert isinstance(machine, Spatial)
-    return any(is_pinned(work, machine) for work in works)
+    covered = [work for work in works if is_pinned(work, machine)]
+    wanted = _unrolling(pin.spatial)
+    if not wanted:
+        return bool(covered)
+    return any(_unrolling(map_work(work, machine).nest.spatial) == wanted for work in covered)
 
 
-def _unrolling(pin: Pin) -> dict[str, dict[str, int]]:
+def _unrolling(spatial: Sequence[tuple[str, str, int]]) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
-    for dimension, loop, factor in pin.spatial:
-        loops = found.setdefault(dimension, {})
-        loops[loop] = loops.get(loop, 1) * factor
+    for dimension, loop, factor in spatial:
+        if factor > 1:
+            loops = found.setdefault(dimension, {})
+            loops[loop] = loops.get(loop, 1) * factor
     return found
 
 
