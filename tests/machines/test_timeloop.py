@@ -90,6 +90,14 @@ def test_cycles_follow_timeloops_rule_on_every_row() -> None:
         assert row.cycles["ideal"] == oracle.parse(source["mapping"], (1, 1)).cycles, row.label
 
 
+def test_our_words_are_those_of_the_last_step_towards_our_conventions() -> None:
+    ours = oracle.conventions()[-1][1]
+    for row, source in zip(rows(), source_rows(), strict=True):
+        counted = oracle.words(oracle.parse(source["mapping"], strides_of(source)), ours)
+        for place, count in row.our_words.items():
+            assert count == counted.get(place, 0), (row.label, place)
+
+
 def test_the_terms_lead_from_timeloops_count_to_ours() -> None:
     """Ours is the cost model's own count; the terms are the oracle's: every word is explained."""
     for row in rows():

@@ -110,6 +110,8 @@ class TimeloopRow:
         rule, the slowest of computing and of the buffer's traffic, from counts made here.
     counted_pj : by Timeloop's conventions, counted here with its leakage.
     ours_pj : what our cost model says; `terms` is {name: {component: pJ}} from `counted_pj` to it.
+    counted_words, our_words : words by (memory, operand, direction), by Timeloop's conventions and
+        by our cost model.
     wide_pj : ours with sums of 16 bits outside the units as well, None where they do not fit.
     """
 
@@ -124,6 +126,8 @@ class TimeloopRow:
     counted_pj: Mapping[str, float]
     ours_pj: Mapping[str, float]
     terms: Mapping[str, Mapping[str, float]]
+    counted_words: Mapping[oracle.Place, int]
+    our_words: Mapping[oracle.Place, int]
     wide_pj: Mapping[str, float] | None
 
     @property
@@ -259,6 +263,8 @@ def compared(row: Mapping[str, str]) -> TimeloopRow:
         mac | {m: pj + leaks.get(m, 0.0) for m, pj in counted[0].items()},
         mac | priced(found.words, machine),
         {name: term for name, term in terms.items() if term},
+        oracle.words(nest),
+        found.words,
         mac | wide if wide else None,
     )
 
