@@ -1,6 +1,7 @@
 """What --hw and --set choose: a machine, and the arithmetic it has on a graph."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from simulator.errors import BitlaneError
 
@@ -10,17 +11,22 @@ if TYPE_CHECKING:
     from simulator.narrow import Datapaths
 
 
-def machine_of(name: str, pairs: list[str] | None) -> "Machine":
-    """The machine of --hw with its --set pairs; raises BitlaneError where a pair is none."""
+def machine_of(
+    name: str, pairs: list[str] | None, more: Sequence[tuple[str, Any]] = ()
+) -> "Machine":
+    """The machine of --hw with its --set pairs, then `more` (path, value) of our own.
+
+    Raises BitlaneError where a pair is none.
+    """
     import hwconfigs
 
-    overrides = []
+    overrides: list[tuple[str, Any]] = []
     for pair in pairs or ():
         path, equals, value = pair.partition("=")
         if not equals or not path:
             raise BitlaneError(f"--set {pair}: write PATH=VALUE, as in --set array.rows=32")
         overrides.append((path, value))
-    return hwconfigs.load(name, overrides)
+    return hwconfigs.load(name, [*overrides, *more])
 
 
 def optional_machine_of(name: str | None, pairs: list[str] | None) -> "Machine | None":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analysis.chosen import datapath_of, machine_of, optional_machine_of
+from analysis.chosen import datapath_of, optional_machine_of
 from analysis.hw_commands import hw_app
 from analysis.limits import MAX_BATCH
 from analysis.terminal import integer, run
@@ -256,11 +256,32 @@ def estimate(
     json: Json = None,
     csv: Annotated[Path | None, typer.Option(help="Write a row per layer here.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page here.")] = None,
+    mapping: Annotated[
+        list[Path] | None,
+        typer.Option(help="Pin this loop nest, Timeloop's or ZigZag's too (repeatable)."),
+    ] = None,
+    mappings: Annotated[
+        Path | None, typer.Option(help="Write each layer's loop nest to this folder.")
+    ] = None,
+    mapping_format: Annotated[
+        str,
+        typer.Option(
+            help="With --mappings: bitlane, timeloop, timeloop-text, zigzag, zigzag-text."
+        ),
+    ] = "bitlane",
 ) -> None:
     """Count cycles, energy and area of a model on machines, layer by layer."""
     from analysis.estimate import estimate_command
+    from analysis.mapping_files import check_mappings, mappings_command, pinned_machines
 
-    estimate_command(model, [machine_of(name, set_) for name in hw], batch, json, csv, html)
+    if mapping_format != "bitlane" and mappings is None:
+        raise BitlaneError("--mapping-format belongs to --mappings; add it")
+    machines = pinned_machines(model, hw, set_, mapping or [], batch)
+    if mappings:
+        check_mappings(machines, mapping_format)
+    estimate_command(model, machines, batch, json, csv, html)
+    if mappings:
+        mappings_command(model, machines, batch, mappings, mapping_format, json)
 
 
 @app.command()

@@ -13,6 +13,7 @@ from simulator.machines.hierarchy import (
     NOTHING_FITS,
     UNROLL,
     map_layer,
+    pinned,
     read_layer,
     read_memories,
     read_rates,
@@ -81,6 +82,18 @@ def mappings(works: Sequence[Work], machine: Machine) -> list[LoopNest | None]:
     return [found.get(work) for work in works]
 
 
+def is_pinned(work: Work, machine: Spatial) -> bool:
+    """Whether one of the machine's pinned mappings covers a layer and fits its memories."""
+    ints, reals, prices = _tables(machine)
+    row = machine.row()
+    read_layer(work.row(), row, ints)
+    for choice in range(len(machine.array.unrollings)):
+        unroll_layer(row, prices, choice, ints, reals)
+        if any(pinned(row, pin, ints, reals) for pin in range(len(machine.mapping.pinned))):
+            return True
+    return False
+
+
 def cost_mapping(work: Work, machine: Spatial, nest: LoopNest) -> MappedLayer:
     """Cost a mapping as it is given: its own unrolling, or the machine's first that fits it.
 
@@ -113,12 +126,16 @@ def _unrolled_as(row: Ints, machine: Spatial, nest: LoopNest, choice: int) -> In
     """The machine's row, each loop that it unrolls unrolled as far as the mapping does."""
     if not nest.spatial:
         return row
-    wanted = {loop: factor for _, loop, factor in nest.spatial}
+    wanted: dict[tuple[str, str], int] = {}
+    for name, loop, factor in nest.spatial:
+        # A nest whose dimensions have other names says how far each loop is unrolled at all.
+        for dimension in [name] if name in machine.array.dimensions else machine.array.dimensions:
+            wanted[dimension, loop] = wanted.get((dimension, loop), 1) * factor
     row = row.copy()
-    for dimension in range(len(machine.array.dimensions)):
+    for index, dimension in enumerate(machine.array.dimensions):
         for k, loop in enumerate(LOOPS):
-            place = UNROLL + (choice * DIMENSIONS + dimension) * 8 + k
-            row[place] = min(int(row[place]), wanted.get(loop, 1))
+            place = UNROLL + (choice * DIMENSIONS + index) * 8 + k
+            row[place] = min(int(row[place]), wanted.get((dimension, loop), 1))
     return row
 
 

@@ -99,6 +99,18 @@ def parse_yaml(text: str, label: str) -> Document:
     return Document(label, root, tuple(reader.faults))
 
 
+def parse_entry(text: str, label: str) -> Entry:
+    """Read YAML text whose root may be a list, as other tools write it; raises as `load_yaml`."""
+    node = _compose(text, label)
+    if node is None:
+        raise BadConfig(f"{label}: is empty; expected a mapping or a list")
+    reader = _Reader(label)
+    entry = reader.entry(node, "", None)
+    if reader.faults:
+        raise BadConfig(str(reader.faults[0]))
+    return entry
+
+
 def parse_value(text: str, place: Place) -> Entry:
     """Read one value from text such as ``12``, ``wrap`` or ``[4, 8]``, as in an option.
 

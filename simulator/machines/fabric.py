@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from simulator.machines.hierarchy import HIERARCHY_END, INNER, PINS, SIZES, UNROLLINGS
 from simulator.mapping.layout import DIMENSIONS, LOOPS, OPERANDS, PORT_KINDS
-from simulator.mapping.loopnest import from_plain
+from simulator.mapping.loopnest import pin_row
 from simulator.schema import NonNegative, Positive, PositiveReal, Schema, Text
 
 Loop: TypeAlias = Literal["n", "g", "oc", "ic", "oy", "ox", "ky", "kx"]
@@ -168,11 +168,12 @@ class Cuts(Schema):
 class Pinned(Schema):
     """A mapping as `bitlane estimate --json` gives it: loops inner to outer, and cuts.
 
+    Without `cuts` the order alone is pinned, and the memories are filled as the search fills them.
     `spatial` and `text` are for the reader: the unrolling is the machine's own.
     """
 
     loops: tuple[Text, ...]
-    cuts: Cuts
+    cuts: Cuts | None = None
     spatial: tuple[dict[Text, Any], ...] = ()
     text: str = ""
 
@@ -256,7 +257,6 @@ def hierarchy_of(machine: Any) -> tuple[int, ...]:
         values += [-1] * (8 - len(loops))
     values += _switches(machine)
     for pin in machine.mapping.pinned:
-        nest = from_plain(pin.model_dump(include={"loops", "cuts"}), machine.chains())
-        values += nest.row().tolist()
+        values += pin_row(pin.model_dump(include={"loops", "cuts"}), machine.chains()).tolist()
     values += [-1] * (HIERARCHY_END - SIZES - len(values))
     return tuple(values)

@@ -84,13 +84,17 @@ from simulator.mapping.layout import MEMORY as MEMORY_ROW
 from simulator.mapping.problem import set_chains, unroll
 from simulator.mapping.search import (
     BEST_COUNT,
+    BEST_CUTS,
     BEST_FACTORS,
     BEST_LOOPS,
     FOR_LATENCY,
+    FREE_CUTS,
     MAPPING,
+    keep,
     load,
     score,
     search,
+    try_order,
 )
 from simulator.mapping.tiling import fits
 from simulator.work import (
@@ -233,10 +237,9 @@ def unroll_layer(machine: Counts, prices: Prices, choice: int, ints: Counts, rea
 @njit
 def pinned(machine: Counts, pin: int, ints: Counts, reals: Prices) -> bool:
     """Load a pinned mapping; False where its loops are not the layer's or do not fit."""
-    start = PIN + pin * MAPPING
+    start, covered = PIN + pin * MAPPING, np.ones(8, np.int64)
     if machine[start + BEST_COUNT] < 0:
         return False
-    covered = np.ones(8, np.int64)
     for place in range(machine[start + BEST_COUNT]):
         loop = machine[start + BEST_LOOPS + place]
         covered[loop] *= machine[start + BEST_FACTORS + place]
@@ -244,7 +247,12 @@ def pinned(machine: Counts, pin: int, ints: Counts, reals: Prices) -> bool:
         if covered[loop] != ints[TEMPORAL, loop]:
             return False
     load(ints, reals, machine[start : start + MAPPING])
-    return bool(fits(ints, reals, machine[MEMORY_COUNT]))
+    if machine[start + BEST_CUTS] != FREE_CUTS:
+        return bool(fits(ints, reals, machine[MEMORY_COUNT]))
+    best, least = np.zeros(MAPPING, np.int64), np.full(2, np.inf)
+    try_order(ints, reals, machine[MEMORY_COUNT], machine[OBJECTIVE], best, least)
+    load(ints, reals, best)
+    return bool(least[0] < np.inf)
 
 
 @njit
@@ -270,7 +278,7 @@ def map_layer(
         unroll_layer(machine, prices, choice, ints, reals)
         for pin in range(PINS):
             if pinned(machine, pin, ints, reals):
-                mapping[:] = machine[PIN + pin * MAPPING : PIN + (pin + 1) * MAPPING]
+                keep(ints, reals, mapping)
                 cost_of_nest(ints, reals)
                 return choice
     chosen, least = -1, np.inf

@@ -72,7 +72,7 @@ from simulator.mapping.layout import (
     OPERANDS,
     empty_tables,
 )
-from simulator.mapping.loopnest import from_plain
+from simulator.mapping.loopnest import pin_row
 from simulator.mapping.search import MAPPING, OBJECTIVES
 from simulator.technology.laws import dram_byte_fj, register_byte_fj, sram_byte_fj
 
@@ -251,7 +251,7 @@ class Spatial(Machine):
                     )
         for pin in self.mapping.pinned:
             try:
-                from_plain(pin.model_dump(include={"loops", "cuts"}), self.chains())
+                pin_row(pin.model_dump(include={"loops", "cuts"}), self.chains())
             except Unsupported as error:
                 raise ValueError(f"mapping.pinned: {error}") from None
         for operand in OPERANDS:

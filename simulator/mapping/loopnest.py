@@ -3,10 +3,11 @@
 Loops are listed inner to outer; a cut says how many of them run within one tile of a level.
 """
 
+import math
 from collections.abc import Mapping as Dict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -17,8 +18,12 @@ from simulator.mapping.search import (
     BEST_CUTS,
     BEST_FACTORS,
     BEST_LOOPS,
+    FREE_CUTS,
     MAPPING,
 )
+
+MOST_STEPS: Final = 1 << 62
+"""Steps that an int64 counts."""
 
 
 @dataclass(frozen=True)
@@ -107,14 +112,7 @@ def from_plain(data: Dict[str, Any], memories: Dict[str, tuple[str, ...]]) -> Lo
         (str(entry["dimension"]), _loop(str(entry["loop"])), int(entry["factor"]))
         for entry in data.get("spatial", ())
     )
-    loops = []
-    for text in data["loops"]:
-        name, _, factor = str(text).partition(" ")
-        if not factor.strip().isdigit() or int(factor) < 1:
-            raise Unsupported(f"loops: '{text}' is no loop; write it as 'oc 4'")
-        loops.append((_loop(name), int(factor)))
-    if len(loops) > NEST_LOOPS:
-        raise Unsupported(f"loops: {len(loops)} of them; at most {NEST_LOOPS}")
+    loops = loops_of(data["loops"])
     cuts = {}
     for operand in OPERANDS:
         given = tuple(int(cut) for cut in data["cuts"].get(operand, ()))
@@ -129,7 +127,33 @@ def from_plain(data: Dict[str, Any], memories: Dict[str, tuple[str, ...]]) -> Lo
                 "the number of loops"
             )
         cuts[operand] = given
-    return LoopNest(spatial, tuple(loops), cuts, memories)
+    return LoopNest(spatial, loops, cuts, memories)
+
+
+def loops_of(texts: Sequence[Any]) -> tuple[tuple[str, int], ...]:
+    """The loops of texts as 'oc 4', inner to outer; raises Unsupported where one is none."""
+    loops = []
+    for text in texts:
+        name, _, factor = str(text).partition(" ")
+        if not factor.strip().isdigit() or int(factor) < 1:
+            raise Unsupported(f"loops: '{text}' is no loop; write it as 'oc 4'")
+        loops.append((_loop(name), int(factor)))
+    if len(loops) > NEST_LOOPS:
+        raise Unsupported(f"loops: {len(loops)} of them; at most {NEST_LOOPS}")
+    if math.prod(factor for _, factor in loops) > MOST_STEPS:
+        raise Unsupported("loops: they make more than 2^62 steps, which no layer has")
+    return tuple(loops)
+
+
+def pin_row(data: Dict[str, Any], memories: Dict[str, tuple[str, ...]]) -> Ints:
+    """A pin as int64 [MAPPING]; without cuts the first of them is FREE_CUTS."""
+    if data.get("cuts") is not None:
+        return from_plain(data, memories).row()
+    loops = loops_of(data["loops"])
+    none: Dict[str, tuple[int, ...]] = dict.fromkeys(OPERANDS, ())
+    row = LoopNest((), loops, none, memories).row()
+    row[BEST_CUTS] = FREE_CUTS
+    return row
 
 
 def _loop(name: str) -> str:

@@ -50,6 +50,8 @@ BEST_FACTORS: Final = BEST_LOOPS + NEST_LOOPS
 BEST_CUTS: Final = BEST_FACTORS + NEST_LOOPS
 MAPPING: Final = BEST_CUTS + 3 * MEMORIES
 """Columns of a mapping as int64: how many loops, loops, factors, cuts by operand and level."""
+FREE_CUTS: Final = -1
+"""In place of a mapping's first cut: the order is given, the cuts are not."""
 COSTED, DECIDED = range(2)
 """What a search tells: nests costed in full, and nests decided, those skipped included."""
 
