@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from simulator.document import Document, Entry, Fault, Place, Step
 from simulator.errors import BadConfig
+from simulator.schema import FieldError
 from simulator.yaml_source import load_yaml, parse_value, parse_yaml
 
 __all__ = ["Overrides", "close_match", "load_yaml", "override", "parse_yaml", "refuse", "validate"]
@@ -128,7 +129,8 @@ def _written(root: Entry, error: Any) -> tuple[Step, ...]:
     """The path of an error without pydantic's own steps (a union's member): as it was written."""
     steps: list[Step] = []
     at = root
-    for step in error["loc"]:
+    cause = error.get("ctx", {}).get("error")
+    for step in (*error["loc"], *(cause.path if isinstance(cause, FieldError) else ())):
         below = at.child(step)
         if below is not None:
             steps.append(step)

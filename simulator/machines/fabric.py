@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias, get_args
 
 from pydantic import Field, model_validator
 
+from simulator.machines.base import OffChip
 from simulator.machines.hierarchy import HIERARCHY_END, INNER, PINS, SIZES, UNROLLINGS
 from simulator.mapping.layout import DIMENSIONS, LOOPS, OPERANDS, PORT_KINDS
 from simulator.mapping.loopnest import from_plain
@@ -67,12 +68,12 @@ class Vector(Schema):
     lanes: Factor
 
 
-class Level(Schema):
+class Level(OffChip):
     """A memory, inner ones first. One instance serves the units along `shared_along`.
 
     `bits_per_cycle` is what each port moves, `word_bits` the smallest access (the whole port where
     absent), `request_cycles` what every transfer takes beside. `read_pj` and `write_pj` are one
-    access of `bits_per_cycle`; without them the technology prices the `kind`.
+    access of `bits_per_cycle`; without them the technology prices the `kind`, DRAM by its `type`.
     """
 
     name: Text
