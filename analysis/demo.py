@@ -41,7 +41,7 @@ def demo(out: Path) -> None:
     )
     found = [estimate(graph, hwconfigs.load(name)) for name in MACHINES]
     rows = [
-        (e.name, e.totals.cycles, si(e.totals.latency_s, "s"), si(e.totals.energy_j, "J"))
+        (e.name, e.totals.cycles, si(e.totals.latency_s, "s"), si(e.totals.energy_fj * 1e-15, "J"))
         for e in found
     ]
     print("\n" + table(("machine", "cycles", "latency", "energy"), rows) + "\n")

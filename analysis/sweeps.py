@@ -1,6 +1,5 @@
 """Evaluate every design of a sweep: the cost functions of `estimate`, over many machines."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
@@ -38,7 +37,7 @@ from simulator.machines.platform import Platform
 from simulator.machines.registry import machine_from
 from simulator.networks import evaluate_network
 from simulator.platforms import evaluate_platforms
-from workloads.source import resolve
+from workloads.source import fingerprint
 
 if TYPE_CHECKING:
     import polars as pl
@@ -71,12 +70,11 @@ class Sweep:
 
     def manifest(self) -> dict[str, Any]:
         """What identifies this run: a folder is resumed only by the same one."""
-        model = resolve(self.model)
         return {
             "schema": "bitlane.sweep/1",
             "spec": self.spec.model_dump(mode="json"),
             "model": self.graph.name,
-            "model_sha256": hashlib.sha256(model.read_bytes()).hexdigest(),
+            "model_sha256": fingerprint(self.model),
             "machine": self.base.root.plain(),
             "layers": [[n.name, n.op.kind] for n in self.graph.nodes],
             "points": self.spec.count,

@@ -57,8 +57,22 @@ def document(name_or_path: str | Path, overrides: Sequence[tuple[str, Any]] = ()
             label = entry.place.label
             wanted = _beside(label, entry.value) if entry.place.line else entry.value
             place = f"{entry.place}: {'.'.join(path)}: "
-            found = found.with_entry(path, _read(folder, wanted, place).root)
+            read = _read if folder == "machines" else _read_technology
+            found = found.with_entry(path, read(folder, wanted, place).root)
     return override(found, rest)
+
+
+def _read_technology(folder: str, name_or_path: str | Path, place: str = "") -> "Document":
+    """A technology's document, with the one that it is scaled from in place of that one's name."""
+    found = _read(folder, name_or_path, place)
+    entry = found.root.child("scaled_from")
+    if entry is None or not isinstance(entry.value, str):
+        return found
+    origin = _beside(entry.place.label, entry.value)
+    if origin == name_or_path:
+        return found
+    below = _read_technology(folder, origin, f"{entry.place}: scaled_from: ")
+    return found.with_entry(("scaled_from",), below.root)
 
 
 def _machine_paths(document: "Document") -> list[tuple[str, ...]]:
@@ -112,7 +126,7 @@ def load_technology(name_or_path: str | Path) -> "Technology":
     from simulator.config import validate
     from simulator.technology.model import Technology
 
-    return validate(_read("technologies", name_or_path), Technology)
+    return validate(_read_technology("technologies", name_or_path), Technology)
 
 
 def _beside(machine: str | Path, technology: str) -> str | Path:

@@ -19,13 +19,12 @@ REACHED: Final[Mapping[str, str]] = {
 def priced_by(technology: Technology) -> Iterator[str]:
     """Sentences on a technology: what it is, and what its area holds."""
     if technology.physical:
-        scaled = ""
-        if technology.scaled_from is not None:
-            scaled = f", scaled from {technology.scaled_from.name}"
-        yield (
-            f"energy is priced in {technology.name} ({technology.node_nm:g} nm, "
-            f"{technology.voltage_v:g} V{scaled})"
-        )
+        origin = technology.scaled_from
+        about = "figures of whole systems"
+        if technology.node_nm is not None and technology.voltage_v is not None:
+            about = f"{technology.node_nm:g} nm, {technology.voltage_v:g} V"
+        scaled = "" if origin is None else f", scaled from {origin.name}"
+        yield f"energy is priced in {technology.name} ({about}{scaled})"
     else:
         yield f"cost is counted by {technology.name} in {technology.unit}: it is no energy"
     area = technology.area
@@ -43,6 +42,8 @@ def priced_by(technology: Technology) -> Iterator[str]:
 
 def reached(machine: Machine) -> Iterator[tuple[str, str]]:
     """What a machine is priced for that is not cited as it stands, and how its price is reached."""
+    if not machine.technology.physical:
+        return
     energy, datapath = machine.technology.energy, machine.datapath
     law = energy.multiply
     if law is not None and datapath.composition in ("fixed", "fused", "linear"):

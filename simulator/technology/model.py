@@ -22,6 +22,7 @@ from simulator.technology.costs import (
 )
 from simulator.technology.laws import (
     AREA_ACTIONS,
+    CONSTANT,
     CONTROL,
     DRAM,
     DRAM_TYPES,
@@ -33,13 +34,14 @@ from simulator.technology.laws import (
     LEAKAGE_ACTIONS,
     LOGIC_LEAKAGE,
     MULTIPLY_AREA,
+    REQUANTIZE,
     ROW,
     SRAM_AREA,
     TABLE,
     VALUES,
     WIRE_BIT_MM,
 )
-from simulator.technology.plausible import first_implausible
+from simulator.technology.plausible import REFERENCE_NM, first_implausible
 
 __all__ = ["Area", "Bound", "Energy", "Law", "Leakage", "Scale", "Technology"]
 
@@ -74,17 +76,23 @@ class Group(Schema):
                 laws[name] = law
         return laws
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The actions that cost nothing."""
+        return self.unpriced.actions if self.unpriced else ()
+
     def _needs(self, names: tuple[str, ...]) -> None:
-        unpriced = self.unpriced.actions if self.unpriced else ()
-        missing = [name for name in names if getattr(self, name) is None]
-        for place, name in enumerate(unpriced):
-            if name not in missing:
+        fields = [name for name in type(self).model_fields if name != "unpriced"]
+        absent = [name for name in fields if getattr(self, name) is None]
+        missing = [name for name in names if name in absent]
+        for place, name in enumerate(self.left_out):
+            if name not in absent:
                 raise FieldError(
                     ("unpriced", "actions", place),
-                    f"'{name}' is no law that is missing; {close_match(name, missing)}",
+                    f"'{name}' is no law that is missing; {close_match(name, absent)}",
                 )
         for name in missing:
-            if name not in unpriced:
+            if name not in self.left_out:
                 raise FieldError(
                     (name,), "is missing; give its law, or say why not under 'unpriced'"
                 )
@@ -220,18 +228,19 @@ class Technology(Schema):
                     else "is that of 'scaled_from'; leave it out"
                 )
                 raise FieldError((name,), text)
-        if self.physical and (self.node_nm is None or self.voltage_v is None):
-            raise FieldError(("node_nm",), "and voltage_v must be given for a process in pJ")
-        if self.physical and self.scaled_from is None and self.area_um2 is None:
-            raise FieldError(("area_um2",), "is missing; add it at the top level")
+        if self.physical and not self.whole_system:
+            for name in ("node_nm", "voltage_v", "area_um2"):
+                if getattr(self, name) is None and not (name == "area_um2" and self.scaled_from):
+                    raise FieldError((name,), "is missing; add it at the top level")
         return self
 
     @model_validator(mode="after")
     def _is_plausible(self) -> Self:
-        if self.physical and self.scaled_from is None and self.node_nm is not None:
+        if self.physical and self.scaled_from is None:
             for group in ("energy_pj", "area_um2"):
                 laws = getattr(self, group)
-                found = first_implausible(group, laws.given(), self.node_nm) if laws else None
+                node = self.node_nm or REFERENCE_NM
+                found = first_implausible(group, laws.given(), node) if laws else None
                 if found is not None:
                     raise FieldError(*found)
         return self
@@ -240,6 +249,11 @@ class Technology(Schema):
     def physical(self) -> bool:
         """Whether costs are picojoules; otherwise they are in the model's own `unit`."""
         return self.unit == _PICOJOULES
+
+    @property
+    def whole_system(self) -> bool:
+        """Whether nothing but the clock is priced: figures of boards, of no one process."""
+        return self.energy.given().keys() <= {"cycle"}
 
     @property
     def energy(self) -> Energy:
@@ -276,6 +290,9 @@ class Technology(Schema):
         if self.scaled_from is not None and self.scale is not None:
             return _scaled(self.scaled_from.row(bound), self.scale, bound)
         row = np.zeros(ROW)
+        if "requantize" in self.energy.left_out:
+            # Not derived from a multiply and two adds, as it is where nothing is said.
+            row[REQUANTIZE * TABLE] = CONSTANT
         laws = [self.energy.given(), self.area_um2.given() if self.area_um2 else {}]
         laws.append(self.leakage_uw_per_mm2.given() if self.leakage_uw_per_mm2 else {})
         names = (ENERGY_ACTIONS, AREA_ACTIONS, LEAKAGE_ACTIONS)
