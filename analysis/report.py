@@ -102,7 +102,7 @@ def estimate_data(
                 id=i,
                 machine=found.name,
                 config=_dotted(machine.model_dump(mode="json")),
-                metrics=document["totals"],
+                metrics={k: v for k, v in document["totals"].items() if not isinstance(v, dict)},
                 on_front=bool(front[i]),
                 layers=_layers_of(document, machine),
             )

@@ -14,7 +14,7 @@ from simulator.config import load_yaml, validate
 from simulator.document import Document
 from simulator.schema import LARGEST, Positive, Schema, Text
 
-Metric: TypeAlias = Literal["latency_s", "energy_j", "area_mm2", "power_w"]
+Metric: TypeAlias = Literal["latency_s", "energy_j", "area_mm2", "power_w", "cost"]
 
 
 def _plain(value: Any) -> Any:

@@ -37,6 +37,7 @@ from simulator.machines.platform import Platform
 from simulator.machines.registry import machine_from
 from simulator.networks import evaluate_network
 from simulator.platforms import evaluate_platforms
+from simulator.reached import extrapolated
 from workloads.source import fingerprint
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ class Sweep:
         if spec is None:
             spec, document = load_spec(path)
             self.places = {axis: document.place(("axes", axis)) for axis in spec.axes}
-            self.places |= {name: document.place((name,)) for name in ("base", "workload")}
+            self.places |= {
+                name: document.place((name,)) for name in ("base", "workload", "objectives")
+            }
         self.spec = spec
         self.model = beside(path, spec.workload)
         self.graph: Graph = self._named("workload", lambda: workloads.load(self.model))
@@ -131,13 +134,26 @@ class Sweep:
         faults: dict[str, None] = {}
         for values in designs:
             try:
-                self.machine(values)
+                self._check_unit(self.machine(values))
             except BadConfig as error:
                 faults |= dict.fromkeys(str(error).split("\n"))
             if len(faults) >= SHOWN_FAULTS:
                 break
         if faults:
             raise BadConfig("\n".join(faults))
+
+    def _check_unit(self, machine: Machine) -> None:
+        """Refuse objectives that a technology has no figure of: joules of a cost model, or costs."""
+        technology = machine.technology
+        lacks = ("cost",) if technology.physical else ("energy_j", "power_w")
+        for name in self.spec.objectives:
+            if name in lacks:
+                place = self.places.get("objectives", "objectives")
+                other = "energy_j" if technology.physical else "cost"
+                raise BadConfig(
+                    f"{place}: objectives: {technology.name} counts {technology.unit} and has no "
+                    f"'{name}'; name '{other}' instead"
+                )
 
     def _reasons(self, machines: Sequence[Machine], result: Evaluation) -> list[str | None]:
         """Why each design is refused, in the words of `estimate`; None where it is not."""
@@ -174,7 +190,9 @@ def points_table(
 ) -> "pl.DataFrame":
     """One row a design: `columns` as given, its costs; a refused design has a reason and no cost.
 
-    `area_mm2` is that of the machine, whether it can run the network or not.
+    `area_mm2` is that of the machine, whether it can run the network or not. `extrapolated_prices`
+    counts prices beyond their cited points; a cost model's `cost` is in its own unit, without
+    joules.
     """
     import polars as pl
 
@@ -185,7 +203,10 @@ def points_table(
     )
     busy = totals[:, TOTAL_MULTIPLIER_CYCLES]
     latency_s = np.where(refused, np.nan, result.latency_s)
-    energy_j = np.where(refused, np.nan, energy_fj * 1e-15)
+    joules = np.array([m.technology.physical for m in machines])
+    energy_j = np.where(refused | ~joules, np.nan, energy_fj * 1e-15)
+    if not joules.all():
+        columns = columns | {"cost": np.where(refused | joules, np.nan, energy_fj / 1000)}
     peak = np.array([m.peak_macs_per_cycle for m in machines], dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         columns = columns | {
@@ -201,6 +222,7 @@ def points_table(
             "macs": macs,
             "peak_macs_per_cycle": peak,
             "outer_bytes_per_cycle": np.array([m.outer_bytes_per_cycle for m in machines]),
+            "extrapolated_prices": np.array([extrapolated(m) for m in machines]),
         }
     columns["refused"] = list(reasons)
     table = pl.DataFrame(columns, schema_overrides={"refused": pl.String})

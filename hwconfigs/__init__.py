@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from simulator.machines.base import Machine
     from simulator.technology.model import Technology
 
-__all__ = ["document", "load", "load_technology", "names", "sweep_path", "text"]
+__all__ = ["document", "is_technology", "load", "load_technology", "names", "sweep_path", "text"]
 
 _HERE = Path(__file__).resolve().parent
 
@@ -127,6 +127,15 @@ def load_technology(name_or_path: str | Path) -> "Technology":
     from simulator.technology.model import Technology
 
     return validate(_read_technology("technologies", name_or_path), Technology)
+
+
+def is_technology(name_or_path: str | Path) -> bool:
+    """Whether a name or a file means a technology, not a machine; raises as `load` for no file."""
+    if not _is_file(name_or_path):
+        return str(name_or_path) in names("technologies")
+    root = _read("machines", name_or_path).root
+    laws = ("energy_pj", "cost", "scaled_from")
+    return root.child("model") is None and any(root.child(name) is not None for name in laws)
 
 
 def _beside(machine: str | Path, technology: str) -> str | Path:

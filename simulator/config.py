@@ -129,12 +129,14 @@ def _written(root: Entry, error: Any) -> tuple[Step, ...]:
     """The path of an error without pydantic's own steps (a union's member): as it was written."""
     steps: list[Step] = []
     at = root
-    cause = error.get("ctx", {}).get("error")
-    for step in (*error["loc"], *(cause.path if isinstance(cause, FieldError) else ())):
+    for step in error["loc"]:
         below = at.child(step)
         if below is not None:
             steps.append(step)
             at = below
+    cause = error.get("ctx", {}).get("error")
+    if isinstance(cause, FieldError):
+        return (*steps, *cause.path)
     return (*steps, error["loc"][-1]) if error["type"] == "missing" else tuple(steps)
 
 

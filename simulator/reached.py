@@ -5,6 +5,7 @@ from typing import Final
 
 from simulator.machines.base import Machine
 from simulator.machines.composition import unit_widths
+from simulator.machines.platform import Platform
 from simulator.technology.costs import Curve, Fit, Grid
 from simulator.technology.model import Technology
 
@@ -80,3 +81,10 @@ def _of_memory(law: Grid, level: str, size: int, word: float) -> Iterator[tuple[
         yield what, "extrapolated"
     elif law.interpolates(size, word):
         yield what, "interpolated"
+
+
+def extrapolated(machine: Machine) -> int:
+    """How many of a machine's prices lie beyond their cited points; of a platform's machines."""
+    if isinstance(machine, Platform):
+        return sum(extrapolated(each) for each in machine.machines.values())
+    return sum(how == "extrapolated" for _, how in reached(machine))

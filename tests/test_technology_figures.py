@@ -7,6 +7,7 @@ import csv
 import math
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -32,12 +33,20 @@ from simulator.technology.laws import (
     sram_byte_fj,
     sram_um2,
 )
-from tests.shared import shared
+from tests.shared import absence, shared_folder
 
 SYNTHESIZED = hwconfigs.load_technology("synthesized_45nm")
 PRICES = SYNTHESIZED.row()
 LOW, HIGH = SYNTHESIZED.row("low"), SYNTHESIZED.row("high")
 AREA_MODE = "abc map -a"
+
+
+def shared(path: str) -> Path:
+    """A file of the shared folder."""
+    folder = shared_folder()
+    if folder is None:
+        pytest.skip(absence())
+    return folder / path
 
 
 def figures(name: str) -> list[dict[str, str]]:
@@ -188,7 +197,7 @@ def factor(node: float, column: str) -> float:
         return table[node]
     above, below = min(n for n in table if n > node), max(n for n in table if n < node)
     share = math.log(above / node) / math.log(above / below)
-    return table[above] ** (1 - share) * table[below] ** share
+    return math.exp((1 - share) * math.log(table[above]) + share * math.log(table[below]))
 
 
 @pytest.mark.parametrize("node", [28, 16, 7])
@@ -197,10 +206,12 @@ def test_scaled_technologies_are_the_synthesized_one_times_the_table(node: int) 
     assert scaled.scaled_from == SYNTHESIZED
     row = scaled.row()
     energy, area = factor(node, "energy_rel_45nm_at_Vnom"), factor(node, "area_rel_45nm")
-    for price in (lambda r: multiply_fj(r, 8, 8), lambda r: sram_byte_fj(r, 0, 8192.0, 64.0)):
-        assert price(row) / price(PRICES) == pytest.approx(energy, rel=2e-3)
-    for price in (lambda r: at_widths(r, MAC_AREA, 8, 8, 32), lambda r: sram_um2(r, 8192.0, 64.0)):
-        assert price(row) / price(PRICES) == pytest.approx(area, rel=2e-3)
+    read = [sram_byte_fj(prices, SRAM_READ, 8192.0, 64.0) for prices in (row, PRICES)]
+    assert read[0] / read[1] == pytest.approx(energy, rel=2e-3)
+    multiply = [multiply_fj(prices, 8, 8) for prices in (row, PRICES)]
+    assert multiply[0] / multiply[1] == pytest.approx(energy, rel=2e-3)
+    mac = [at_widths(prices, MAC_AREA, 8, 8, 32) for prices in (row, PRICES)]
+    assert mac[0] / mac[1] == pytest.approx(area, rel=2e-3)
     assert dram_byte_fj(row, 1) == dram_byte_fj(PRICES, 1)
     assert row.size == ROW
 

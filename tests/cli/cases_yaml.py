@@ -90,8 +90,8 @@ YAMLS: Final[Cases] = {
         "endless.yaml:5: axes.array.rows: holds 99999999999 values, more than 10000000; take fewer"
     ),
     "sweep objective.yaml --out new": (
-        "objective.yaml:8: objectives.1: must be 'latency_s', 'energy_j', 'area_mm2' or "
-        "'power_w'; found 'energy'; did you mean 'energy_j'?"
+        "objective.yaml:8: objectives.1: must be 'latency_s', 'energy_j', 'area_mm2', 'power_w' or "
+        "'cost'; found 'energy'; did you mean 'energy_j'?"
     ),
     "sweep lonely.yaml --out new": (
         "lonely.yaml:8: objectives: must name two or more, each once; found latency_s"
