@@ -12,7 +12,8 @@ from analysis.estimate import to_csv
 from analysis.files import make_folder, write_text
 from analysis.report import report_command
 from analysis.store import LOCK, MANIFEST, locked, open_store
-from analysis.sweeps import Sweep, run, summary
+from analysis.summary import summary
+from analysis.sweeps import Sweep, run
 from analysis.text import si, table
 from simulator.cost import estimate
 from simulator.errors import BadFile, RunFolderBusy

@@ -10,9 +10,11 @@ import numpy as np
 
 import hwconfigs
 import workloads
+from analysis.front import constrained
 from analysis.platform_tables import platform_layers
 from analysis.spec import Scalar, SweepSpec, beside, load_spec
-from analysis.store import Store, kept_points, open_store, writing
+from analysis.store import kept_points, open_store, writing
+from analysis.summary import summary
 from analysis.terminal import Interrupted
 from simulator.cost import Evaluation, estimate
 from simulator.document import Document, Entry, Place
@@ -59,9 +61,8 @@ class Sweep:
         if spec is None:
             spec, document = load_spec(path)
             self.places = {axis: document.place(("axes", axis)) for axis in spec.axes}
-            self.places |= {
-                name: document.place((name,)) for name in ("base", "workload", "objectives")
-            }
+            fields = ("base", "workload", "objectives")
+            self.places |= {name: document.place((name,)) for name in fields}
         self.spec = spec
         self.model = beside(path, spec.workload)
         self.graph: Graph = self._named("workload", lambda: workloads.load(self.model))
@@ -69,6 +70,7 @@ class Sweep:
             "base", lambda: hwconfigs.document(beside(path, spec.base))
         )
         self.axes = tuple(spec.values)
+        self.technologies = self._technologies(path)
         self._check_axes()
 
     def manifest(self) -> dict[str, Any]:
@@ -90,7 +92,8 @@ class Sweep:
         document = self.base
         for axis, value in zip(self.axes, values, strict=True):
             place = self.places.get(axis, Place(f"axes.{axis}"))
-            document = document.with_entry(axis.split("."), Entry(value, place))
+            entry = self.technologies.get((axis, value), Entry(value, place))
+            document = document.with_entry(axis.split("."), entry)
         return machine_from(document)
 
     def chunk(self, index: int) -> tuple["pl.DataFrame", "pl.DataFrame"]:
@@ -114,7 +117,7 @@ class Sweep:
             columns[axis] = [kind(values[i]) for values in designs]
         reasons = self._reasons(machines, result)
         points = points_table(columns, machines, result, self.spec.batch, reasons)
-        return points, layers
+        return constrained(points, self.spec.constraints), layers
 
     def _named(self, field: str, load: Callable[[], LoadedT]) -> LoadedT:
         """What a field of the spec names; a refusal says where it is named."""
@@ -123,6 +126,17 @@ class Sweep:
         except BitlaneError as error:
             place = f"{self.places[field]}: " if field in self.places else ""
             raise type(error)(f"{place}{field}: {error}") from None
+
+    def _technologies(self, path: Path) -> dict[tuple[str, Scalar], Entry]:
+        """The technologies that axes name, read once and not for every design."""
+        found: dict[tuple[str, Scalar], Entry] = {}
+        for axis in self.axes:
+            for name in self.spec.values[axis] if axis.split(".")[-1] == "technology" else ():
+                try:
+                    found[axis, name] = hwconfigs.technology(beside(path, str(name)))
+                except BitlaneError as error:
+                    raise type(error)(f"{self.places.get(axis, 'axes')}: {axis}: {error}") from None
+        return found
 
     def _check_axes(self) -> None:
         """Build the first design and one for each further value, so that faults show at once."""
@@ -143,10 +157,10 @@ class Sweep:
             raise BadConfig("\n".join(faults))
 
     def _check_unit(self, machine: Machine) -> None:
-        """Refuse objectives that a technology has no figure of: joules of a cost model, or costs."""
+        """Refuse objectives and constraints that a technology has no figure of."""
         technology = machine.technology
         lacks = ("cost",) if technology.physical else ("energy_j", "power_w")
-        for name in self.spec.objectives:
+        for name in (*self.spec.objectives, *self.spec.constraints):
             if name in lacks:
                 place = self.places.get("objectives", "objectives")
                 other = "energy_j" if technology.physical else "cost"
@@ -302,34 +316,3 @@ def sweep_command(spec: Path, out: Path, resume: bool) -> None:
             "go on with --resume"
         ) from None
     print(summary(open_store(out), loaded.spec))
-
-
-def summary(store: Store, spec: SweepSpec) -> str:
-    """How many points there are, how many are refused, and the best of each objective."""
-    import polars as pl
-
-    from analysis.front import pareto
-    from analysis.text import table
-
-    points = store.points()
-    valid = points.filter(pl.col("refused").is_null())
-    lines = [f"{spec.name}: {len(points)} points in {store.folder}"]
-    if len(valid) < len(points):
-        lines.append(f"{len(points) - len(valid)} points are refused; see the column 'refused'")
-    if valid.is_empty():
-        return "\n".join([*lines, "no point can run the network"])
-    front = pareto(valid, spec.objectives)
-    lines.append(f"{len(front)} points on the front of {', '.join(spec.objectives)}")
-    axes = list(spec.values)
-    rows = []
-    for name in spec.objectives:
-        best = front.sort(name, "point").row(0, named=True)
-        rows.append(
-            (
-                f"lowest {name}",
-                best["point"],
-                *(best[a] for a in axes),
-                *(f"{best[o]:.4g}" for o in spec.objectives),
-            )
-        )
-    return "\n".join([*lines, "", table(("", "point", *axes, *spec.objectives), rows)])

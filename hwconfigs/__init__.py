@@ -9,11 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simulator.document import Document
+    from simulator.document import Document, Entry
     from simulator.machines.base import Machine
     from simulator.technology.model import Technology
 
-__all__ = ["document", "is_technology", "load", "load_technology", "names", "sweep_path", "text"]
+__all__ = [
+    "document",
+    "is_technology",
+    "load",
+    "load_technology",
+    "names",
+    "sweep_path",
+    "technology",
+    "text",
+]
 
 _HERE = Path(__file__).resolve().parent
 
@@ -60,6 +69,11 @@ def document(name_or_path: str | Path, overrides: Sequence[tuple[str, Any]] = ()
             read = _read if folder == "machines" else _read_technology
             found = found.with_entry(path, read(folder, wanted, place).root)
     return override(found, rest)
+
+
+def technology(name_or_path: str | Path) -> "Entry":
+    """A technology's fields for a machine's document, not validated yet."""
+    return _read_technology("technologies", name_or_path).root
 
 
 def _read_technology(folder: str, name_or_path: str | Path, place: str = "") -> "Document":
