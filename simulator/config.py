@@ -6,7 +6,7 @@ Knows no particular model: machines, technologies and sweeps are all `simulator.
 import difflib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -46,17 +46,19 @@ def validate(
     model: type[ModelT],
     overrides: Overrides = (),
     quiet: Sequence[str] = (),
+    known: Mapping[str, Any] | None = None,
 ) -> ModelT:
     """Check a document, with `overrides` on top, against a model and build it.
 
     Faults of fields in `quiet` are those of others that they are taken from, and told there.
+    `known` are parts that are built already, by the text that stands for each in the document.
     Raises BadConfig with one line per fault: place, dotted path, rule, value and way out.
     """
     document = override(document, overrides)
     faults = list(document.faults)
     hidden = [(name,) for name in quiet]
     try:
-        made = model.model_validate_json(json.dumps(document.root.plain()))
+        made = model.model_validate_json(json.dumps(document.root.plain()), context=known)
     except ValidationError as error:
         errors = [e for e in error.errors(include_url=False) if e["loc"][:1] not in hidden]
         faults += _faults(document, model, errors)

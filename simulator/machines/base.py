@@ -8,11 +8,24 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias, get_args
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Final,
+    Literal,
+    Self,
+    TypeAlias,
+    get_args,
+)
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    model_validator,
+)
 
 from simulator.errors import Unsupported
 from simulator.machines.calibration import Calibration
@@ -22,6 +35,7 @@ from simulator.numeric.datapath import (
     ZeroPoint,
 )
 from simulator.schema import NonNegative, Positive, PositiveReal, Schema, Sources, Text
+from simulator.technology.built import AnyTechnology
 from simulator.technology.laws import DRAM_TYPES
 from simulator.technology.model import DramType, Technology
 
@@ -189,7 +203,10 @@ class Machine(Schema, ABC):
     clock_mhz: Annotated[float, Field(ge=0.001, le=1e6)]
     datapath: DatapathConfig = DatapathConfig()
     dispatch: Dispatch
-    technology: Technology
+    if TYPE_CHECKING:
+        technology: Technology
+    else:
+        technology: AnyTechnology
     wire_mm: Annotated[float, Field(ge=0, le=1000)] = 0.0
     calibration: dict[Text, Calibration] = Field(default_factory=dict, exclude=True)
     fusion: Fusion = "none"
