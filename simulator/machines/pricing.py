@@ -161,7 +161,8 @@ def mac_um2(machine: Counts, technology: Prices) -> float:
     multiplier = multiplier_um2(machine, technology)
     if technology[MAC_AREA * TABLE] != NOTHING and machine[COMPOSITION] == FIXED:
         w, a = machine[WEIGHT_BITS], wide_activation(machine)
-        first = at_widths(technology, MAC_AREA, w, a, bits) - register_um2(technology, bits)
+        whole = at_widths(technology, MAC_AREA, w, a, bits)
+        first = max(0.0, whole - register_um2(technology, bits))
     else:
         first = multiplier + look_up(technology, ADD_AREA, bits)
     tree = look_up(technology, ADD_AREA, tree_bits(machine))

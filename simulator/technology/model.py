@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from simulator.config import close_match
 from simulator.schema import FieldError, PositiveReal, Schema, Text
 from simulator.technology.costs import (
+    BOUNDS,
     Access,
     AnyLaw,
     Bound,
@@ -278,13 +279,13 @@ class Technology(Schema):
         return self.energy.cycle is not None or self.leaks
 
     @cached_property
-    def rows(self) -> dict[Bound, Floats]:
-        """The row of each bound, made once."""
-        return {bound: self._made(bound) for bound in ("low", "value", "high")}
+    def rows(self) -> dict[Bound, bytes]:
+        """The row of each bound, made once; in bytes, which compare as values do."""
+        return {bound: self._made(bound).tobytes() for bound in BOUNDS}
 
     def row(self, bound: Bound = "value") -> Floats:
         """The tables of one bound as float64 [ROW], for the scalar price functions. A copy."""
-        return self.rows[bound].copy()
+        return np.frombuffer(self.rows[bound]).copy()
 
     def _made(self, bound: Bound) -> Floats:
         if self.scaled_from is not None and self.scale is not None:
