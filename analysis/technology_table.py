@@ -13,6 +13,8 @@ from simulator.technology.model import Technology
 _SIZES: Final = {
     "multiply": "product bits",
     "add": "bits",
+    "float_add": "bits",
+    "float_multiply": "bits",
     "register_bit": "bits of the file",
     "requantize": "multiplier bits",
     "requantizer": "multiplier bits",

@@ -13,11 +13,16 @@ from simulator.machines.pricing import datapath_prices
 from simulator.technology.laws import (
     AREA_ACTIONS,
     ENERGY_ACTIONS,
+    FLOAT_ADD,
+    FLOAT_ADD_AREA,
+    FLOAT_MULTIPLY,
+    FLOAT_MULTIPLY_AREA,
     MULTIPLY_AREA,
     REGISTER_BIT_AREA,
     SRAM_BYTE_AREA,
     SRAM_READ,
     SRAM_WRITE,
+    TABLE,
     add_fj,
     dram_byte_fj,
     flash_byte_fj,
@@ -46,6 +51,11 @@ def test_printed_cells_of_horowitz_come_back_exactly() -> None:
         assert [sram_fj(way, size) for size in (8192, 32768, 1048576)] == [1e4, 2e4, 1e5]
     assert 8 * dram_byte_fj(ROW, 0) == 1_950_000
     assert instruction_fj(ROW) == 70_000
+    real = [(FLOAT_ADD, 16), (FLOAT_ADD, 32), (FLOAT_MULTIPLY, 16), (FLOAT_MULTIPLY, 32)]
+    assert [look_up(ROW, action, bits) for action, bits in real] == [0.4, 0.9, 1.1, 3.7]
+    areas = [(FLOAT_ADD_AREA, 16), (FLOAT_ADD_AREA, 32)]
+    areas += [(FLOAT_MULTIPLY_AREA, 16), (FLOAT_MULTIPLY_AREA, 32)]
+    assert [look_up(ROW, action, bits) for action, bits in areas] == [1360, 4184, 1640, 7700]
     assert 8 * dram_byte_fj(HOROWITZ.row("low"), 0) == 1_300_000
     assert 8 * dram_byte_fj(HOROWITZ.row("high"), 0) == 2_600_000
     assert [look_up(ROW, MULTIPLY_AREA, bits) for bits in (64, 1024)] == [282, 3495]
@@ -107,7 +117,7 @@ def test_a_datapath_is_priced_at_its_widths() -> None:
     assert prices[MULTIPLIER_CYCLES] == 200
 
 
-PRICED = [a for a in range(len(ENERGY_ACTIONS + AREA_ACTIONS)) if look_up.py_func(ROW, a, 8)]
+PRICED = [a for a in range(len(ENERGY_ACTIONS + AREA_ACTIONS)) if ROW[a * TABLE]]
 
 
 @given(st.sampled_from(PRICED), st.integers(1, 2**24))

@@ -34,6 +34,8 @@ ENERGY_ACTIONS: Final = (
     "register_bit",
     "requantize",
     "lut",
+    "float_add",
+    "float_multiply",
     "instruction",
     "cycle",
     "wire_bit_mm",
@@ -48,6 +50,8 @@ AREA_ACTIONS: Final = (
     "register_bit",
     "requantizer",
     "mac",
+    "float_add",
+    "float_multiply",
     "sram_byte",
     "control",
 )
@@ -59,19 +63,23 @@ GRID_ACTIONS: Final = ("sram_read", "sram_write", "sram")
     REGISTER_BIT,
     REQUANTIZE,
     LUT,
+    FLOAT_ADD,
+    FLOAT_MULTIPLY,
     INSTRUCTION,
     CYCLE,
     WIRE_BIT_MM,
     STORED_WEIGHT_BIT,
     FLASH,
     DRAM,
-) = range(11)
+) = range(13)
 (
     MULTIPLY_AREA,
     ADD_AREA,
     REGISTER_BIT_AREA,
     REQUANTIZER_AREA,
     MAC_AREA,
+    FLOAT_ADD_AREA,
+    FLOAT_MULTIPLY_AREA,
     SRAM_BYTE_AREA,
     CONTROL,
 ) = range(len(ENERGY_ACTIONS), len(ENERGY_ACTIONS) + len(AREA_ACTIONS))

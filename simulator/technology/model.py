@@ -116,9 +116,9 @@ class Energy(Group):
 
     `multiply` is of two operands; `add` by bits; `register_bit` by the bits of its file;
     `requantize` by the bits of its multiplier (where absent: a multiply and two adds); `lut` by
-    bytes; an `instruction` fetched and decoded; `cycle` everything that runs on a clock, for
-    figures of whole systems; `stored_weight_bit` once for each bit of a network's weights;
-    `sram_read` and `sram_write` by bytes and word bits.
+    bytes; `float_add` and `float_multiply` by bits; an `instruction` fetched and decoded; `cycle`
+    everything that runs on a clock, for figures of whole systems; `stored_weight_bit` once for
+    each bit of a network's weights; `sram_read` and `sram_write` by bytes and word bits.
     """
 
     multiply: OfOperands | None = None
@@ -126,6 +126,8 @@ class Energy(Group):
     register_bit: Law | None = None
     requantize: Law | None = None
     lut: Law | None = None
+    float_add: Law | None = None
+    float_multiply: Law | None = None
     instruction: Law | None = None
     cycle: Law | None = None
     wire_bit_mm: Law | None = None
@@ -165,6 +167,8 @@ class Area(Group):
     register_bit: Law | None = None
     requantizer: Law | None = None
     mac: Fit | None = None
+    float_add: Law | None = None
+    float_multiply: Law | None = None
     sram_byte: Law | None = None
     sram: Grid | None = None
     control: Law | None = None

@@ -25,6 +25,8 @@ _ENERGY: Final[Mapping[str, Rough]] = {
     "register_bit": lambda _: 0.009,
     "requantize": lambda bits: 3.3 * bits / 32,
     "lut": lambda _: 0.5,
+    "float_add": lambda bits: 0.9 * bits / 32,
+    "float_multiply": lambda bits: 3.7 * bits / 32,
     "instruction": lambda _: 70.0,
     "cycle": lambda _: 250.0,
     "wire_bit_mm": lambda _: 0.15,
@@ -36,6 +38,8 @@ _AREA: Final[Mapping[str, Rough]] = {
     "add": lambda bits: 137 * bits / 32,
     "register_bit": lambda _: 4.5,
     "requantizer": lambda bits: 9400 * bits / 32,
+    "float_add": lambda bits: 4184 * bits / 32,
+    "float_multiply": lambda bits: 7700 * bits / 32,
     "mac": lambda product_bits: 7.5 * product_bits + 270,
     "sram_byte": lambda _: 3.3,
 }
