@@ -12,7 +12,8 @@ from analysis.estimate import to_csv
 from analysis.files import make_folder, write_text
 from analysis.report import report_command
 from analysis.store import LOCK, MANIFEST, locked, open_store
-from analysis.sweeps import Sweep, run, summary
+from analysis.summary import summary
+from analysis.sweeps import Sweep, run
 from analysis.text import si, table
 from simulator.cost import estimate
 from simulator.errors import BadFile, RunFolderBusy
@@ -41,7 +42,7 @@ def demo(out: Path) -> None:
     )
     found = [estimate(graph, hwconfigs.load(name)) for name in MACHINES]
     rows = [
-        (e.name, e.totals.cycles, si(e.totals.latency_s, "s"), si(e.totals.energy_j, "J"))
+        (e.name, e.totals.cycles, si(e.totals.latency_s, "s"), si(e.totals.energy_fj * 1e-15, "J"))
         for e in found
     ]
     print("\n" + table(("machine", "cycles", "latency", "energy"), rows) + "\n")

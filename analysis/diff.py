@@ -23,6 +23,8 @@ def load_estimate(path: Path) -> dict[str, Any]:
     found = document.get("schema") if isinstance(document, dict) else None
     if found != SCHEMA:
         raise BadFile(f"{path}: schema must be {SCHEMA}; found {found}; estimate the model again")
+    if '"cost":' in json.dumps(document.get("machines")):
+        raise BadFile(f"{path}: holds costs of a model and no joules; estimate in a process's pJ")
     try:
         diff(document, document)
     except (KeyError, TypeError, AttributeError, ValueError):

@@ -9,8 +9,9 @@ from typing import Any
 import workloads
 from analysis.files import tell, write_json, write_text
 from analysis.text import si, table
-from simulator.cost import Estimate, estimate
+from simulator.cost import Estimate, Totals, estimate
 from simulator.designs import batched_works
+from simulator.errors import Unsupported
 from simulator.graph import Graph
 from simulator.machines.base import Machine
 from simulator.mapped import mappings
@@ -34,6 +35,12 @@ def estimate_command(
     if csv_file:
         write_text(csv_file, to_csv(estimates))
     if html:
+        for machine in machines:
+            if not machine.technology.physical:
+                raise Unsupported(
+                    f"--html: the page compares joules, and {machine.technology.name} counts "
+                    f"{machine.technology.unit}; leave out --html"
+                )
         from analysis.page import render
         from analysis.report import estimate_data
 
@@ -79,7 +86,10 @@ def to_text(graph: Graph, estimates: Sequence[Estimate]) -> str:
     return "\n".join(parts)
 
 
-_TOTALS = ("machine", "cycles", "latency", "energy", "power", "TOPS/W", "utilization", "area mm²")
+_TOTALS = (
+    *("machine", "cycles", "latency", "energy", "low to high", "power", "TOPS/W"),
+    *("utilization", "area mm²", "low to high"),
+)
 
 
 def _total_row(found: Estimate) -> tuple[object, ...]:
@@ -88,17 +98,35 @@ def _total_row(found: Estimate) -> tuple[object, ...]:
         found.name,
         t.cycles,
         si(t.latency_s, "s"),
-        si(t.energy_j, "J"),
-        si(t.power_w, "W"),
-        f"{t.tops_per_w:.3g}",
+        cost_text(t.energy_fj, t.unit),
+        _range(t),
+        "-" if t.power_w is None else si(t.power_w, "W"),
+        "-" if t.tops_per_w is None else f"{t.tops_per_w:.3g}",
         f"{t.utilization:.1%}",
         f"{t.area_mm2:.3g}",
+        f"{t.area_mm2_low:.3g} to {t.area_mm2_high:.3g}",
     )
+
+
+def _range(t: Totals) -> str:
+    if t.energy_fj_low == t.energy_fj_high:
+        return "-"
+    return f"{cost_text(t.energy_fj_low, t.unit)} to {cost_text(t.energy_fj_high, t.unit)}"
+
+
+def cost_text(energy_fj: int, unit: str) -> str:
+    """An energy in joules with its prefix, or a cost, exact, in the unit of its model."""
+    if unit == "pJ":
+        return si(energy_fj * 1e-15, "J")
+    return f"{energy_fj // 1000 if energy_fj % 1000 == 0 else energy_fj / 1000} {unit}"
 
 
 def _layer_row(layer: dict[str, Any]) -> tuple[object, ...]:
     cycles = layer["cycles"]
-    energy = si(sum(layer["energy_fj"].values()) * 1e-15, "J")
+    if "cost" in layer:
+        energy = f"{sum(layer['cost'].values()):g}"
+    else:
+        energy = si(sum(layer["energy_fj"].values()) * 1e-15, "J")
     return (
         layer["name"],
         layer["macs"],

@@ -1,6 +1,6 @@
 """Pareto fronts: the designs that no other design beats in every objective."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +10,8 @@ from simulator.errors import BadConfig
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from analysis.spec import Metric
 
 
 def non_dominated(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -30,6 +32,25 @@ def non_dominated(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
         keep = (costs[rest] < best).any(axis=1) | (costs[rest] == best).all(axis=1)
         alive = rest[keep]
     return front
+
+
+def kept(points: "pl.DataFrame") -> "pl.DataFrame":
+    """The designs of a sweep that run the network and hold its constraints."""
+    import polars as pl
+
+    ran = points.filter(pl.col("refused").is_null())
+    return ran.filter(pl.col("outside").is_null()) if "outside" in ran.columns else ran
+
+
+def constrained(points: "pl.DataFrame", most: "Mapping[Metric, float]") -> "pl.DataFrame":
+    """The table with a column `outside`: the first constraint that a design breaks, if any."""
+    import polars as pl
+
+    told = pl.lit(None, pl.String)
+    for name, bound in reversed(list(most.items())):
+        text = pl.format(f"{name} must be <= {bound:g}; found {{}}", pl.col(name))
+        told = pl.when(pl.col(name) > bound).then(text).otherwise(told)
+    return points.with_columns(told.alias("outside")) if most else points
 
 
 def pareto(table: "pl.DataFrame", objectives: Sequence[str]) -> "pl.DataFrame":

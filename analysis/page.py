@@ -31,6 +31,7 @@ METRICS: Mapping[str, tuple[str, str]] = {
     "latency_s": ("Latency", "s"),
     "energy_j": ("Energy", "J"),
     "area_mm2": ("Area", "mm²"),
+    "cost": ("Cost", ""),
     "power_w": ("Power", "W"),
     "throughput_per_s": ("Throughput", "inferences/s"),
     "tops_per_w": ("Efficiency", "TOPS/W"),

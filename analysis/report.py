@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from analysis.files import write_text
-from analysis.front import non_dominated
+from analysis.front import kept, non_dominated
 from analysis.gantt import Span, spans_of
 from analysis.page import METRICS, Layers, Objective, Point, ReportData, render
 from analysis.spec import SweepSpec
@@ -41,11 +41,10 @@ def report_command(folder: Path, out: Path) -> None:
 
 def sweep_data(store: Store) -> ReportData:
     """Every point of a run that was not refused, with the layers of the front and of a sample."""
-    import polars as pl
-
     spec = _spec(store)
     every = store.points()
-    points = every.filter(pl.col("refused").is_null())
+    points = kept(every)
+    refused = len(every) - every["refused"].null_count()
     objectives = spec.objectives
     costs = points.select(objectives).to_numpy().astype(np.float64)
     front = non_dominated(costs)
@@ -73,7 +72,7 @@ def sweep_data(store: Store) -> ReportData:
         ),
         layer_names=tuple(name for name, _ in store.manifest["layers"]),
         layer_ops=tuple(op for _, op in store.manifest["layers"]),
-        notes=tuple(_notes(store, len(every) - len(points))),
+        notes=tuple(_notes(store, refused, len(every) - len(points) - refused)),
     )
 
 
@@ -102,7 +101,7 @@ def estimate_data(
                 id=i,
                 machine=found.name,
                 config=_dotted(machine.model_dump(mode="json")),
-                metrics=document["totals"],
+                metrics={k: v for k, v in document["totals"].items() if not isinstance(v, dict)},
                 on_front=bool(front[i]),
                 layers=_layers_of(document, machine),
             )
@@ -211,7 +210,7 @@ def _dotted(value: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
     return flat
 
 
-def _notes(store: Store, refused: int) -> list[str]:
+def _notes(store: Store, refused: int, outside: int) -> list[str]:
     machine = store.manifest["machine"]
     on_platform = machine["model"] == "platform"
     technology = (machine["host"] if on_platform else machine)["technology"]
@@ -226,6 +225,8 @@ def _notes(store: Store, refused: int) -> list[str]:
         notes.append(rest)
     if refused:
         notes.append(f"{grouped(refused)} designs cannot run the network and are not shown.")
+    if outside:
+        notes.append(f"{grouped(outside)} designs break a constraint and are not shown.")
     return notes
 
 

@@ -12,9 +12,9 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from analysis.limits import MAX_BATCH, MAX_POINTS
 from simulator.config import load_yaml, validate
 from simulator.document import Document
-from simulator.schema import LARGEST, Positive, Schema, Text
+from simulator.schema import LARGEST, Positive, PositiveReal, Schema, Text
 
-Metric: TypeAlias = Literal["latency_s", "energy_j", "area_mm2", "power_w"]
+Metric: TypeAlias = Literal["latency_s", "energy_j", "area_mm2", "power_w", "cost"]
 
 
 def _plain(value: Any) -> Any:
@@ -129,6 +129,8 @@ class SweepSpec(Schema):
     """What a sweep evaluates: every combination of its axes' values on the base machine.
 
     `base` and `workload` name a shipped machine or `zoo:` network, or a file beside the spec.
+    `constraints` give the most of a metric: designs beyond are kept in the table and left off the
+    front.
     """
 
     name: Text
@@ -136,6 +138,7 @@ class SweepSpec(Schema):
     workload: Text
     axes: Annotated[dict[Annotated[str, AfterValidator(_dotted)], Axis], Field(min_length=1)]
     objectives: tuple[Metric, ...] = ("latency_s", "energy_j", "area_mm2")
+    constraints: dict[Metric, PositiveReal] = Field(default_factory=dict)
     batch: Annotated[int, Field(ge=1, le=MAX_BATCH)] = 1
     chunk_points: Positive = 4096
 

@@ -1,6 +1,5 @@
 """Evaluate every design of a sweep: the cost functions of `estimate`, over many machines."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
@@ -11,9 +10,11 @@ import numpy as np
 
 import hwconfigs
 import workloads
+from analysis.front import constrained
 from analysis.platform_tables import platform_layers
 from analysis.spec import Scalar, SweepSpec, beside, load_spec
-from analysis.store import Store, kept_points, open_store, writing
+from analysis.store import kept_points, open_store, writing
+from analysis.summary import summary
 from analysis.terminal import Interrupted
 from simulator.cost import Evaluation, estimate
 from simulator.document import Document, Entry, Place
@@ -38,7 +39,8 @@ from simulator.machines.platform import Platform
 from simulator.machines.registry import machine_from
 from simulator.networks import evaluate_network
 from simulator.platforms import evaluate_platforms
-from workloads.source import resolve
+from simulator.reached import extrapolated
+from workloads.source import fingerprint
 
 if TYPE_CHECKING:
     import polars as pl
@@ -59,7 +61,8 @@ class Sweep:
         if spec is None:
             spec, document = load_spec(path)
             self.places = {axis: document.place(("axes", axis)) for axis in spec.axes}
-            self.places |= {name: document.place((name,)) for name in ("base", "workload")}
+            fields = ("base", "workload", "objectives")
+            self.places |= {name: document.place((name,)) for name in fields}
         self.spec = spec
         self.model = beside(path, spec.workload)
         self.graph: Graph = self._named("workload", lambda: workloads.load(self.model))
@@ -67,16 +70,16 @@ class Sweep:
             "base", lambda: hwconfigs.document(beside(path, spec.base))
         )
         self.axes = tuple(spec.values)
+        self.technologies = self._technologies(path)
         self._check_axes()
 
     def manifest(self) -> dict[str, Any]:
         """What identifies this run: a folder is resumed only by the same one."""
-        model = resolve(self.model)
         return {
             "schema": "bitlane.sweep/1",
             "spec": self.spec.model_dump(mode="json"),
             "model": self.graph.name,
-            "model_sha256": hashlib.sha256(model.read_bytes()).hexdigest(),
+            "model_sha256": fingerprint(self.model),
             "machine": self.base.root.plain(),
             "layers": [[n.name, n.op.kind] for n in self.graph.nodes],
             "points": self.spec.count,
@@ -89,7 +92,8 @@ class Sweep:
         document = self.base
         for axis, value in zip(self.axes, values, strict=True):
             place = self.places.get(axis, Place(f"axes.{axis}"))
-            document = document.with_entry(axis.split("."), Entry(value, place))
+            entry = self.technologies.get((axis, value), Entry(value, place))
+            document = document.with_entry(axis.split("."), entry)
         return machine_from(document)
 
     def chunk(self, index: int) -> tuple["pl.DataFrame", "pl.DataFrame"]:
@@ -113,7 +117,7 @@ class Sweep:
             columns[axis] = [kind(values[i]) for values in designs]
         reasons = self._reasons(machines, result)
         points = points_table(columns, machines, result, self.spec.batch, reasons)
-        return points, layers
+        return constrained(points, self.spec.constraints), layers
 
     def _named(self, field: str, load: Callable[[], LoadedT]) -> LoadedT:
         """What a field of the spec names; a refusal says where it is named."""
@@ -122,6 +126,17 @@ class Sweep:
         except BitlaneError as error:
             place = f"{self.places[field]}: " if field in self.places else ""
             raise type(error)(f"{place}{field}: {error}") from None
+
+    def _technologies(self, path: Path) -> dict[tuple[str, Scalar], Entry]:
+        """The technologies that axes name, read once and not for every design."""
+        found: dict[tuple[str, Scalar], Entry] = {}
+        for axis in self.axes:
+            for name in self.spec.values[axis] if axis.split(".")[-1] == "technology" else ():
+                try:
+                    found[axis, name] = hwconfigs.technology(beside(path, str(name)))
+                except BitlaneError as error:
+                    raise type(error)(f"{self.places.get(axis, 'axes')}: {axis}: {error}") from None
+        return found
 
     def _check_axes(self) -> None:
         """Build the first design and one for each further value, so that faults show at once."""
@@ -133,13 +148,26 @@ class Sweep:
         faults: dict[str, None] = {}
         for values in designs:
             try:
-                self.machine(values)
+                self._check_unit(self.machine(values))
             except BadConfig as error:
                 faults |= dict.fromkeys(str(error).split("\n"))
             if len(faults) >= SHOWN_FAULTS:
                 break
         if faults:
             raise BadConfig("\n".join(faults))
+
+    def _check_unit(self, machine: Machine) -> None:
+        """Refuse objectives and constraints that a technology has no figure of."""
+        technology = machine.technology
+        lacks = ("cost",) if technology.physical else ("energy_j", "power_w")
+        for name in (*self.spec.objectives, *self.spec.constraints):
+            if name in lacks:
+                place = self.places.get("objectives", "objectives")
+                other = "energy_j" if technology.physical else "cost"
+                raise BadConfig(
+                    f"{place}: objectives: {technology.name} counts {technology.unit} and has no "
+                    f"'{name}'; name '{other}' instead"
+                )
 
     def _reasons(self, machines: Sequence[Machine], result: Evaluation) -> list[str | None]:
         """Why each design is refused, in the words of `estimate`; None where it is not."""
@@ -176,7 +204,9 @@ def points_table(
 ) -> "pl.DataFrame":
     """One row a design: `columns` as given, its costs; a refused design has a reason and no cost.
 
-    `area_mm2` is that of the machine, whether it can run the network or not.
+    `area_mm2` is that of the machine, whether it can run the network or not. `extrapolated_prices`
+    counts prices beyond their cited points; a cost model's `cost` is in its own unit, without
+    joules.
     """
     import polars as pl
 
@@ -187,7 +217,10 @@ def points_table(
     )
     busy = totals[:, TOTAL_MULTIPLIER_CYCLES]
     latency_s = np.where(refused, np.nan, result.latency_s)
-    energy_j = np.where(refused, np.nan, energy_fj * 1e-15)
+    joules = np.array([m.technology.physical for m in machines])
+    energy_j = np.where(refused | ~joules, np.nan, energy_fj * 1e-15)
+    if not joules.all():
+        columns = columns | {"cost": np.where(refused | joules, np.nan, energy_fj / 1000)}
     peak = np.array([m.peak_macs_per_cycle for m in machines], dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         columns = columns | {
@@ -203,6 +236,7 @@ def points_table(
             "macs": macs,
             "peak_macs_per_cycle": peak,
             "outer_bytes_per_cycle": np.array([m.outer_bytes_per_cycle for m in machines]),
+            "extrapolated_prices": np.array([extrapolated(m) for m in machines]),
         }
     columns["refused"] = list(reasons)
     table = pl.DataFrame(columns, schema_overrides={"refused": pl.String})
@@ -282,34 +316,3 @@ def sweep_command(spec: Path, out: Path, resume: bool) -> None:
             "go on with --resume"
         ) from None
     print(summary(open_store(out), loaded.spec))
-
-
-def summary(store: Store, spec: SweepSpec) -> str:
-    """How many points there are, how many are refused, and the best of each objective."""
-    import polars as pl
-
-    from analysis.front import pareto
-    from analysis.text import table
-
-    points = store.points()
-    valid = points.filter(pl.col("refused").is_null())
-    lines = [f"{spec.name}: {len(points)} points in {store.folder}"]
-    if len(valid) < len(points):
-        lines.append(f"{len(points) - len(valid)} points are refused; see the column 'refused'")
-    if valid.is_empty():
-        return "\n".join([*lines, "no point can run the network"])
-    front = pareto(valid, spec.objectives)
-    lines.append(f"{len(front)} points on the front of {', '.join(spec.objectives)}")
-    axes = list(spec.values)
-    rows = []
-    for name in spec.objectives:
-        best = front.sort(name, "point").row(0, named=True)
-        rows.append(
-            (
-                f"lowest {name}",
-                best["point"],
-                *(best[a] for a in axes),
-                *(f"{best[o]:.4g}" for o in spec.objectives),
-            )
-        )
-    return "\n".join([*lines, "", table(("", "point", *axes, *spec.objectives), rows)])

@@ -9,11 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simulator.document import Document
+    from simulator.document import Document, Entry
     from simulator.machines.base import Machine
     from simulator.technology.model import Technology
 
-__all__ = ["document", "load", "load_technology", "names", "sweep_path", "text"]
+__all__ = [
+    "document",
+    "is_technology",
+    "load",
+    "load_technology",
+    "names",
+    "sweep_path",
+    "technology",
+    "text",
+]
 
 _HERE = Path(__file__).resolve().parent
 
@@ -57,8 +66,27 @@ def document(name_or_path: str | Path, overrides: Sequence[tuple[str, Any]] = ()
             label = entry.place.label
             wanted = _beside(label, entry.value) if entry.place.line else entry.value
             place = f"{entry.place}: {'.'.join(path)}: "
-            found = found.with_entry(path, _read(folder, wanted, place).root)
+            read = _read if folder == "machines" else _read_technology
+            found = found.with_entry(path, read(folder, wanted, place).root)
     return override(found, rest)
+
+
+def technology(name_or_path: str | Path) -> "Entry":
+    """A technology's fields for a machine's document, not validated yet."""
+    return _read_technology("technologies", name_or_path).root
+
+
+def _read_technology(folder: str, name_or_path: str | Path, place: str = "") -> "Document":
+    """A technology's document, with the one that it is scaled from in place of that one's name."""
+    found = _read(folder, name_or_path, place)
+    entry = found.root.child("scaled_from")
+    if entry is None or not isinstance(entry.value, str):
+        return found
+    origin = _beside(entry.place.label, entry.value)
+    if origin == name_or_path:
+        return found
+    below = _read_technology(folder, origin, f"{entry.place}: scaled_from: ")
+    return found.with_entry(("scaled_from",), below.root)
 
 
 def _machine_paths(document: "Document") -> list[tuple[str, ...]]:
@@ -112,7 +140,16 @@ def load_technology(name_or_path: str | Path) -> "Technology":
     from simulator.config import validate
     from simulator.technology.model import Technology
 
-    return validate(_read("technologies", name_or_path), Technology)
+    return validate(_read_technology("technologies", name_or_path), Technology)
+
+
+def is_technology(name_or_path: str | Path) -> bool:
+    """Whether a name or a file means a technology, not a machine; raises as `load` for no file."""
+    if not _is_file(name_or_path):
+        return str(name_or_path) in names("technologies")
+    root = _read("machines", name_or_path).root
+    laws = ("energy_pj", "cost", "scaled_from")
+    return root.child("model") is None and any(root.child(name) is not None for name in laws)
 
 
 def _beside(machine: str | Path, technology: str) -> str | Path:

@@ -6,13 +6,14 @@ Knows no particular model: machines, technologies and sweeps are all `simulator.
 import difflib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from simulator.document import Document, Entry, Fault, Place, Step
 from simulator.errors import BadConfig
+from simulator.schema import FieldError
 from simulator.yaml_source import load_yaml, parse_value, parse_yaml
 
 __all__ = ["Overrides", "close_match", "load_yaml", "override", "parse_yaml", "refuse", "validate"]
@@ -45,17 +46,19 @@ def validate(
     model: type[ModelT],
     overrides: Overrides = (),
     quiet: Sequence[str] = (),
+    known: Mapping[str, Any] | None = None,
 ) -> ModelT:
     """Check a document, with `overrides` on top, against a model and build it.
 
     Faults of fields in `quiet` are those of others that they are taken from, and told there.
+    `known` are parts that are built already, by the text that stands for each in the document.
     Raises BadConfig with one line per fault: place, dotted path, rule, value and way out.
     """
     document = override(document, overrides)
     faults = list(document.faults)
     hidden = [(name,) for name in quiet]
     try:
-        made = model.model_validate_json(json.dumps(document.root.plain()))
+        made = model.model_validate_json(json.dumps(document.root.plain()), context=known)
     except ValidationError as error:
         errors = [e for e in error.errors(include_url=False) if e["loc"][:1] not in hidden]
         faults += _faults(document, model, errors)
@@ -133,6 +136,9 @@ def _written(root: Entry, error: Any) -> tuple[Step, ...]:
         if below is not None:
             steps.append(step)
             at = below
+    cause = error.get("ctx", {}).get("error")
+    if isinstance(cause, FieldError):
+        return (*steps, *cause.path)
     return (*steps, error["loc"][-1]) if error["type"] == "missing" else tuple(steps)
 
 

@@ -48,12 +48,15 @@ from simulator.memory import constant_bytes, peak_memory_bytes
 from simulator.networks import evaluate_network
 from simulator.notes import notes_of
 from simulator.residency import notes_on, retention_of
+from simulator.spread import energy_at
 from simulator.technology.model import Bound, Technology
+from simulator.totals import Totals, component_names, totals_of
 
 __all__ = [
     "Estimate",
     "Evaluation",
     "LayerCost",
+    "Totals",
     "count",
     "estimate",
     "evaluate_designs",
@@ -119,27 +122,6 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Totals:
-    """Sums over the layers, and what follows from them and the clock.
-
-    Energy is the exact sum of the layers' integer femtojoules; `area_mm2` is a proxy without
-    control and wires.
-    """
-
-    cycles: int
-    latency_s: float
-    throughput_per_s: float
-    energy_fj: int
-    energy_j: float
-    power_w: float
-    tops_per_w: float
-    macs: int
-    utilization: float
-    area_mm2: float
-    peak_memory_bytes: int
-
-
-@dataclass(frozen=True)
 class Estimate:
     """A graph on a machine: totals, layers in order, their energies, and what to know of them.
 
@@ -156,10 +138,10 @@ class Estimate:
     def to_json_dict(self) -> dict[str, Any]:
         """One entry of `machines` in the document `bitlane.estimate/1`."""
         layers = [
-            _layer_json(layer, energy)
+            _layer_json(layer, energy, self.totals.cost is None)
             for layer, energy in zip(self.layers, self.energy_fj, strict=True)
         ]
-        totals = asdict(self.totals)
+        totals = self.totals.to_json_dict()
         made = {"name": self.name, "totals": totals, "layers": layers, "notes": list(self.notes)}
         if self.timeline is not None:
             made["timeline"] = [asdict(event) for event in self.timeline]
@@ -182,7 +164,7 @@ def estimate(graph: Graph, machine: Machine, batch: int = 1) -> Estimate:
     energies = tuple(_components(machine, row) for row in result.energy_fj[0])
     bits = machine.datapath.activation_bits if machine.datapath.narrow else None
     peak = peak_memory_bytes(graph, batch, bits)
-    totals = _totals(machine, result, batch, peak)
+    totals = _totals(machine, result, batch, peak, layers)
     notes = notes_of(graph.work, machine, peak, constant_bytes(graph))
     notes += tuple(notes_on(graph, retention_of(machine), batch))
     return Estimate(machine.name, totals, layers, energies, notes)
@@ -219,7 +201,7 @@ def price(
         if price_layer(np.array(layer.actions, np.int64), prices, energy) < 0:
             reason = machine.refusals[TOO_MUCH_ENERGY]
             raise Unsupported(f"{layer.name} ({layer.op}) on {machine.name}: {reason}")
-        priced.append(_components(machine, energy))
+        priced.append(_components(machine, energy, technology))
     return tuple(priced)
 
 
@@ -285,32 +267,37 @@ def _layers(graph: Graph, machine: Machine, result: Evaluation) -> tuple[LayerCo
     return tuple(layers)
 
 
-def _components(machine: Machine, energy: Ints) -> Mapping[str, int]:
-    named = zip((*COMPONENT_NAMES, *machine.levels), energy.tolist(), strict=False)
-    return MappingProxyType(dict(named))
+def _components(
+    machine: Machine, energy: Ints, technology: Technology | None = None
+) -> Mapping[str, int]:
+    """Femtojoules by name: those that a technology has, then those of the memory levels."""
+    names = component_names(technology or machine.technology)
+    found = dict(zip((*COMPONENT_NAMES, *machine.levels), energy.tolist(), strict=False))
+    return MappingProxyType({name: found[name] for name in (*names, *machine.levels)})
 
 
-def _totals(machine: Machine, result: Evaluation, batch: int, peak: int) -> Totals:
+def _totals(
+    machine: Machine, result: Evaluation, batch: int, peak: int, layers: Sequence[LayerCost]
+) -> Totals:
     row = result.totals[0]
-    cycles, energy_fj, macs = (int(row[i]) for i in (TOTAL_CYCLES, TOTAL_ENERGY_FJ, TOTAL_MACS))
-    busy = int(row[TOTAL_MULTIPLIER_CYCLES])
-    latency_s, energy_j = float(result.latency_s[0]), energy_fj * 1e-15
-    return Totals(
+    cycles, busy = int(row[TOTAL_CYCLES]), int(row[TOTAL_MULTIPLIER_CYCLES])
+    rows = [layer.actions for layer in layers]
+    low, high = energy_at(machine, rows, "low"), energy_at(machine, rows, "high")
+    return totals_of(
+        machine,
         cycles=cycles,
-        latency_s=latency_s,
-        throughput_per_s=batch / latency_s,
-        energy_fj=energy_fj,
-        energy_j=energy_j,
-        power_w=energy_j / latency_s,
-        tops_per_w=2e-12 * macs / energy_j,
-        macs=macs,
+        latency_s=float(result.latency_s[0]),
+        batch=batch,
+        energies=(int(row[TOTAL_ENERGY_FJ]), low, high),
+        macs=int(row[TOTAL_MACS]),
         utilization=busy / (cycles * machine.peak_macs_per_cycle),
         area_mm2=float(result.area_mm2[0]),
         peak_memory_bytes=peak,
     )
 
 
-def _layer_json(layer: LayerCost, energy: Mapping[str, int]) -> dict[str, Any]:
+def _layer_json(layer: LayerCost, energy: Mapping[str, int], joules: bool) -> dict[str, Any]:
+    costs = {name: value / 1000 for name, value in energy.items()}
     return {
         "name": layer.name,
         "op": layer.op,
@@ -320,6 +307,6 @@ def _layer_json(layer: LayerCost, energy: Mapping[str, int]) -> dict[str, Any]:
         "bound_by": layer.bound_by,
         "utilization": layer.utilization,
         "bytes": {level: asdict(traffic) for level, traffic in layer.bytes.items()},
-        "energy_fj": dict(energy),
+        **({"energy_fj": dict(energy)} if joules else {"cost": costs}),
         **({} if layer.start is None else {"start": layer.start}),
     }

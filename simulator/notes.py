@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from simulator.machines.base import Machine
-from simulator.machines.composition import unit_widths
-from simulator.technology.model import Law
+from simulator.reached import REACHED, priced_by, reached
 from simulator.work import Work
 
 _COMPOSED: Final = {
@@ -33,38 +32,15 @@ def notes_of(
     works: Sequence[Work], machine: Machine, peak_bytes: int, constant_bytes: int
 ) -> tuple[str, ...]:
     """Sentences on the technology, each price outside its cited points, and each limit passed."""
-    technology = machine.technology
-    notes = [
-        f"energy is priced in {technology.name} ({technology.node_nm:g} nm, "
-        f"{technology.voltage_v:g} V)",
-        "area is a proxy: multipliers, adders, registers and SRAM, without control and wires",
-    ]
-    datapath = machine.datapath
-    energy = technology.energy_pj
-    if datapath.composition in ("fixed", "fused", "linear"):
-        weight, activation = unit_widths(machine.row())
-        activation += datapath.zero_point == "subtracted"
-        widths = f"{weight} x {activation} bits"
-        notes += _reached(energy.multiply, weight * activation, f"a multiply of {widths}")
-    notes += _COMPOSED[datapath.composition]
-    bits = datapath.accumulator.bits
-    notes += _reached(energy.add, bits, f"an accumulation of {bits} bits")
-    for level, size in machine.srams().items():
-        notes += _reached(energy.sram_64_bit, size, f"an access to {level} of {size} bytes")
+    notes = list(priced_by(machine.technology))
+    notes += _COMPOSED[machine.datapath.composition]
+    notes += [REACHED[how].format(what=what) for what, how in reached(machine)]
     notes += _narrowed(works, machine)
     notes += _overfull(machine, peak_bytes, constant_bytes)
     started = machine.dispatch.cycles_per_inference
     if started:
         notes.append(f"the first layer carries the {started} cycles that start an inference")
     return tuple(notes)
-
-
-def _reached(law: Law, size: float, what: str) -> list[str]:
-    if law.extrapolates(size):
-        return [f"the price of {what} is extrapolated beyond its cited points"]
-    if law.law == "constant" or any(point.at == size for point in law.points):
-        return []
-    return [f"the price of {what} is interpolated between its cited points"]
 
 
 def _narrowed(works: Sequence[Work], machine: Machine) -> list[str]:

@@ -3,13 +3,21 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from simulator.cost import Cycles, Estimate, Event, LayerCost, Totals, Traffic, refuse
+from simulator.cost import (
+    Cycles,
+    Estimate,
+    Event,
+    LayerCost,
+    Traffic,
+    refuse,
+)
 from simulator.flow import Flow, flow_of
 from simulator.graph import Graph
 from simulator.machines.actions import (
     BOUND,
     COMPONENT_NAMES,
     COMPUTE_CYCLES,
+    INSTRUCTIONS,
     LEVEL_0,
     MACS,
     OVERHEAD_CYCLES,
@@ -25,6 +33,9 @@ from simulator.machines.timeline import EVENT_NAMES
 from simulator.memory import constant_bytes, peak_memory_bytes
 from simulator.notes import notes_of
 from simulator.platforms import EXTRA_COMPONENTS, Timelines, evaluate_platforms
+from simulator.spread import energy_at, prices_at
+from simulator.technology.costs import Bound
+from simulator.totals import Totals, component_names, totals_of
 
 
 def estimate_platform(graph: Graph, platform: Platform, batch: int) -> Estimate:
@@ -83,7 +94,9 @@ def _energy(platform: Platform, result: Timelines, index: int) -> Mapping[str, i
     place = int(result.places[0, index])
     values = result.evaluation.energy_fj[0, index].tolist()
     count = len(COMPONENT_NAMES)
-    found = dict(zip(COMPONENT_NAMES, values[:count], strict=True))
+    priced = {n for m in platform.machines.values() for n in component_names(m.technology)}
+    pairs = zip(COMPONENT_NAMES, values[:count], strict=True)
+    found = {name: value for name, value in pairs if name in priced}
     for number, (name, machine) in enumerate(platform.machines.items()):
         for k, level in enumerate(machine.levels):
             found[f"{name}.{level}"] = values[count + k] if number == place else 0
@@ -93,21 +106,33 @@ def _energy(platform: Platform, result: Timelines, index: int) -> Mapping[str, i
 
 def _totals(platform: Platform, result: Timelines, batch: int, peak: int) -> Totals:
     row = result.evaluation.totals[0]
-    cycles, energy_fj, macs = (int(row[i]) for i in (TOTAL_CYCLES, TOTAL_ENERGY_FJ, TOTAL_MACS))
-    latency_s, energy_j = float(result.evaluation.latency_s[0]), energy_fj * 1e-15
-    return Totals(
+    cycles, macs = int(row[TOTAL_CYCLES]), int(row[TOTAL_MACS])
+    return totals_of(
+        platform,
         cycles=cycles,
-        latency_s=latency_s,
-        throughput_per_s=batch / latency_s,
-        energy_fj=energy_fj,
-        energy_j=energy_j,
-        power_w=energy_j / latency_s,
-        tops_per_w=2e-12 * macs / energy_j,
+        latency_s=float(result.evaluation.latency_s[0]),
+        batch=batch,
+        energies=(
+            int(row[TOTAL_ENERGY_FJ]),
+            _energy_at(platform, result, "low"),
+            _energy_at(platform, result, "high"),
+        ),
         macs=macs,
         utilization=macs / (cycles * platform.peak_macs_per_cycle),
         area_mm2=float(result.evaluation.area_mm2[0]),
         peak_memory_bytes=peak,
     )
+
+
+def _energy_at(platform: Platform, result: Timelines, bound: Bound) -> int:
+    """Femtojoules at one bound of each machine's prices; a link's price has no bounds."""
+    total = 0
+    for place, machine in enumerate(platform.machines.values()):
+        actions = result.evaluation.actions[0, result.places[0] == place]
+        total += energy_at(machine, actions.tolist(), bound)
+    link, dispatch = (int(extra) for extra in result.extra_fj[0].sum(axis=0))
+    prices = [float(prices_at(platform.host, b)[INSTRUCTIONS]) for b in ("value", bound)]
+    return total + link + (round(dispatch * prices[1] / prices[0]) if dispatch else 0)
 
 
 def _timeline(graph: Graph, flow: Flow, platform: Platform, result: Timelines) -> tuple[Event, ...]:

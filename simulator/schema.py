@@ -15,6 +15,14 @@ class Schema(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class FieldError(ValueError):
+    """A rule broken by a field at `path` below the model whose validator found it."""
+
+    def __init__(self, path: tuple[str | int, ...], text: str) -> None:
+        super().__init__(text)
+        self.path = path
+
+
 def _one_source_for_all(value: Any) -> Any:
     return {"": value} if isinstance(value, str) else value
 

@@ -11,7 +11,7 @@ def load(model: str | Path, dialect: str | None = None) -> "Graph":
     """Read `MODEL`: a `.tflite` or `.onnx` file, a SCALE-Sim topology `.csv`, or ``zoo:NAME``.
 
     A topology holds shapes and no values: it is costed, not run. ``zoo:NAME`` is a network that is
-    shipped.
+    shipped, or one of shapes alone that is built (`workloads.zoo.shapes`).
 
     `dialect` names the runtime whose arithmetic each operator follows: by default `litert-ref` for
     `.tflite`; for `.onnx` `qonnx` or `pulp` where the file holds their quantizers, else
@@ -21,9 +21,14 @@ def load(model: str | Path, dialect: str | None = None) -> "Graph":
     from simulator.errors import Unsupported
     from simulator.numeric.dialect import dialect as find_dialect
     from workloads.source import check_dialect, resolve
+    from workloads.topology_csv import require_values
+    from workloads.zoo.shapes import network_of
 
-    path = resolve(model)
     chosen = None if dialect is None else find_dialect(dialect)
+    built = network_of(str(model))
+    if built is not None:
+        return built if chosen is None else require_values(built)
+    path = resolve(model)
     if path.suffix.lower() == ".onnx":
         from workloads.onnx.reader import read as read_onnx
 

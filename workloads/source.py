@@ -1,6 +1,7 @@
 """From what a user types as MODEL to a file that can be read."""
 
 import difflib
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ import numpy as np
 from simulator.errors import BadFile, IllegalGraph, Unsupported
 from simulator.graph import Operator, Source
 from simulator.numeric.dialect import Dialect
+from workloads.topology_csv import no_values
 from workloads.zoo import digits
+from workloads.zoo.shapes import NETWORKS, network_of
 
 ZOO = {"digits": digits.model_path}
 """Networks that ship with the package, by name."""
@@ -59,13 +62,22 @@ def decode(kind: type[Operator], source: Source) -> Operator:
         ) from None
 
 
+def fingerprint(model: str | Path) -> str:
+    """SHA-256 of a model: of its file, or of the name that a network of shapes is built from."""
+    text = str(model)
+    built = network_of(text) is not None
+    return hashlib.sha256(text.encode() if built else resolve(model).read_bytes()).hexdigest()
+
+
 def _zoo(name: str) -> Path:
+    if name.split(",")[0] in NETWORKS:
+        raise Unsupported(no_values(f"zoo:{name}"))
     if name not in ZOO:
-        close = difflib.get_close_matches(name, ZOO, n=1)
+        close = difflib.get_close_matches(name, [*ZOO, *NETWORKS], n=1)
         hint = f" Did you mean 'zoo:{close[0]}'?" if close else ""
         raise BadFile(f"zoo:{name}: no such network in the zoo ({_names()}).{hint}")
     return ZOO[name]()
 
 
 def _names() -> str:
-    return ", ".join(f"zoo:{n}" for n in sorted(ZOO))
+    return ", ".join(f"zoo:{n}" for n in sorted([*ZOO, *NETWORKS]))

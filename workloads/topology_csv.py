@@ -29,7 +29,7 @@ OPERAND_BITS: Final = 8
 MOST_MACS: Final = 2**44
 """Larger layers would leave the 64-bit counters of the cost functions."""
 MOST_LAYERS: Final = 100_000
-_DIALECT: Final = "shapes only"
+SHAPES_ONLY: Final = "shapes only"
 
 
 @final
@@ -101,11 +101,11 @@ def read(path: Path) -> Graph:
         weights, ofmap, ifmap = (f"{name}.{part}" for part in ("weights", "ofmap", "ifmap"))
         for tensor, shape in zip((weights, ofmap, ifmap), shapes, strict=True):
             tensors[tensor] = TensorType(shape, "int8", OPERAND_BITS)
-        constants[weights] = _shape_alone(shapes[0])
+        constants[weights] = shape_alone(shapes[0])
         nodes.append(Node(name, layer, (weights,), (ofmap, ifmap)))
     if not nodes:
         raise BadFile(f"{path}: holds no layer; give a SCALE-Sim topology .csv")
-    return Graph(path.name, tuple(nodes), tensors, constants, (), (), dialect=_DIALECT)
+    return Graph(path.name, tuple(nodes), tensors, constants, (), (), dialect=SHAPES_ONLY)
 
 
 def require_values(graph: Graph) -> Graph:
@@ -255,9 +255,9 @@ def _unique(name: str, names: set[str]) -> str:
     return found
 
 
-def _shape_alone(shape: tuple[int, ...]) -> Array:
+def shape_alone(shape: tuple[int, ...], dtype: str = "int8") -> Array:
     """One zero seen everywhere: what has a size and no values takes no memory."""
-    one = np.zeros((), dtype=np.int8)
+    one = np.zeros((), dtype=dtype)
     one.setflags(write=False)
     return np.broadcast_to(one, shape)
 

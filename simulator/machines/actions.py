@@ -35,6 +35,7 @@ ACTION_NAMES: Final = (
     "elementwise",
     "instructions",
     "register_bytes",
+    "stored_weight_bits",
     *(f"level_{k}_{way}_bytes" for k in range(LEVELS) for way in ("read", "write")),
 )
 ACTIONS: Final = len(ACTION_NAMES)
@@ -53,8 +54,9 @@ ACTIONS: Final = len(ACTION_NAMES)
     ELEMENTWISE,
     INSTRUCTIONS,
     REGISTER_BYTES,
+    STORED_WEIGHT_BITS,
     LEVEL_0,
-) = range(15)
+) = range(16)
 """`LEVEL_0 + 2 k` holds the bytes read from level k, `LEVEL_0 + 2 k + 1` those written to it.
 `MULTIPLIER_CYCLES` are the cycles of one multiplier that the products fill: as many as `MACS`
 where each takes one, fewer or more where the datapath is composed.
@@ -67,9 +69,20 @@ COMPONENT_NAMES: Final = (
     "elementwise",
     "instruction",
     "register",
+    "time",
+    "storage",
 )
-"""Energy components before the memory levels, which follow in the kind's own names."""
-COMPONENTS: Final = len(COMPONENT_NAMES) + LEVELS
+"""Energy components before the memory levels, which follow in the kind's own names.
+
+`time` is what costs by the clock cycle (leakage, figures of whole systems), `storage` what costs
+once for each bit of a layer's weights; most technologies price neither.
+"""
+FIRST_LEVEL: Final = len(COMPONENT_NAMES)
+COMPONENTS: Final = FIRST_LEVEL + LEVELS
+AREA_NAMES: Final = ("mac", "register", "requantizer", "vector", "sram", "control")
+"""Parts of an area; `control` is what a technology says that the rest but SRAM brings with it."""
+AREAS: Final = len(AREA_NAMES)
+(AREA_MAC, AREA_REGISTER, AREA_REQUANTIZER, AREA_VECTOR, AREA_SRAM, AREA_CONTROL) = range(AREAS)
 
 TOO_MANY, TOO_MUCH_ENERGY = 3, 4
 """Refusals of every machine where integers would overflow; `base.REFUSALS` words them."""
@@ -139,10 +152,13 @@ def price_layer(actions: Counts, prices: Prices, energy: Counts) -> int:
     energy[3] = femtojoules(actions[ELEMENTWISE], prices[ELEMENTWISE])
     energy[4] = femtojoules(actions[INSTRUCTIONS], prices[INSTRUCTIONS])
     energy[5] = femtojoules(actions[REGISTER_BYTES], prices[REGISTER_BYTES])
+    cycles = actions[COMPUTE_CYCLES] + actions[STALL_CYCLES] + actions[OVERHEAD_CYCLES]
+    energy[6] = femtojoules(cycles, prices[COMPUTE_CYCLES])
+    energy[7] = femtojoules(actions[STORED_WEIGHT_BITS], prices[STORED_WEIGHT_BITS])
     for level in range(LEVELS):
         read, write = LEVEL_0 + 2 * level, LEVEL_0 + 2 * level + 1
         joined = actions[read] * prices[read] + actions[write] * prices[write]
-        energy[6 + level] = femtojoules(1, joined)
+        energy[FIRST_LEVEL + level] = femtojoules(1, joined)
     total, real = 0, 0.0
     for component in range(COMPONENTS):
         real += float(energy[component])

@@ -8,11 +8,24 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias, get_args
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Final,
+    Literal,
+    Self,
+    TypeAlias,
+    get_args,
+)
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    model_validator,
+)
 
 from simulator.errors import Unsupported
 from simulator.machines.calibration import Calibration
@@ -22,7 +35,9 @@ from simulator.numeric.datapath import (
     ZeroPoint,
 )
 from simulator.schema import NonNegative, Positive, PositiveReal, Schema, Sources, Text
-from simulator.technology.model import Technology
+from simulator.technology.built import AnyTechnology
+from simulator.technology.laws import DRAM_TYPES
+from simulator.technology.model import DramType, Technology
 
 FRACTION: Final = 2**16
 """Rates that may be fractional enter a row in units of 1/65536."""
@@ -77,10 +92,28 @@ class ActivationSram(Sram):
         return self
 
 
-class Dram(Schema):
+class OffChip(Schema):
+    """A memory that may be DRAM of a `type`, which the technology then prices by its own figure."""
+
+    type: DramType | None = None
+
+
+class Dram(OffChip):
     """Off-chip memory, as large as any graph."""
 
     bytes_per_cycle: PositiveReal
+
+
+def dram_type(memory: Any) -> DramType | None:
+    """The type that a machine's memory names for its DRAM, if any."""
+    parts = memory if isinstance(memory, tuple) else vars(memory).values()
+    return next((part.type for part in parts if isinstance(part, OffChip) and part.type), None)
+
+
+def _dram_code(memory: Any) -> int:
+    """The row's form of `dram_type`, as `simulator.technology.laws.dram_byte_fj` takes it."""
+    name = dram_type(memory)
+    return 0 if name is None else 1 + DRAM_TYPES.index(name)
 
 
 COMMON: Final = (
@@ -99,6 +132,8 @@ COMMON: Final = (
     Column("datapath.composed"),
     Column("datapath.decompress", lambda it: fixed(it.elements_per_cycle) if it else 0),
     Column("datapath.decompress", lambda it: it.operations_per_element if it else 0),
+    Column("memory", _dram_code),
+    Column("wire_mm", lambda mm: round(mm * 1000)),
 )
 (
     CLOCK_HZ,
@@ -116,6 +151,8 @@ COMMON: Final = (
     COMPOSITION,
     DECOMPRESS_RATE,
     DECOMPRESS_OPERATIONS,
+    DRAM_KIND,
+    WIRE_UM,
 ) = range(len(COMMON))
 
 REFUSALS: Final = (
@@ -141,8 +178,11 @@ class Machine(Schema, ABC):
     """A machine that runs one operator after another. Final subclasses are the kinds.
 
     Subclasses give `columns` (their row after `COMMON`), the names of memory levels, units and
-    bounds in the order their cost function numbers them, and two compiled functions: the prices of
-    a row in a technology, and `evaluate`, the costs of many rows.
+    bounds in the order their cost function numbers them, and compiled functions: the prices of a
+    row in a technology, its areas, and `evaluate`, the costs of many rows.
+
+    `wire_mm` is how far a byte travels between an on-chip memory and the datapath, on average; by
+    default 0: wires are not priced.
     """
 
     columns: ClassVar[tuple[Column, ...]]
@@ -154,6 +194,7 @@ class Machine(Schema, ABC):
     derived: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Fields that the YAML gives elsewhere: the path that each is taken from."""
     design_prices: ClassVar[Callable[..., float]]
+    design_areas: ClassVar[Callable[..., None]]
     evaluate: ClassVar[Callable[..., None]]
 
     name: Text
@@ -162,7 +203,11 @@ class Machine(Schema, ABC):
     clock_mhz: Annotated[float, Field(ge=0.001, le=1e6)]
     datapath: DatapathConfig = DatapathConfig()
     dispatch: Dispatch
-    technology: Technology
+    if TYPE_CHECKING:
+        technology: Technology
+    else:
+        technology: AnyTechnology
+    wire_mm: Annotated[float, Field(ge=0, le=1000)] = 0.0
     calibration: dict[Text, Calibration] = Field(default_factory=dict, exclude=True)
     fusion: Fusion = "none"
 
@@ -171,6 +216,23 @@ class Machine(Schema, ABC):
         if self.fusion != "none" and not self.resident:
             raise ValueError(
                 f"fusion: a {self.kind()} does not fuse operators by itself; leave it at 'none'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_prices(self) -> Self:
+        # A platform has no memory of its own.
+        named = dram_type(getattr(self, "memory", ()))
+        priced = self.technology.energy.given() if named or self.wire_mm else {}
+        if named is not None and f"dram.{named}" not in priced:
+            raise ValueError(
+                f"memory: {self.technology.name} prices no DRAM of type '{named}'; choose another "
+                "technology or leave the type out"
+            )
+        if self.wire_mm and "wire_bit_mm" not in priced:
+            raise ValueError(
+                f"wire_mm: {self.technology.name} prices no wires; choose another technology or "
+                "leave it out"
             )
         return self
 
@@ -192,6 +254,10 @@ class Machine(Schema, ABC):
     @abstractmethod
     def srams(self) -> Mapping[str, int]:
         """Bytes of each SRAM by level name: what the technology prices by size."""
+
+    @abstractmethod
+    def words(self) -> Mapping[str, float]:
+        """Word bits of each of `srams`: what one access takes."""
 
     @abstractmethod
     def storage(self) -> tuple[int | None, int | None]:

@@ -46,10 +46,10 @@ from simulator.machines.datapath_schema import BITPLANE, FIXED, FUSED, LINEAR, S
 from simulator.numeric.datapath import WIDEST_OPERAND
 from simulator.technology.laws import (
     ADD_AREA,
-    MULTIPLY_AREA,
     REGISTER_BIT_AREA,
     add_fj,
     look_up,
+    multiplier_area,
     multiply_fj,
 )
 from simulator.work import W_ACTIVATION_BITS
@@ -213,7 +213,7 @@ def multiplier_cycle_fj(machine: Counts, technology: Prices) -> float:
         return float(wide * add_fj(technology, w))
     if machine[COMPOSITION] > SERIAL_ACTIVATION:
         return float(w * wide * add_fj(technology, 1))
-    energy = multiply_fj(technology, w * wide)
+    energy = multiply_fj(technology, w, wide)
     if machine[COMPOSITION] == FUSED:
         # The published ratio is of a whole element: the multiplier and its accumulation.
         element = energy + add_fj(technology, machine[ACCUMULATOR_BITS])
@@ -237,7 +237,7 @@ def multiplier_um2(machine: Counts, technology: Prices) -> float:
         return float(wide * (look_up(technology, ADD_AREA, w) + w * register))
     if machine[COMPOSITION] > SERIAL_ACTIVATION:
         return float(w * wide * (look_up(technology, ADD_AREA, 1) + register))
-    area = look_up(technology, MULTIPLY_AREA, w * wide)
+    area = multiplier_area(technology, w, wide)
     if machine[COMPOSITION] == FUSED:
         # The published ratio is of a whole element: multiplier, accumulating adder, registers.
         bits = machine[ACCUMULATOR_BITS]

@@ -15,6 +15,7 @@ from simulator.machines.actions import (
     OVERHEAD_CYCLES,
     REQUANTIZATIONS,
     STALL_CYCLES,
+    STORED_WEIGHT_BITS,
     Counts,
 )
 from simulator.machines.base import (
@@ -163,11 +164,12 @@ def move(actions: Counts, level: int, read_bits: int, write_bits: int) -> None:
 
 @njit
 def count_operator(work: Counts, machine: Counts, actions: Counts) -> None:
-    """Count what every operator costs on every machine: scalar operations and its dispatch."""
+    """Count what every operator costs on every machine: scalar operations, dispatch, weights."""
     actions[ELEMENTWISE] = work[W_ELEMENTWISE]
     actions[REQUANTIZATIONS] = work[W_REQUANTIZATIONS]
     actions[OVERHEAD_CYCLES] = machine[OP_CYCLES]
     actions[INSTRUCTIONS] += machine[OP_INSTRUCTIONS]
+    actions[STORED_WEIGHT_BITS] = work[W_WEIGHT_ELEMENTS] * weight_bits(work, machine)
 
 
 @njit

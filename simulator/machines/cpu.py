@@ -15,6 +15,9 @@ from pydantic import Field, ValidationInfo, field_serializer, field_validator, m
 from simulator.jit import njit
 from simulator.machines.actions import (
     ACTIONS,
+    AREA_MAC,
+    AREA_SRAM,
+    AREAS,
     BOUND,
     COMPONENTS,
     COMPUTE_CYCLES,
@@ -55,6 +58,8 @@ from simulator.machines.cpu_schema import (
     CYCLES_PER_INSTRUCTION,
     INNER,
     INNER_BYTES,
+    INNER_LINE,
+    INNER_RATE,
     INT8_DOT,
     INT8_LANES,
     INT16_DOT,
@@ -66,15 +71,17 @@ from simulator.machines.cpu_schema import (
 )
 from simulator.machines.kernels import Kernels, Rates
 from simulator.machines.pricing import (
-    UM2_PER_MM2,
     datapath_prices,
-    level_price,
+    dram_prices,
+    finish,
+    flash_prices,
     mac_um2,
+    sram_prices,
     sram_um2,
+    word_of,
 )
 from simulator.machines.registry import register
 from simulator.schema import Text
-from simulator.technology.laws import dram_byte_fj, flash_byte_fj, sram_byte_fj
 
 
 @njit
@@ -104,23 +111,42 @@ def layer_cost(work: Counts, machine: Counts, actions: Counts) -> None:
 
 
 @njit
-def design_prices(machine: Counts, technology: Prices, prices: Prices) -> float:
-    """Fill the float64 prices in femtojoules of each action; returns the area in mm2.
-
-    Register file accesses are part of the instruction's price. The area is a proxy: the
-    multipliers of one instruction and the inner memory; no core, no flash, no DRAM.
-    """
-    datapath_prices(machine, technology, prices)
-    level_price(prices, INNER, sram_byte_fj(technology, machine[INNER_BYTES]))
+def inner_word(machine: Counts) -> float:
+    """Bits of an access to the inner memory: the cache's bytes per cycle, or the SRAM's line."""
     if machine[CACHED] != 0:
-        level_price(prices, OUTER, dram_byte_fj(technology))
-    else:
-        level_price(prices, OUTER, flash_byte_fj(technology))
+        return float(word_of(machine[INNER_RATE]))
+    return float(8.0 * machine[INNER_LINE])
+
+
+@njit
+def design_areas(machine: Counts, technology: Prices, areas: Prices) -> None:
+    """Fill the float64 [AREAS] in um2: the multipliers of one instruction, the inner memory.
+
+    No core, no flash, no DRAM.
+    """
     products = machine[INT8_LANES] * machine[INT8_DOT]
     if machine[ACTIVATION_BITS] > 8:
         products = machine[INT16_LANES] * machine[INT16_DOT]
-    area = ceil_div(products, machine[DOT_WIDTH]) * mac_um2(machine, technology)
-    return float((area + sram_um2(technology, machine[INNER_BYTES])) / UM2_PER_MM2)
+    areas[AREA_MAC] = ceil_div(products, machine[DOT_WIDTH]) * mac_um2(machine, technology)
+    areas[AREA_SRAM] = sram_um2(technology, machine[INNER_BYTES], inner_word(machine))
+
+
+@njit
+def design_prices(machine: Counts, technology: Prices, prices: Prices) -> float:
+    """Fill the float64 prices in femtojoules of each action; returns the area in mm2.
+
+    Register file accesses are part of the instruction's price.
+    """
+    datapath_prices(machine, technology, prices)
+    word = inner_word(machine)
+    sram_prices(machine, technology, prices, INNER, machine[INNER_BYTES], word)
+    if machine[CACHED] != 0:
+        dram_prices(machine, technology, prices, OUTER)
+    else:
+        flash_prices(technology, prices, OUTER)
+    areas = np.zeros(AREAS)
+    design_areas(machine, technology, areas)
+    return float(finish(machine, technology, areas, prices))
 
 
 @njit
@@ -163,6 +189,7 @@ class Cpu(Machine):
         "choose another with `software`, or quantize the network",
     )
     design_prices: ClassVar = staticmethod(design_prices)
+    design_areas: ClassVar = staticmethod(design_areas)
     evaluate: ClassVar = staticmethod(evaluate)
 
     model: Literal["cpu"]
@@ -264,6 +291,11 @@ class Cpu(Machine):
     def srams(self) -> Mapping[str, int]:
         """Bytes of the SRAM or cache by level name."""
         return {self.levels[0]: self.memory.inner_bytes}
+
+    def words(self) -> Mapping[str, float]:
+        """Bits of a line of the SRAM, or of what the cache moves in a cycle."""
+        bits = 8 * (self.memory.inner_rate if self.memory.cached else self.memory.inner_line)
+        return {self.levels[0]: bits}
 
     def storage(self) -> tuple[int | None, int | None]:
         """SRAM for activations and flash for constants; no limit where DRAM takes both."""

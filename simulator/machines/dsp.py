@@ -15,6 +15,10 @@ from pydantic import model_validator
 from simulator.jit import njit
 from simulator.machines.actions import (
     ACTIONS,
+    AREA_MAC,
+    AREA_REGISTER,
+    AREA_SRAM,
+    AREAS,
     BOUND,
     COMPONENTS,
     COMPUTE_CYCLES,
@@ -76,12 +80,14 @@ from simulator.machines.dsp_schema import (
     Vector,
 )
 from simulator.machines.pricing import (
-    UM2_PER_MM2,
     datapath_prices,
-    level_price,
+    dram_prices,
+    finish,
     mac_um2,
     register_um2,
+    sram_prices,
     sram_um2,
+    word_of,
 )
 from simulator.machines.registry import register
 from simulator.machines.vector_multiplies import (
@@ -89,7 +95,6 @@ from simulator.machines.vector_multiplies import (
     dense_multiplies,
     depthwise_multiplies,
 )
-from simulator.technology.laws import dram_byte_fj, sram_byte_fj
 from simulator.work import (
     W_ACTIVATION_BITS,
     W_DEPTHWISE,
@@ -193,20 +198,29 @@ def bound_by(actions: Counts, waiting: int, slots: int) -> int:
 
 
 @njit
-def design_prices(machine: Counts, technology: Prices, prices: Prices) -> float:
-    """Fill the float64 prices in femtojoules of each action; returns the area in mm2.
+def design_areas(machine: Counts, technology: Prices, areas: Prices) -> None:
+    """Fill the float64 [AREAS] in um2: multiply units with their lanes, vector registers and L2.
 
-    The area is a proxy: the multiply units with their lanes, the vector registers and L2; no
-    scalar core, no control, no wires.
+    No scalar core, no wires, control as the technology says.
     """
-    datapath_prices(machine, technology, prices)
-    level_price(prices, NEAR, sram_byte_fj(technology, machine[NEAR_BYTES]))
-    level_price(prices, FAR, dram_byte_fj(technology))
     lanes = machine[VECTOR_BITS] // (8 * machine[DOT_WIDTH])
-    unit = machine[MULTIPLY_SLOTS] * lanes * mac_um2(machine, technology)
-    unit += register_um2(technology, machine[REGISTERS] * machine[VECTOR_BITS])
-    area = machine[CONTEXTS] * unit + sram_um2(technology, machine[NEAR_BYTES])
-    return float(area / UM2_PER_MM2)
+    units = machine[CONTEXTS] * machine[MULTIPLY_SLOTS] * lanes
+    bits = machine[REGISTERS] * machine[VECTOR_BITS]
+    areas[AREA_MAC] = units * mac_um2(machine, technology)
+    areas[AREA_REGISTER] = machine[CONTEXTS] * register_um2(technology, bits)
+    areas[AREA_SRAM] = sram_um2(technology, machine[NEAR_BYTES], word_of(machine[NEAR_RATE]))
+
+
+@njit
+def design_prices(machine: Counts, technology: Prices, prices: Prices) -> float:
+    """Fill the float64 prices in femtojoules of each action; returns the area in mm2."""
+    datapath_prices(machine, technology, prices)
+    word = word_of(machine[NEAR_RATE])
+    sram_prices(machine, technology, prices, NEAR, machine[NEAR_BYTES], word)
+    dram_prices(machine, technology, prices, FAR)
+    areas = np.zeros(AREAS)
+    design_areas(machine, technology, areas)
+    return float(finish(machine, technology, areas, prices))
 
 
 @njit
@@ -244,6 +258,7 @@ class Dsp(Machine):
     units: ClassVar = ("vector",)
     refusals: ClassVar = REFUSALS
     design_prices: ClassVar = staticmethod(design_prices)
+    design_areas: ClassVar = staticmethod(design_areas)
     evaluate: ClassVar = staticmethod(evaluate)
 
     model: Literal["dsp"]
@@ -278,6 +293,10 @@ class Dsp(Machine):
     def srams(self) -> Mapping[str, int]:
         """Bytes of level 2 or of the scratchpad by level name."""
         return {self.levels[0]: self.memory.near.bytes}
+
+    def words(self) -> Mapping[str, float]:
+        """What that memory moves in a cycle, in bits."""
+        return {self.levels[0]: 8 * self.memory.near.bytes_per_cycle}
 
     def storage(self) -> tuple[None, None]:
         """No limit: what does not fit on chip comes from DRAM."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias, get_args
 
 from pydantic import Field, model_validator
 
+from simulator.machines.base import OffChip
 from simulator.machines.hierarchy import HIERARCHY_END, INNER, PINS, SIZES, UNROLLINGS
 from simulator.mapping.layout import DIMENSIONS, LOOPS, OPERANDS, PORT_KINDS
 from simulator.mapping.loopnest import pin_row
@@ -108,15 +109,16 @@ class Vector(Schema):
     requantizations_per_cycle: PositiveReal | None = None
 
 
-class Level(Schema):
+class Level(OffChip):
     """A memory, inner ones first. One instance serves the units along `shared_along`.
 
     `bits_per_cycle` is what each port moves, `word_bits` the smallest access (the whole port where
     absent), `request_cycles` what every transfer takes beside. `read_pj` and `write_pj` are one
-    access of `bits_per_cycle`; without them the technology prices the `kind`. `coded`: weights lie
-    in it, and move, at the entropy of their values; tiles need room as if they were not.
-    `refill: together` loads the tiles of all operands whenever one of them changes, `changed` only
-    that one; such refills are `refill_cycles` apart or more, the time in which a host commands one.
+    access of `bits_per_cycle`; without them the technology prices the `kind`, DRAM by its `type`.
+    `coded`: weights lie in it, and move, at the entropy of their values; tiles need room as if they
+    were not. `refill: together` loads the tiles of all operands whenever one of them changes,
+    `changed` only that one; such refills are `refill_cycles` apart or more, the time in which a
+    host commands one.
     """
 
     name: Text

@@ -157,6 +157,14 @@ class Platform(Machine):
                 )
         return rows
 
+    def words(self) -> Mapping[str, float]:
+        """Word bits of each SRAM of each machine, as `srams`."""
+        return {
+            f"{name}.{level}": bits
+            for name, machine in self.machines.items()
+            for level, bits in machine.words().items()
+        }
+
     def srams(self) -> Mapping[str, int]:
         """Bytes of each SRAM of each machine, as ``npu.ifmap_sram``."""
         return {

@@ -1,18 +1,25 @@
 """Machine kinds by the name in `model:`; every module beside this one registers its class."""
 
 import importlib
+import json
 import pkgutil
 from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Final, TypeVar
+
+from pydantic import ValidationError
 
 from simulator.config import Overrides, close_match, override, refuse, validate
 from simulator.document import Document, Entry, Fault
 from simulator.machines.base import Machine
+from simulator.technology.built import BUILT
+from simulator.technology.model import Technology
 
 _MachineT = TypeVar("_MachineT", bound=type[Machine])
 _by_model: dict[str, type[Machine]] = {}
+_BUILT: Final = 64
+_built: dict[int, tuple[Entry, Technology]] = {}
 
 
 def register(machine: _MachineT) -> _MachineT:
@@ -59,7 +66,51 @@ def machine_from(document: Document, overrides: Overrides = ()) -> Machine:
             text = f"unknown machine model '{model}'; {close_match(str(model), kinds())}"
         refuse((*document.faults, Fault(document.place(("model",)), "model", text)))
     kind = kinds()[str(model)]
-    return validate(_with_derived(document, kind), kind, quiet=tuple(kind.derived))
+    document, known = _with_built_technologies(_with_derived(document, kind))
+    return validate(document, kind, quiet=tuple(kind.derived), known=known)
+
+
+def _with_built_technologies(document: Document) -> tuple[Document, Mapping[str, Technology]]:
+    """The document with a name in place of each technology that was built from it before.
+
+    Variants of one document share its entries, so that a technology's table is checked once and
+    not for each of a sweep's designs. One with faults stays where it is, for them to be told.
+    """
+    known: dict[str, Technology] = {}
+    for path in _technology_paths(document):
+        entry = document.at(path)
+        if entry is None or not isinstance(entry.value, Mapping):
+            continue
+        built = _technology_of(entry)
+        if built is not None:
+            name = f"{BUILT}{id(entry)}"
+            known[name] = built
+            document = document.with_entry(path, Entry(name, entry.place))
+    return document, known
+
+
+def _technology_paths(document: Document) -> list[tuple[str, ...]]:
+    units = document.root.child("units")
+    below = units.value if units is not None and isinstance(units.value, Mapping) else {}
+    return [
+        ("technology",),
+        ("host", "technology"),
+        *(("units", name, "technology") for name in below),
+    ]
+
+
+def _technology_of(entry: Entry) -> Technology | None:
+    """The technology of an entry, from those built last; None where it has faults."""
+    if id(entry) not in _built:
+        try:
+            made = Technology.model_validate_json(json.dumps(entry.plain()))
+        except ValidationError:
+            return None
+        if len(_built) >= _BUILT:
+            _built.clear()
+        # The entry is kept with it: no other one has its id as long as it is here.
+        _built[id(entry)] = (entry, made)
+    return _built[id(entry)][1]
 
 
 def _with_derived(document: Document, kind: type[Machine]) -> Document:

@@ -17,6 +17,11 @@ from simulator.jit import njit
 from simulator.machines.actions import (
     ACCUMULATIONS,
     ACTIONS,
+    AREA_MAC,
+    AREA_REGISTER,
+    AREA_SRAM,
+    AREA_VECTOR,
+    AREAS,
     COMPONENTS,
     LEVEL_0,
     MULTIPLIER_CYCLES,
@@ -53,12 +58,14 @@ from simulator.machines.hierarchy import (
     read_memories,
 )
 from simulator.machines.pricing import (
-    UM2_PER_MM2,
     alu_um2,
     datapath_prices,
-    level_price,
+    dram_prices,
+    finish,
     mac_um2,
+    register_prices,
     register_um2,
+    sram_prices,
     sram_um2,
 )
 from simulator.machines.registry import register
@@ -74,7 +81,6 @@ from simulator.mapping.layout import (
 )
 from simulator.mapping.loopnest import pin_row
 from simulator.mapping.search import MAPPING, OBJECTIVES
-from simulator.technology.laws import dram_byte_fj, register_byte_fj, sram_byte_fj
 
 
 def _place(index: int) -> Callable[[Any], int]:
@@ -111,40 +117,47 @@ def memory_price(machine: Counts, technology: Prices, memory: int, prices: Price
         prices[LEVEL_0 + 2 * memory] = machine[read] / 1000.0 / access_bytes
         prices[LEVEL_0 + 2 * memory + 1] = machine[write] / 1000.0 / access_bytes
     elif machine[kind] == REGISTER:
-        level_price(prices, memory, register_byte_fj(technology))
+        register_prices(technology, prices, memory, machine[start + M_BITS])
     elif machine[kind] == DRAM:
-        level_price(prices, memory, dram_byte_fj(technology))
+        dram_prices(machine, technology, prices, memory)
     else:
-        level_price(prices, memory, sram_byte_fj(technology, machine[start + M_BITS] // 8))
+        word = float(machine[start + M_RATE])
+        sram_prices(machine, technology, prices, memory, machine[start + M_BITS] // 8, word)
 
 
 @njit
 def design_prices(machine: Counts, technology: Prices, prices: Prices) -> float:
-    """Fill the float64 prices in femtojoules of each action; returns the area in mm2.
-
-    The area is a proxy: multipliers, adders, vector lanes, registers and SRAMs.
-    """
+    """Fill the float64 prices in femtojoules of each action; returns the area in mm2."""
     datapath_prices(machine, technology, prices)
     if machine[MAC_AJ] >= 0:
         prices[MULTIPLIER_CYCLES] = machine[MAC_AJ] / 1000.0
         prices[ACCUMULATIONS] = prices[TREE_ADDITIONS] = 0.0
+    for memory in range(machine[MEMORY_COUNT]):
+        memory_price(machine, technology, memory, prices)
+    areas = np.zeros(AREAS)
+    design_areas(machine, technology, areas)
+    return float(finish(machine, technology, areas, prices))
+
+
+@njit
+def design_areas(machine: Counts, technology: Prices, areas: Prices) -> None:
+    """Fill the float64 [AREAS] in um2: multipliers, adders, vector lanes, registers and SRAMs."""
     units = 1
     for dimension in range(machine[DIMENSION_COUNT]):
         units *= machine[SIZES + dimension]
-    area = units / machine[DOT_WIDTH] * mac_um2(machine, technology)
-    area += machine[LANES] * alu_um2(technology)
+    areas[AREA_MAC] = units / machine[DOT_WIDTH] * mac_um2(machine, technology)
+    areas[AREA_VECTOR] = machine[LANES] * alu_um2(technology)
     for memory in range(machine[MEMORY_COUNT]):
-        memory_price(machine, technology, memory, prices)
         start = MEMORY + memory * MEMORY_WIDTH
         instances, bits = 1, machine[start + M_BITS]
         for dimension in range(machine[DIMENSION_COUNT]):
             if (machine[start + M_SERVES] >> dimension) & 1 == 0:
                 instances *= machine[SIZES + dimension]
         if machine[start + MEMORY_COLUMNS] == REGISTER:
-            area += instances * register_um2(technology, bits)
+            areas[AREA_REGISTER] += instances * register_um2(technology, bits)
         elif machine[start + MEMORY_COLUMNS] != DRAM:
-            area += instances * sram_um2(technology, bits // 8)
-    return float(area / UM2_PER_MM2)
+            word = float(machine[start + M_RATE])
+            areas[AREA_SRAM] += instances * sram_um2(technology, bits // 8, word)
 
 
 @njit
@@ -200,6 +213,7 @@ class Spatial(Machine):
         "enlarge memory.<index>.bytes or unroll fewer loops in array.unrollings",
     )
     design_prices: ClassVar = staticmethod(design_prices)
+    design_areas: ClassVar = staticmethod(design_areas)
     evaluate: ClassVar = staticmethod(evaluate)
 
     model: Literal["spatial"]
@@ -289,6 +303,10 @@ class Spatial(Machine):
             for level in self.memory
             if level.kind == "sram" and level.read_pj is None
         }
+
+    def words(self) -> Mapping[str, float]:
+        """Bits that a port of each SRAM moves in a cycle."""
+        return {level.name: float(level.bits_per_cycle) for level in self.memory}
 
     def storage(self) -> tuple[None, None]:
         """No limit: the outermost memory holds what the others do not."""

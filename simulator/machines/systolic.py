@@ -26,12 +26,11 @@ from simulator.machines.actions import (
     clear,
     keep_layer,
 )
+from simulator.machines.array_prices import design_areas, design_prices
 from simulator.machines.base import (
     ACCUMULATOR_BITS,
-    ACTIVATION_BITS,
     DOT_WIDTH,
     REFUSALS,
-    WEIGHT_BITS,
     ActivationSram,
     Dram,
     Machine,
@@ -53,25 +52,20 @@ from simulator.machines.counting import (
     weight_bits,
 )
 from simulator.machines.folds import (
-    COLS,
     COLUMNS,
     DATAFLOW,
     DRAM,
     DRAM_RATE,
     IFMAP,
-    IFMAP_BYTES,
     IFMAP_RATE,
     INPUT_STATIONARY,
     LANES,
     OFMAP,
-    OFMAP_BYTES,
     OFMAP_RATE,
     OFMAP_TOO_SMALL,
     OUTPUT_STATIONARY,
-    ROWS,
     VECTOR_UNIT,
     WEIGHT,
-    WEIGHT_BYTES,
     WEIGHT_RATE,
     Dataflow,
     Timing,
@@ -82,20 +76,9 @@ from simulator.machines.folds import (
     operand_reads,
     sram_bits,
 )
-from simulator.machines.pricing import (
-    UM2_PER_MM2,
-    alu_um2,
-    datapath_prices,
-    level_price,
-    mac_um2,
-    register_um2,
-    requantizer_um2,
-    sram_um2,
-)
 from simulator.machines.registry import register
 from simulator.machines.residency import Plan, plan
 from simulator.schema import Schema
-from simulator.technology.laws import dram_byte_fj, sram_byte_fj
 from simulator.work import W_ACTIVATION_BITS, W_ELEMENTWISE, W_OUTPUT_BITS, W_REQUANTIZATIONS
 
 Side: TypeAlias = Annotated[int, Field(ge=1, le=65536)]
@@ -247,28 +230,6 @@ def layer_cost(work: Counts, machine: Counts, actions: Counts) -> None:
 
 
 @njit
-def design_prices(machine: Counts, technology: Prices, prices: Prices) -> float:
-    """Fill the float64 prices in femtojoules of each action; returns the area in mm2.
-
-    The area is a proxy: multipliers, adders, registers, vector lanes, one requantizer a column
-    and the SRAMs. No control, no wires, no DRAM.
-    """
-    datapath_prices(machine, technology, prices)
-    level_price(prices, IFMAP, sram_byte_fj(technology, machine[IFMAP_BYTES]))
-    level_price(prices, WEIGHT, sram_byte_fj(technology, machine[WEIGHT_BYTES]))
-    level_price(prices, OFMAP, sram_byte_fj(technology, machine[OFMAP_BYTES]))
-    level_price(prices, DRAM, dram_byte_fj(technology))
-    operands = machine[DOT_WIDTH] * (machine[WEIGHT_BITS] + machine[ACTIVATION_BITS])
-    element = mac_um2(machine, technology)
-    element += register_um2(technology, operands + machine[ACCUMULATOR_BITS])
-    area = machine[ROWS] * machine[COLS] * element
-    area += machine[COLS] * requantizer_um2(machine, technology)
-    area += machine[LANES] * alu_um2(technology)
-    on_chip = machine[IFMAP_BYTES] + machine[WEIGHT_BYTES] + machine[OFMAP_BYTES]
-    return float((area + sram_um2(technology, on_chip)) / UM2_PER_MM2)
-
-
-@njit
 def evaluate(
     works: Counts,
     machines: Counts,
@@ -308,6 +269,7 @@ class Systolic(Machine):
     )
     resident: ClassVar = "memory.ofmap_sram.resident_bytes"
     design_prices: ClassVar = staticmethod(design_prices)
+    design_areas: ClassVar = staticmethod(design_areas)
     evaluate: ClassVar = staticmethod(evaluate)
 
     model: Literal["systolic"]
@@ -319,6 +281,10 @@ class Systolic(Machine):
     def srams(self) -> Mapping[str, int]:
         """Bytes of each SRAM by level name."""
         return {name: getattr(self.memory, name).bytes for name in self.levels[:3]}
+
+    def words(self) -> Mapping[str, float]:
+        """What each SRAM moves in a cycle, in bits."""
+        return {name: 8 * getattr(self.memory, name).bytes_per_cycle for name in self.levels[:3]}
 
     def storage(self) -> tuple[None, None]:
         """No limit: what does not fit on chip comes from DRAM."""

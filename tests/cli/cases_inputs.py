@@ -27,7 +27,8 @@ USAGE: Final[Cases] = {
 
 MODELS: Final[Cases] = {
     "inspect nowhere.tflite": (
-        "nowhere.tflite: no such file; give a .tflite, .onnx or .csv file or zoo:NAME (zoo:digits)"
+        "nowhere.tflite: no such file; give a .tflite, .onnx or .csv file or zoo:NAME "
+        "(zoo:digits, zoo:resnet50_v1.5)"
     ),
     "inspect folder.tflite": (
         "folder.tflite: this is a folder; give a .tflite, .onnx or .csv file or zoo:NAME"
@@ -61,7 +62,10 @@ MODELS: Final[Cases] = {
         "cut_9000.tflite: the file is truncated or damaged: one of its tables leads outside its "
         "9000 bytes; fetch or export it again"
     ),
-    "inspect ''": "MODEL is empty; give a .tflite, .onnx or .csv file or zoo:NAME (zoo:digits)",
+    "inspect ''": (
+        "MODEL is empty; give a .tflite, .onnx or .csv file or zoo:NAME "
+        "(zoo:digits, zoo:resnet50_v1.5)"
+    ),
     "inspect WORDS.TFLITE": (
         "WORDS.TFLITE: not a TFLite model: bytes 4-7 are b' an ', not b'TFL3'; give a .tflite "
         "flatbuffer"
@@ -85,9 +89,10 @@ MODELS: Final[Cases] = {
         " Convert the model to full integer quantization."
     ),
     "inspect zoo:digit": (
-        "zoo:digit: no such network in the zoo (zoo:digits). Did you mean 'zoo:digits'?"
+        "zoo:digit: no such network in the zoo (zoo:digits, zoo:resnet50_v1.5). "
+        "Did you mean 'zoo:digits'?"
     ),
-    "inspect zoo:faces": "zoo:faces: no such network in the zoo (zoo:digits).",
+    "inspect zoo:faces": "zoo:faces: no such network in the zoo (zoo:digits, zoo:resnet50_v1.5).",
 }
 """Files that are no model, or none that runs here."""
 

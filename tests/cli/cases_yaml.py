@@ -90,8 +90,8 @@ YAMLS: Final[Cases] = {
         "endless.yaml:5: axes.array.rows: holds 99999999999 values, more than 10000000; take fewer"
     ),
     "sweep objective.yaml --out new": (
-        "objective.yaml:8: objectives.1: must be 'latency_s', 'energy_j', 'area_mm2' or "
-        "'power_w'; found 'energy'; did you mean 'energy_j'?"
+        "objective.yaml:8: objectives.1: must be 'latency_s', 'energy_j', 'area_mm2', 'power_w' or "
+        "'cost'; found 'energy'; did you mean 'energy_j'?"
     ),
     "sweep lonely.yaml --out new": (
         "lonely.yaml:8: objectives: must name two or more, each once; found latency_s"
@@ -102,7 +102,7 @@ YAMLS: Final[Cases] = {
     "sweep batch.yaml --out new": "batch.yaml:8: batch: must be <= 4096; found 1099511627776",
     "sweep no_model.yaml --out new": (
         "no_model.yaml:3: workload: nowhere.tflite: no such file; give a .tflite, .onnx or .csv "
-        "file or zoo:NAME (zoo:digits)"
+        "file or zoo:NAME (zoo:digits, zoo:resnet50_v1.5)"
     ),
     "sweep no_base.yaml --out new": (
         "no_base.yaml:2: base: no machine is named 'systolic_16x15'; did you mean "

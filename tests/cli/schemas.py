@@ -44,12 +44,17 @@ TOTALS: Final = fields(
     latency_s=AMOUNT,
     throughput_per_s=AMOUNT,
     energy_fj=COUNT,
+    energy_fj_low=COUNT,
+    energy_fj_high=COUNT,
     energy_j=AMOUNT,
     power_w=AMOUNT,
     tops_per_w=AMOUNT,
     macs=COUNT,
     utilization=SHARE,
     area_mm2=AMOUNT,
+    area_mm2_low=AMOUNT,
+    area_mm2_high=AMOUNT,
+    area_parts_mm2=named({"type": "number", "minimum": 0}),
     peak_memory_bytes=COUNT,
 )
 ESTIMATE: Final = fields(

@@ -87,7 +87,7 @@ def test_widths_between_take_the_next_brick() -> None:
     row = made("systolic_16x16", "fused", (3, 5), **FOLDED).row()
     assert composed.unit_widths(row) == (4, 8)
     factor = (0.1840 / 0.1358 + 0.6886 / 0.3436) / 2
-    plain = multiply_fj(TECHNOLOGY, 32)
+    plain = multiply_fj(TECHNOLOGY, 4, 8)
     expected = plain + (factor - 1) * (plain + 100)
     assert composed.multiplier_cycle_fj(row, TECHNOLOGY) == pytest.approx(expected)
 

@@ -1,7 +1,7 @@
 """Layers as work lists: what published tables of ImageNet networks give, without weights.
 
 A builder follows a tensor of `side` x `side` x `channels` and appends the work of each layer, as
-the operators of a graph count it. `bits` is 8 for quantized networks and 32 for float32.
+the operators of a graph count it. `bits` is up to 16 for quantized networks and 32 for float32.
 """
 
 from dataclasses import dataclass, field
@@ -17,10 +17,11 @@ class Layers:
     channels: int = 3
     bits: int = 8
     works: list[Work] = field(default_factory=list)
+    biases: bool = True
 
     def copy(self) -> "Layers":
         """A branch from the current tensor; its works go to the same list."""
-        return Layers(self.side, self.channels, self.bits, self.works)
+        return Layers(self.side, self.channels, self.bits, self.works, self.biases)
 
     @property
     def elements(self) -> int:
@@ -34,7 +35,7 @@ class Layers:
                 activation_bits=self.bits,
                 output_bits=self.bits,
                 output_elements=outputs,
-                requantizations=requantizations if self.bits == 8 else 0,
+                requantizations=requantizations if self.bits <= 16 else 0,
                 **counts,
             )
         )
@@ -66,7 +67,7 @@ class Layers:
             stride_x=stride,
             input_elements=self.elements,
             weight_elements=ky * kx * ic * oc,
-            bias_elements=oc,
+            bias_elements=oc if self.biases else 0,
             depthwise=int(depthwise),
         )
         self.side, self.channels = side, oc

@@ -1,0 +1,90 @@
+"""How the prices of a machine were reached: as cited, between cited points, or beyond them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from simulator.machines.base import Machine
+from simulator.machines.composition import unit_widths
+from simulator.machines.platform import Platform
+from simulator.technology.costs import Curve, Fit, Grid
+from simulator.technology.model import Technology
+
+REACHED: Final[Mapping[str, str]] = {
+    "interpolated": "the price of {what} is interpolated between its cited points",
+    "fitted": "the price of {what} is that of a law fitted to its cited rows",
+    "extrapolated": "the price of {what} is extrapolated beyond its cited points",
+    "banked": "{what} is wider than any cited word: it is priced as banks side by side",
+}
+
+
+def priced_by(technology: Technology) -> Iterator[str]:
+    """Sentences on a technology: what it is, and what its area holds."""
+    if technology.physical:
+        origin = technology.scaled_from
+        about = "figures of whole systems"
+        if technology.node_nm is not None and technology.voltage_v is not None:
+            about = f"{technology.node_nm:g} nm, {technology.voltage_v:g} V"
+        scaled = "" if origin is None else f", scaled from {origin.name}"
+        yield f"energy is priced in {technology.name} ({about}{scaled})"
+    else:
+        yield f"cost is counted by {technology.name} in {technology.unit}: it is no energy"
+    area = technology.area
+    if area is None:
+        yield f"area is not given: {technology.name} has none"
+    elif area.control is not None:
+        share = area.control.points[0].value
+        yield (
+            "area is a proxy: multipliers, adders, registers and SRAM, without wires; control is "
+            f"{share:.0%} of all but SRAM"
+        )
+    else:
+        yield "area is a proxy: multipliers, adders, registers and SRAM, without control and wires"
+
+
+def reached(machine: Machine) -> Iterator[tuple[str, str]]:
+    """What a machine is priced for that is not cited as it stands, and how its price is reached."""
+    if not machine.technology.physical:
+        return
+    energy, datapath = machine.technology.energy, machine.datapath
+    law = energy.multiply
+    if law is not None and datapath.composition in ("fixed", "fused", "linear"):
+        w, a = unit_widths(machine.row())
+        a += datapath.zero_point == "subtracted"
+        what = f"a multiply of {w} x {a} bits"
+        if isinstance(law, Fit):
+            yield what, "extrapolated" if law.extrapolates(w, a) else "fitted"
+        else:
+            yield from _of_points(law, law.size(w, a), what)
+    bits = datapath.accumulator.bits
+    if energy.add is not None:
+        yield from _of_points(energy.add, bits, f"an accumulation of {bits} bits")
+    words = machine.words()
+    for level, size in machine.srams().items():
+        if energy.sram_read is not None:
+            yield from _of_memory(energy.sram_read, level, size, words[level])
+
+
+def _of_points(law: Curve, size: float, what: str) -> Iterator[tuple[str, str]]:
+    if law.extrapolates(size):
+        yield what, "extrapolated"
+    elif law.interpolates(size):
+        yield what, "interpolated"
+
+
+def _of_memory(law: Grid, level: str, size: int, word: float) -> Iterator[tuple[str, str]]:
+    what = f"an access to {level} of {size} bytes"
+    if len(law.word_bits) > 1:
+        what += f" by {word:g} bits"
+        if law.accesses(size, word)[2] > 1:
+            yield what, "banked"
+    if law.extrapolates(size, word):
+        yield what, "extrapolated"
+    elif law.interpolates(size, word):
+        yield what, "interpolated"
+
+
+def extrapolated(machine: Machine) -> int:
+    """How many of a machine's prices lie beyond their cited points; of a platform's machines."""
+    if isinstance(machine, Platform):
+        return sum(extrapolated(each) for each in machine.machines.values())
+    return sum(how == "extrapolated" for _, how in reached(machine))
