@@ -31,6 +31,8 @@ class Work:
     depthwise : 1 where every group has one input channel, else 0.
     input_rows, input_columns : of a convolution's input, padding excluded; 0 where it has none.
     kept_inputs, kept_outputs : elements of both that stay on chip between two operators.
+    kept_weights : 1 where weights and biases are on chip already, from a tile before.
+    times, more : how often it is done, and 1 where the next work is a part of the same operator.
     """
 
     n: int = 1
@@ -58,6 +60,9 @@ class Work:
     input_columns: int = 0
     kept_inputs: int = 0
     kept_outputs: int = 0
+    kept_weights: int = 0
+    times: int = 1
+    more: int = 0
 
     @property
     def macs(self) -> int:
@@ -102,4 +107,7 @@ WORK_FIELDS: Final = tuple(f.name for f in fields(Work))
     W_INPUT_COLUMNS,
     W_KEPT_INPUTS,
     W_KEPT_OUTPUTS,
+    W_KEPT_WEIGHTS,
+    W_TIMES,
+    W_MORE,
 ) = range(len(WORK_FIELDS))
