@@ -91,13 +91,12 @@ def plan_chains(
     tile: what a machine fetches again beyond that is its cost function's.
     """
     plain = _plain_bits(graph, room, batch, pairs)
-    ends = _last_readers(graph)
     best: list[int] = [0]
     chosen: list[Chain | None] = [None]
     for last in range(len(graph.nodes)):
         best.append(best[last] + plain[last])
         chosen.append(None)
-        for chain in _chains_to(graph, last, room, batch, pairs, plain, ends):
+        for chain in chains_to(graph, last, room, batch, pairs):
             moved = best[chain.first] + chain.bits[0]
             if moved < best[-1] and (chain.first, last) not in declined:
                 best[-1], chosen[-1] = moved, chain
@@ -110,17 +109,12 @@ def plan_chains(
     return tuple(reversed(found))
 
 
-def _chains_to(
-    graph: Graph,
-    last: int,
-    room: Room,
-    batch: int,
-    pairs: tuple[Pair, ...],
-    plain: list[int],
-    ends: list[int],
+def chains_to(
+    graph: Graph, last: int, room: Room, batch: int, pairs: tuple[Pair, ...]
 ) -> Iterator[Chain]:
     """Every chain that ends at a node and fits, the shortest first."""
     layers, fused = layers_of(graph), {pair.tensor for pair in pairs}
+    ends, plain = _last_readers(graph), _plain_bits(graph, room, batch, pairs)
     output = graph.nodes[last].outputs[0]
     if layers[last] is None or output in fused:
         return
@@ -183,10 +177,15 @@ def _parts(trace: Trace, node: int, chain: Chain, kept: Collection[str]) -> list
         for columns, column_times in spans[1]:
             if rows[1] * columns[1] == 0:
                 continue
-            loaded = not chain.keeps_weights or not parts
-            part = _part(trace, node, names, rows, columns, kept)
+            part = replace(_part(trace, node, names, rows, columns, kept), more=1)
             times = row_times * column_times
-            parts.append(replace(part, kept_weights=int(not loaded), times=times, more=1))
+            if chain.keeps_weights and not parts:
+                # The first tile that makes anything loads the weights of the layer.
+                parts.append(part)
+                times -= 1
+            if times:
+                stay = int(chain.keeps_weights)
+                parts.append(replace(part, kept_weights=stay, times=times))
     parts[-1] = replace(parts[-1], more=0)
     return parts
 
@@ -237,6 +236,10 @@ def _lengths_of(ranges: Taken) -> Ints:
 
 def _last_readers(graph: Graph) -> list[int]:
     """Of each node the last that reads its output: itself where none does, none behind outputs."""
+    return graph.kept(_last_readers, None, lambda: _ends(graph))
+
+
+def _ends(graph: Graph) -> list[int]:
     ends = list(range(len(graph.nodes)))
     made = {name: i for i, node in enumerate(graph.nodes) for name in node.outputs}
     for index, node in enumerate(graph.nodes):
@@ -262,6 +265,11 @@ def _tensor_bits(graph: Graph, name: str, room: Room, batch: int) -> int:
 
 def _plain_bits(graph: Graph, room: Room, batch: int, pairs: tuple[Pair, ...]) -> list[int]:
     """What each node moves beyond the chip at least where layers run one after another."""
+    key = (room, batch, pairs)
+    return graph.kept(_plain_bits, key, lambda: _plain(graph, room, batch, pairs))
+
+
+def _plain(graph: Graph, room: Room, batch: int, pairs: tuple[Pair, ...]) -> list[int]:
     fused = {pair.tensor for pair in pairs}
     moved = []
     for node, work in zip(graph.nodes, graph.work, strict=True):
