@@ -65,13 +65,16 @@ def network(seed: int, layers: int = 4) -> tuple[Graph, list[Step]]:
     return Graph(f"net{seed}", tuple(nodes), kinds, held, ("t0",), (last,)), steps
 
 
-def _geometry(rng: Random, size: tuple[int, int]) -> tuple[tuple[int, ...], ...]:
+Pair = tuple[int, int]
+
+
+def _geometry(rng: Random, size: Pair) -> tuple[Pair, Pair, Pair, tuple[int, int, int, int], Pair]:
     """Kernel, stride, dilation, padding (top, left, bottom, right) and the output's size."""
     while True:
         kernel, stride, dilation = (
             (rng.randint(1, most), rng.randint(1, most)) for most in (3, 2, 2)
         )
-        pad = tuple(rng.randint(0, 1) for _ in range(4))
+        pad = rng.randint(0, 1), rng.randint(0, 1), rng.randint(0, 1), rng.randint(0, 1)
         made = []
         for k in range(2):
             room = size[k] + pad[k] + pad[2 + k] - (kernel[k] - 1) * dilation[k] - 1

@@ -196,7 +196,7 @@ def test_inner_tensors_never_move() -> None:
     assert kept < sum(layer.bytes["dram"].write for layer in plain.layers)
 
 
-@pytest.mark.parametrize("name", MODELS[1:])
+@pytest.mark.parametrize("name", MODELS[1:3])
 def test_the_arena_shrinks(name: str) -> None:
     """What never exists whole takes no room; the rest is placed as before."""
     plain = run(name, "systolic_16x16", 16_384)
