@@ -159,6 +159,22 @@ def step_bits(machine: Counts, taps: int, steps: int, bits: int) -> int:
 
 
 @njit
+def spread_bits(taps: int, steps: int, bits: int) -> int:
+    """Bits of one operand, stored at `bits`, that one of `steps` steps over `taps` takes."""
+    return bits if steps == taps else int(ceil_div(taps * bits, steps))
+
+
+@njit
+def product_energy(machine: Counts, prices: Prices, w: int, a: int, macs: int) -> float:
+    """Femtojoules of products and their additions, as `count_products` counts them."""
+    steps = ceil_div(macs, machine[DOT_WIDTH])
+    parts = partial_products(machine, w, a)
+    energy = multiplier_cycles(machine, w, a, macs) * prices[MULTIPLIER_CYCLES]
+    energy += steps * parts * prices[ACCUMULATIONS]
+    return float(energy + (macs - steps) * parts * prices[TREE_ADDITIONS])
+
+
+@njit
 def count_products(work: Counts, machine: Counts, actions: Counts, sums: int) -> None:
     """Count a layer's multiply-accumulates, their multiplier cycles and additions.
 

@@ -10,22 +10,25 @@ import numpy as np
 
 from simulator.jit import njit
 from simulator.machines.actions import (
-    ACCUMULATIONS,
     BOUND,
     COMPUTE_CYCLES,
     LEVEL_0,
-    MULTIPLIER_CYCLES,
     OVERHEAD_CYCLES,
     REFUSAL,
     STALL_CYCLES,
-    TREE_ADDITIONS,
     UNIT,
     Counts,
     Prices,
     clear,
 )
-from simulator.machines.base import ACCUMULATOR_BITS, COMMON, DOT_WIDTH, REFUSALS
-from simulator.machines.composition import count_products
+from simulator.machines.base import ACCUMULATOR_BITS, COMMON, COMPOSITION, DOT_WIDTH, REFUSALS
+from simulator.machines.composition import (
+    count_products,
+    decompression_cycles,
+    product_energy,
+    reduction_steps,
+    spread_bits,
+)
 from simulator.machines.counting import (
     activation_bits,
     ceil_div,
@@ -35,6 +38,7 @@ from simulator.machines.counting import (
     refusal,
     weight_bits,
 )
+from simulator.machines.datapath_schema import FIXED as ONE_WIDTH
 from simulator.mapping.latency import cost_of_nest
 from simulator.mapping.layout import (
     ACCESS,
@@ -138,6 +142,8 @@ OUTER: Final = INNER + 8
 PIN: Final = OUTER + 8
 HIERARCHY_END: Final = PIN + PINS * MAPPING
 PHYSICAL, ZIGZAG = range(2)
+TAPS, STORED_W, STORED_A = range(FINAL + 1, FINAL + 4)
+"""Columns of `BITS` behind its own: input channels of a group, stored bits of both operands."""
 REGISTER, SRAM, DRAM = range(3)
 ARRAY_UNIT, VECTOR_UNIT = range(2)
 NOTHING_FITS: Final = len(REFUSALS)
@@ -160,16 +166,29 @@ def read_memories(machine: Counts, prices: Prices, ints: Counts, reals: Prices) 
 
 
 @njit
+def channel_steps(work: Counts, machine: Counts) -> int:
+    """Steps of one unit over the input channels of a layer: one each where it is not composed."""
+    if machine[COMPOSITION] == ONE_WIDTH:
+        return int(work[W_IC])
+    w, a = weight_bits(work, machine), activation_bits(work[W_ACTIVATION_BITS], machine)
+    return int(reduction_steps(machine, w, a, work[W_IC], 1))
+
+
+@njit
 def read_layer(work: Counts, machine: Counts, ints: Counts) -> None:
     """Fill the loops, window and widths of a layer."""
     ints[BOUNDS, N], ints[BOUNDS, G] = work[W_N], work[W_GROUPS]
-    ints[BOUNDS, OC], ints[BOUNDS, IC] = work[W_OC], work[W_IC]
+    ints[BOUNDS, OC] = work[W_OC]
     ints[BOUNDS, OY], ints[BOUNDS, OX] = work[W_OY], work[W_OX]
     ints[BOUNDS, KY], ints[BOUNDS, KX] = work[W_KY], work[W_KX]
     ints[WINDOW, 0], ints[WINDOW, 1] = work[W_STRIDE_Y], work[W_STRIDE_X]
     ints[WINDOW, 2], ints[WINDOW, 3] = work[W_INPUT_ROWS], work[W_INPUT_COLUMNS]
-    ints[BITS, WEIGHT] = weight_bits(work, machine)
-    ints[BITS, INPUT] = activation_bits(work[W_ACTIVATION_BITS], machine)
+    # A unit takes its products side by side, or one in several steps, along the input channels.
+    w, a = weight_bits(work, machine), activation_bits(work[W_ACTIVATION_BITS], machine)
+    taps, steps = work[W_IC], channel_steps(work, machine)
+    ints[BOUNDS, IC] = steps
+    ints[BITS, WEIGHT], ints[BITS, INPUT] = spread_bits(taps, steps, w), spread_bits(taps, steps, a)
+    ints[BITS, TAPS], ints[BITS, STORED_W], ints[BITS, STORED_A] = taps, w, a
     ints[BITS, OUTPUT] = machine[ACCUMULATOR_BITS]
     ints[BITS, FINAL] = activation_bits(work[W_OUTPUT_BITS], machine)
 
@@ -189,11 +208,10 @@ def unroll_layer(machine: Counts, prices: Prices, choice: int, ints: Counts, rea
         drain += machine[SYSTOLIC + dimension] * (used - 1)
     unroll(ints, reals, factors, dimensions, machine[TIMING] == ZIGZAG)
     for loop in range(8):
-        macs *= ints[BOUNDS, loop]
+        macs *= ints[BITS, TAPS] if loop == IC else ints[BOUNDS, loop]
     reals[FIXED, DRAIN_CYCLES] = drain
-    steps = ceil_div(macs, machine[DOT_WIDTH])
-    energy = macs * prices[MULTIPLIER_CYCLES] + steps * prices[ACCUMULATIONS]
-    reals[FIXED, MAC_ENERGY] = energy + (macs - steps) * prices[TREE_ADDITIONS]
+    w, a = ints[BITS, STORED_W], ints[BITS, STORED_A]
+    reals[FIXED, MAC_ENERGY] = product_energy(machine, prices, w, a, macs)
 
 
 @njit
@@ -281,6 +299,23 @@ def count_nest(ints: Counts, reals: Prices, actions: Counts) -> None:
 
 
 @njit
+def expand_weights(work: Counts, machine: Counts, ints: Counts, actions: Counts) -> None:
+    """Expand weights at every read of the innermost memory that is no register, beside the work."""
+    level = 0
+    while level < ints[DEPTH, WEIGHT] - 1:
+        memory = ints[LEVEL + WEIGHT, level]
+        if machine[MEMORY + memory * MEMORY_WIDTH + MEMORY_COLUMNS] != REGISTER:
+            break
+        level += 1
+    word = ints[MEMORY_ROW + ints[LEVEL + WEIGHT, level], M_WORD]
+    read = ints[ACCESS + 4 * WEIGHT + READ_DOWN, level] * word
+    weights = ceil_div(read, ints[BITS, STORED_W])
+    cycles = decompression_cycles(work, machine, weights, actions)
+    stall = cycles - actions[COMPUTE_CYCLES]
+    actions[STALL_CYCLES] = max(actions[STALL_CYCLES], stall)
+
+
+@njit
 def vector_cost(work: Counts, machine: Counts, actions: Counts) -> None:
     """A layer without multiply-accumulates: its operands stream past the vector unit once.
 
@@ -339,4 +374,5 @@ def layer_cost(
     macs = groups * m * n * k
     count_products(work, machine, actions, ceil_div(macs, machine[DOT_WIDTH]))
     count_nest(ints, reals, actions)
+    expand_weights(work, machine, ints, actions)
     add_biases(work, machine, actions)

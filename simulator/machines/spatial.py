@@ -205,15 +205,6 @@ class Spatial(Machine):
     mapping: Search = Search()
 
     @model_validator(mode="after")
-    def _multiplies_at_one_width(self) -> Self:
-        if self.datapath.composition != "fixed":
-            raise ValueError(
-                "datapath.composition: a spatial machine multiplies at one width; leave it at "
-                f"'fixed'; found '{self.datapath.composition}'"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _every_operand_has_its_chain(self) -> Self:
         names = [level.name for level in self.memory]
         if len(set(names)) != len(names):
