@@ -9,10 +9,10 @@ import numpy as np
 from simulator.errors import Unsupported
 from simulator.machines.actions import ACTIONS
 from simulator.machines.base import Machine
+from simulator.machines.composition import channel_steps
 from simulator.machines.hierarchy import (
     NOTHING_FITS,
     UNROLL,
-    channel_steps,
     map_layer,
     read_layer,
     read_memories,

@@ -52,7 +52,7 @@ from simulator.technology.laws import (
     look_up,
     multiply_fj,
 )
-from simulator.work import W_ACTIVATION_BITS
+from simulator.work import W_ACTIVATION_BITS, W_IC
 
 BRICK_BITS: Final = 2
 """Operands of the smallest multiplier that fuses, the BitBrick (Sharma et al., ISCA 2018)."""
@@ -156,6 +156,15 @@ def step_bits(machine: Counts, taps: int, steps: int, bits: int) -> int:
     if machine[COMPOSITION] == FIXED:
         return int(machine[DOT_WIDTH] * bits)
     return int(ceil_div(taps * bits, steps))
+
+
+@njit
+def channel_steps(work: Counts, machine: Counts) -> int:
+    """Steps of one unit over the input channels of a layer: one each where it is not composed."""
+    if machine[COMPOSITION] == FIXED:
+        return int(work[W_IC])
+    w, a = weight_bits(work, machine), activation_bits(work[W_ACTIVATION_BITS], machine)
+    return int(reduction_steps(machine, w, a, work[W_IC], 1))
 
 
 @njit

@@ -21,12 +21,11 @@ from simulator.machines.actions import (
     Prices,
     clear,
 )
-from simulator.machines.base import ACCUMULATOR_BITS, COMMON, COMPOSITION, DOT_WIDTH, REFUSALS
+from simulator.machines.base import ACCUMULATOR_BITS, COMMON, DOT_WIDTH, REFUSALS
 from simulator.machines.composition import (
+    channel_steps,
     count_products,
-    decompression_cycles,
     product_energy,
-    reduction_steps,
     spread_bits,
 )
 from simulator.machines.counting import (
@@ -38,7 +37,7 @@ from simulator.machines.counting import (
     refusal,
     weight_bits,
 )
-from simulator.machines.datapath_schema import FIXED as ONE_WIDTH
+from simulator.machines.expansion import expand_weights
 from simulator.mapping.latency import cost_of_nest
 from simulator.mapping.layout import (
     ACCESS,
@@ -166,19 +165,9 @@ def read_memories(machine: Counts, prices: Prices, ints: Counts, reals: Prices) 
 
 
 @njit
-def channel_steps(work: Counts, machine: Counts) -> int:
-    """Steps of one unit over the input channels of a layer: one each where it is not composed."""
-    if machine[COMPOSITION] == ONE_WIDTH:
-        return int(work[W_IC])
-    w, a = weight_bits(work, machine), activation_bits(work[W_ACTIVATION_BITS], machine)
-    return int(reduction_steps(machine, w, a, work[W_IC], 1))
-
-
-@njit
 def read_layer(work: Counts, machine: Counts, ints: Counts) -> None:
     """Fill the loops, window and widths of a layer."""
     ints[BOUNDS, N], ints[BOUNDS, G] = work[W_N], work[W_GROUPS]
-    ints[BOUNDS, OC] = work[W_OC]
     ints[BOUNDS, OY], ints[BOUNDS, OX] = work[W_OY], work[W_OX]
     ints[BOUNDS, KY], ints[BOUNDS, KX] = work[W_KY], work[W_KX]
     ints[WINDOW, 0], ints[WINDOW, 1] = work[W_STRIDE_Y], work[W_STRIDE_X]
@@ -186,7 +175,7 @@ def read_layer(work: Counts, machine: Counts, ints: Counts) -> None:
     # A unit takes its products side by side, or one in several steps, along the input channels.
     w, a = weight_bits(work, machine), activation_bits(work[W_ACTIVATION_BITS], machine)
     taps, steps = work[W_IC], channel_steps(work, machine)
-    ints[BOUNDS, IC] = steps
+    ints[BOUNDS, OC], ints[BOUNDS, IC] = work[W_OC], steps
     ints[BITS, WEIGHT], ints[BITS, INPUT] = spread_bits(taps, steps, w), spread_bits(taps, steps, a)
     ints[BITS, TAPS], ints[BITS, STORED_W], ints[BITS, STORED_A] = taps, w, a
     ints[BITS, OUTPUT] = machine[ACCUMULATOR_BITS]
@@ -299,23 +288,6 @@ def count_nest(ints: Counts, reals: Prices, actions: Counts) -> None:
 
 
 @njit
-def expand_weights(work: Counts, machine: Counts, ints: Counts, actions: Counts) -> None:
-    """Expand weights at every read of the innermost memory that is no register, beside the work."""
-    level = 0
-    while level < ints[DEPTH, WEIGHT] - 1:
-        memory = ints[LEVEL + WEIGHT, level]
-        if machine[MEMORY + memory * MEMORY_WIDTH + MEMORY_COLUMNS] != REGISTER:
-            break
-        level += 1
-    word = ints[MEMORY_ROW + ints[LEVEL + WEIGHT, level], M_WORD]
-    read = ints[ACCESS + 4 * WEIGHT + READ_DOWN, level] * word
-    weights = ceil_div(read, ints[BITS, STORED_W])
-    cycles = decompression_cycles(work, machine, weights, actions)
-    stall = cycles - actions[COMPUTE_CYCLES]
-    actions[STALL_CYCLES] = max(actions[STALL_CYCLES], stall)
-
-
-@njit
 def vector_cost(work: Counts, machine: Counts, actions: Counts) -> None:
     """A layer without multiply-accumulates: its operands stream past the vector unit once.
 
@@ -374,5 +346,5 @@ def layer_cost(
     macs = groups * m * n * k
     count_products(work, machine, actions, ceil_div(macs, machine[DOT_WIDTH]))
     count_nest(ints, reals, actions)
-    expand_weights(work, machine, ints, actions)
+    expand_weights(work, machine, ints, machine[MEMORY + MEMORY_COLUMNS :: MEMORY_WIDTH], actions)
     add_biases(work, machine, actions)
