@@ -8,6 +8,7 @@ import pytest
 import hwconfigs
 import simulator
 import workloads
+from analysis.estimate import document, to_text
 from analysis.spec import SweepSpec
 from analysis.sweeps import sweep
 from simulator.cost import Estimate
@@ -243,3 +244,20 @@ def test_fields_are_axes_of_a_sweep() -> None:
 def test_what_it_does_not_go_with_says_so(name: str, path: str, reason: str) -> None:
     with pytest.raises(BadConfig, match=reason):
         hwconfigs.load(name, [(path, 4)])
+
+
+def test_an_estimate_names_its_chains() -> None:
+    graph = graph_of("zoo:digits")
+    found = run("zoo:digits", "systolic_16x16", 900, ("depth_first.tile_rows", 1))
+    assert found.chains
+    (entry,) = document(graph, [found], 1)["machines"]
+    assert [chain["layers"] for chain in entry["chains"]] == [c.layers for c in found.chains]
+    names = {"layers", "tiles_down", "tiles_across", "peak_bytes", "weights"}
+    names |= {"recomputed_macs", "outer_bytes", "layer_by_layer_bytes"}
+    assert set(entry["chains"][0]) == names
+    text = to_text(graph, [found])
+    assert "depth first" in text
+    assert "are made and used a tile at a time" in text
+    plain = run("zoo:digits", "systolic_16x16", 900)
+    assert "chains" not in document(graph, [plain], 1)["machines"][0]
+    assert "depth first" not in to_text(graph, [plain])
