@@ -10,6 +10,7 @@ import workloads
 from analysis.files import tell, write_json, write_text
 from analysis.text import si, table
 from simulator.cost import Estimate, Totals, estimate
+from simulator.depth_first import ChainCost
 from simulator.designs import batched_works
 from simulator.errors import Unsupported
 from simulator.graph import Graph
@@ -80,6 +81,8 @@ def to_text(graph: Graph, estimates: Sequence[Estimate]) -> str:
             header += ["unit", "start"]
             rows = [(*r, x["unit"], x["start"]) for r, x in zip(rows, layers, strict=True)]
         parts += [f"{graph.name} on {found.name}", table(header, rows), ""]
+        if found.chains:
+            parts += [table(_CHAINS, [_chain_row(chain) for chain in found.chains]), ""]
     parts.append(table(_TOTALS, [_total_row(e) for e in estimates]))
     for found in estimates:
         parts += [f"note, {found.name}: {note}" for note in found.notes]
@@ -90,6 +93,33 @@ _TOTALS = (
     *("machine", "cycles", "latency", "energy", "low to high", "power", "TOPS/W"),
     *("utilization", "area mm²", "low to high"),
 )
+
+
+_CHAINS = (
+    "depth first",
+    "to",
+    "layers",
+    "tiles",
+    "on chip B",
+    "weights",
+    "MACs again",
+    "outer B",
+    "layer by layer B",
+)
+
+
+def _chain_row(chain: ChainCost) -> tuple[object, ...]:
+    return (
+        chain.layers[0],
+        chain.layers[-1],
+        len(chain.layers),
+        f"{chain.tiles_down}x{chain.tiles_across}",
+        chain.peak_bytes,
+        chain.weights,
+        chain.recomputed_macs,
+        chain.outer_bytes,
+        chain.layer_by_layer_bytes,
+    )
 
 
 def _total_row(found: Estimate) -> tuple[object, ...]:

@@ -143,6 +143,10 @@ class Convolution(MacOperator):
             input_columns=x.shape[2],
         )
 
+    def window_of(self, inputs: Sequence[TensorType | None]) -> Window:
+        """Of the filters."""
+        return self.window(present(inputs, 0).shape, present(inputs, 1).shape)
+
     def window(self, x: Shape, w: Shape) -> Window:
         """The window these shapes and this padding make."""
         return window(x[1], x[2], (w[1], w[2]), self.stride, self.dilation, self.padding)

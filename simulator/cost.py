@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from simulator.depth_first import Chain, ChainCost, chain_cost
 from simulator.designs import (
     Evaluation,
     Ints,
@@ -45,7 +46,7 @@ from simulator.machines.actions import (
 from simulator.machines.base import Machine
 from simulator.machines.platform import Platform
 from simulator.memory import constant_bytes, peak_memory_bytes
-from simulator.networks import evaluate_network
+from simulator.networks import evaluate_chained
 from simulator.notes import notes_of
 from simulator.residency import notes_on, retention_of
 from simulator.spread import energy_at
@@ -134,6 +135,8 @@ class Estimate:
     energy_fj: tuple[Mapping[str, int], ...]
     notes: tuple[str, ...]
     timeline: tuple[Event, ...] | None = None
+    chains: tuple[ChainCost, ...] | None = None
+    """What runs depth first, on a machine that may."""
 
     def to_json_dict(self) -> dict[str, Any]:
         """One entry of `machines` in the document `bitlane.estimate/1`."""
@@ -145,6 +148,8 @@ class Estimate:
         made = {"name": self.name, "totals": totals, "layers": layers, "notes": list(self.notes)}
         if self.timeline is not None:
             made["timeline"] = [asdict(event) for event in self.timeline]
+        if self.chains is not None:
+            made["chains"] = [asdict(chain) for chain in self.chains]
         return made
 
 
@@ -159,22 +164,27 @@ def estimate(graph: Graph, machine: Machine, batch: int = 1) -> Estimate:
 
         _check(graph)
         return estimate_platform(graph, machine, batch)
-    result = _evaluate(graph, machine, batch)
+    result, chains = _evaluate(graph, machine, batch)
     layers = _layers(graph, machine, result)
     energies = tuple(_components(machine, row) for row in result.energy_fj[0])
     bits = machine.datapath.activation_bits if machine.datapath.narrow else None
-    peak = peak_memory_bytes(graph, batch, bits)
+    chained = {chain.nodes: chain.peak_bytes for chain in chains}
+    peak = peak_memory_bytes(graph, batch, bits, chained)
     totals = _totals(machine, result, batch, peak, layers)
     notes = notes_of(graph.work, machine, peak, constant_bytes(graph))
-    notes += tuple(notes_on(graph, retention_of(machine), batch))
-    return Estimate(machine.name, totals, layers, energies, notes)
+    notes += tuple(notes_on(graph, retention_of(machine), batch, chains))
+    ran = None
+    if machine.depth_first.tile_rows:
+        macs = [layer.macs for layer in layers]
+        ran = tuple(chain_cost(graph, chain, macs, batch) for chain in chains)
+    return Estimate(machine.name, totals, layers, energies, notes, chains=ran)
 
 
 def count(graph: Graph, machine: Machine, batch: int = 1) -> tuple[LayerCost, ...]:
     """The integer actions of every node, in order; raises as `estimate`."""
     if isinstance(machine, Platform):
         return estimate(graph, machine, batch).layers
-    return _layers(graph, machine, _evaluate(graph, machine, batch))
+    return _layers(graph, machine, _evaluate(graph, machine, batch)[0])
 
 
 def price(
@@ -210,13 +220,13 @@ def _check(graph: Graph) -> None:
         raise Unsupported(f"{graph.name}: has no operators; there is nothing to cost")
 
 
-def _evaluate(graph: Graph, machine: Machine, batch: int) -> Evaluation:
+def _evaluate(graph: Graph, machine: Machine, batch: int) -> tuple[Evaluation, tuple[Chain, ...]]:
     _check(graph)
-    result = evaluate_network(graph, [machine], batch, per_layer=True)
+    result, (chains,) = evaluate_chained(graph, [machine], batch, per_layer=True)
     code = int(result.totals[0, TOTAL_REFUSAL])
     if code:
         refuse(graph, machine, code, int(result.totals[0, TOTAL_REFUSED_LAYER]), batch)
-    return result
+    return result, chains
 
 
 def refuse(

@@ -26,7 +26,7 @@ from simulator.machines.actions import (
 )
 from simulator.machines.base import CLOCK_HZ, FRACTION, Machine
 from simulator.technology.model import Technology
-from simulator.work import WORK_FIELDS, Work
+from simulator.work import W_MORE, WORK_FIELDS, Work
 
 Ints: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
@@ -102,13 +102,14 @@ def largest_count(work: Work, machine: Machine) -> tuple[int, int, str]:
     # Where no SRAM is priced by size, a search has bounded its own traffic by the MACs.
     smallest = min(machine.srams().values(), default=max(bits["input"], 1))
     again = bits["input"] * bits["weight"] // (4 * smallest)
-    counts = [
+    once = [
         (work.macs, _MOST // per_mac, "multiply-accumulates"),
         (work.elementwise, _MOST // per_element, "elementwise operations"),
         (work.requantizations, _MOST // per_output, "requantizations"),
         *((count, _MOST // FRACTION, f"{name} bits") for name, count in bits.items()),
         (again, 16 * _MOST // FRACTION, "bits fetched again"),
     ]
+    counts = [(count * work.times, most, what) for count, most, what in once]
     return max(counts, key=lambda count: Fraction(count[0], count[1]))
 
 
@@ -126,10 +127,12 @@ def evaluate_designs(
 ) -> Evaluation:
     """Cost a graph's works on many machines of any kinds, in the order given.
 
-    A machine that cannot run them is marked refused, not raised. Memory grows with the number of
+    Works of one operator in several parts (`more`) count as one layer. A machine that cannot run
+    them is marked refused, not raised. Memory grows with the number of
     designs alone unless `per_layer` keeps every layer's actions and energies.
     """
-    kept = (len(machines), len(works)) if per_layer else (0, 0)
+    whole = [layer for layer, work in enumerate(works) if not work.more]
+    kept = (len(machines), len(whole)) if per_layer else (0, 0)
     result = Evaluation(
         totals=np.zeros((len(machines), TOTALS), np.int64),
         area_mm2=np.zeros(len(machines)),
@@ -159,7 +162,7 @@ def evaluate_designs(
         if layer is not None:
             result.totals[places] = -1
             result.totals[places, TOTAL_REFUSAL] = TOO_MANY
-            result.totals[places, TOTAL_REFUSED_LAYER] = layer
+            result.totals[places, TOTAL_REFUSED_LAYER] = sum(at < layer for at in whole)
             result.latency_s[places] = np.nan
     return result
 
@@ -190,7 +193,7 @@ def evaluate_rows(
 
     `technologies` [T, K] are rows of `Technology.row`, `technology_of` [P] says which is whose.
     """
-    designs, layers = machines.shape[0], works.shape[0]
+    designs, layers = machines.shape[0], int((works[:, W_MORE] == 0).sum())
     kept = (designs, layers) if per_layer else (0, 0)
     totals = np.zeros((designs, TOTALS), np.int64)
     area_mm2 = np.zeros(designs)

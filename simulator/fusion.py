@@ -5,8 +5,8 @@ separate ones that follow it (requantizations, activations, residual additions).
 the two never reaches the outermost memory; work, cycles and instructions stay those of both.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from simulator.graph import Graph, Node
 from simulator.work import Work
@@ -66,13 +66,3 @@ def _others_are_there(made: Sequence[int], first: int, head: Sequence[int]) -> b
 
 def _nodes(graph: Graph) -> list[tuple[Node, Work]]:
     return list(zip(graph.nodes, graph.work, strict=True))
-
-
-def fused_works(graph: Graph, pairs: Iterable[Pair]) -> tuple[Work, ...]:
-    """The work of every node, with what stays on chip between those that are fused."""
-    works = list(graph.work)
-    for pair in pairs:
-        before, after = works[pair.producer], works[pair.consumer]
-        works[pair.producer] = replace(before, kept_outputs=pair.elements)
-        works[pair.consumer] = replace(after, kept_inputs=pair.elements)
-    return tuple(works)

@@ -17,6 +17,7 @@ import numpy as np
 from simulator.legality import check_graph
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.dialect import Dialect
+from simulator.numeric.matmul import Window
 from simulator.prepared import Prepared
 from simulator.types import DTYPE_BITS, STORAGE, Array, QuantParams, TensorType
 from simulator.work import Work
@@ -119,6 +120,10 @@ class Operator(ABC):
     @abstractmethod
     def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
         """Count the work of one run on these types."""
+
+    def window_of(self, inputs: Sequence[TensorType | None]) -> Window | None:
+        """The window that slides over input 0, where each output pixel comes from one alone."""
+        return None
 
     def prepare(
         self,

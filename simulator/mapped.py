@@ -9,6 +9,7 @@ import numpy as np
 from simulator.errors import Unsupported
 from simulator.machines.actions import ACTIONS
 from simulator.machines.base import Machine
+from simulator.machines.composition import channel_steps
 from simulator.machines.hierarchy import (
     NOTHING_FITS,
     UNROLL,
@@ -189,7 +190,8 @@ def _mapped(
 
 def _spatial(machine: Spatial, choice: int, work: Work) -> tuple[tuple[str, str, int], ...]:
     """The unrollings in use, no larger than the layer's loops."""
-    bounds = {"n": work.n, "g": work.groups, "oc": work.oc, "ic": work.ic}
+    bounds = {"n": work.n, "g": work.groups, "oc": work.oc}
+    bounds["ic"] = channel_steps(work.row(), machine.row())
     bounds |= {"oy": work.oy, "ox": work.ox, "ky": work.ky, "kx": work.kx}
     used = []
     for dimension, loops in machine.array.unrollings[choice].items():

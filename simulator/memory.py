@@ -5,8 +5,9 @@ keeps state. Greedy by size, as TFLM's GreedyMemoryPlanner (Pisarchyk and Lee, a
 section 5.2); not optimal, so that the arena stands beside the bound that no plan can beat.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from simulator.graph import Graph, TensorType
@@ -47,10 +48,12 @@ class Arena:
         return 1 - self.live_bytes / self.bytes if self.bytes else 0.0
 
 
-def lifetimes(graph: Graph) -> dict[str, tuple[int, int]]:
+def lifetimes(graph: Graph, chained: Iterable[range] = ()) -> dict[str, tuple[int, int]]:
     """First and last node index at which each activation tensor must exist, both included.
 
-    Graph inputs exist from the first node on, graph outputs until the last.
+    Graph inputs exist from the first node on, graph outputs until the last. Nodes that are
+    `chained` run a tile at a time: what only they use never exists, what they share lives while
+    they run.
     """
     last = max(len(graph.nodes) - 1, 0)
     spans = dict.fromkeys(graph.inputs, (0, 0))
@@ -62,27 +65,41 @@ def lifetimes(graph: Graph) -> dict[str, tuple[int, int]]:
     for name in graph.outputs:
         if name in spans:
             spans[name] = (spans[name][0], last)
+    for nodes in chained:
+        for index in nodes[:-1]:
+            del spans[graph.nodes[index].outputs[0]]
+        for index in nodes:
+            for name in {*graph.nodes[index].inputs, *graph.nodes[index].outputs} & set(spans):
+                first, end = spans[name]
+                spans[name] = min(first, nodes[0]), max(end, nodes[-1])
     return spans
 
 
 def plan_arena(
-    graph: Graph, batch: int = 1, operand_bits: int | None = None, alignment: int = ALIGNMENT
+    graph: Graph,
+    batch: int = 1,
+    operand_bits: int | None = None,
+    alignment: int = ALIGNMENT,
+    chained: Mapping[range, int] = MappingProxyType({}),
 ) -> Arena:
     """Place the activations of `batch` inferences, in place where an operator allows it.
 
     `operand_bits` caps the width of quantized operands, as a datapath that narrows them does.
+    `chained` nodes run a tile at a time, in buffers of so many bytes, and never in place.
     """
-    alive = lifetimes(graph)
+    alive = lifetimes(graph, chained)
     sizes = {n: stored_bytes(graph.tensors[n], batch, operand_bits) for n in alive}
-    owner, taken = _buffers(graph, alive, sizes)
+    tiled = {index for nodes in chained for index in nodes}
+    owner, taken = _buffers(graph, alive, sizes, tiled)
     spans: dict[str, tuple[int, int, int]] = {}
     for name, (first, last) in alive.items():
         size, begin, end = spans.get(owner[name], (0, first, last))
         spans[owner[name]] = (max(size, sizes[name]), min(begin, first), max(end, last))
     numbers = {name: index for index, name in enumerate(spans)}
-    offsets, extent = pack({numbers[n]: span for n, span in spans.items()}, alignment)
+    every = [*spans.values(), *((size, n[0], n[-1]) for n, size in chained.items())]
+    offsets, extent = pack(dict(enumerate(every)), alignment)
     live = [0] * max(len(graph.nodes), 1)
-    for size, first, last in spans.values():
+    for size, first, last in every:
         for index in range(first, last + 1):
             live[index] += size
     placements = tuple(
@@ -92,9 +109,14 @@ def plan_arena(
     return Arena(placements, extent, max(live))
 
 
-def peak_memory_bytes(graph: Graph, batch: int = 1, operand_bits: int | None = None) -> int:
+def peak_memory_bytes(
+    graph: Graph,
+    batch: int = 1,
+    operand_bits: int | None = None,
+    chained: Mapping[range, int] = MappingProxyType({}),
+) -> int:
     """Bytes of the arena that holds every activation, for `batch` inferences at once."""
-    return plan_arena(graph, batch, operand_bits).bytes
+    return plan_arena(graph, batch, operand_bits, ALIGNMENT, chained).bytes
 
 
 def constant_bytes(graph: Graph) -> int:
@@ -141,14 +163,17 @@ def stored_bytes(kind: TensorType, batch: int = 1, operand_bits: int | None = No
 
 
 def _buffers(
-    graph: Graph, alive: Mapping[str, tuple[int, int]], sizes: Mapping[str, int]
+    graph: Graph,
+    alive: Mapping[str, tuple[int, int]],
+    sizes: Mapping[str, int],
+    tiled: Container[int],
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The tensor whose memory each one lies in, and for those in place the one they take over."""
     owner = {name: name for name in alive}
     taken: dict[str, str] = {}
     last = {name: span[1] for name, span in alive.items()}
     for index, node in enumerate(graph.nodes):
-        if node.op.in_place == "never" or len(node.outputs) != 1:
+        if node.op.in_place == "never" or len(node.outputs) != 1 or index in tiled:
             continue
         (output,) = node.outputs
         for name in node.inputs:

@@ -8,6 +8,7 @@ from simulator.errors import IllegalGraph
 from simulator.graph import Array, Operator, TensorType
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.float_direct import float_direct
+from simulator.numeric.matmul import Window
 from simulator.prepared import Prepared, PreparedReals
 from simulator.shapes import broadcast
 from simulator.windowed import Windows
@@ -26,6 +27,10 @@ class PlainConvolution(Operator):
         """(n, oy, ox, filters)."""
         x, w = present(inputs, 0).shape, present(inputs, 1).shape
         return ((x[0], *self.windows.over(x).output, w[0]),)
+
+    def window_of(self, inputs: Sequence[TensorType | None]) -> Window:
+        """Of the filters."""
+        return self.windows.over(present(inputs, 0).shape)
 
     def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
         """MACs = n oy ox groups oc ky kx ic; nothing is requantized."""

@@ -103,5 +103,9 @@ class Pooling(Operator):
             requantizations=y.elements,
         )
 
+    def window_of(self, inputs: Sequence[TensorType | None]) -> Window:
+        """Of the elements that one output is made of."""
+        return self._window(present(inputs, 0).shape)
+
     def _window(self, x: tuple[int, ...]) -> Window:
         return window(x[1], x[2], self.kernel, self.stride, (1, 1), self.padding)

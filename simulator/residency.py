@@ -5,14 +5,17 @@ of every tensor that finds room there for all its life; the others are written o
 Most uses a byte first, each at the least offset: a heuristic, as every arena planner's.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from simulator.coding import coded_weight_bits
-from simulator.fusion import Pair, fused_works, fusible
+from simulator.depth_first import Chain, plan_chains, tile_works
+from simulator.fusion import Pair, fusible
 from simulator.graph import Graph, Node
 from simulator.machines.base import Machine
 from simulator.memory import ALIGNMENT, first_fit, lifetimes, stored_bytes
+from simulator.receptive import Room
 from simulator.work import Work
 
 
@@ -21,50 +24,86 @@ class Retention:
     """What a machine keeps on chip: fused tensors, and others up to so many bytes.
 
     `operand_bits` is the width that its datapath narrows operands to, if it does; `coded` whether
-    it keeps weights coded.
+    it keeps weights coded; `chains` what it has for chains of layers that run a tile at a time, in
+    the same bytes.
     """
 
     fused: bool
     resident_bytes: int
     operand_bits: int | None
     coded: bool = False
+    chains: Room | None = None
 
 
 def retention_of(machine: Machine) -> Retention:
     """What a machine's YAML says."""
-    bits = machine.datapath.activation_bits if machine.datapath.narrow else None
+    narrow = machine.datapath.narrow
+    bits = machine.datapath.activation_bits if narrow else None
     room = int(attrgetter(machine.resident)(machine)) if machine.resident else 0
-    fused = machine.fusion == "elementwise"
-    return Retention(fused, room, bits if room else None, machine.codes_weights)
+    chains = None
+    if room and machine.depth_first.tile_rows:
+        w_bits = machine.datapath.weight_bits if narrow else None
+        chains = Room(machine.depth_first, room, machine.held_weight_bits, bits, w_bits)
+    fused, coded = machine.fusion == "elementwise", machine.codes_weights
+    return Retention(fused, room, bits if room else None, coded, chains)
+
+
+def chains_on(
+    graph: Graph,
+    keeps: Retention,
+    batch: int = 1,
+    declined: frozenset[tuple[int, int]] = frozenset(),
+) -> tuple[Chain, ...]:
+    """The chains of a graph that a machine may run depth first, but for those declined."""
+    room = keeps.chains
+    if room is None:
+        return ()
+    pairs = _fused(graph, keeps, None)
+    key = (keeps, batch, declined)
+    return graph.kept(chains_on, key, lambda: plan_chains(graph, room, batch, pairs, declined))
 
 
 def works_on(
-    graph: Graph, keeps: Retention, batch: int = 1, nodes: frozenset[int] | None = None
+    graph: Graph,
+    keeps: Retention,
+    batch: int = 1,
+    nodes: frozenset[int] | None = None,
+    chains: tuple[Chain, ...] = (),
 ) -> tuple[Work, ...]:
     """The work of one inference, with what stays on chip between `nodes` (all of them if None).
 
-    `batch` inferences at once need as many times the room.
+    `batch` inferences at once need as many times the room. A layer of one of the `chains` is
+    several works, one for each kind of tile; all but the last say so (`more`).
     """
-    key = (keeps, batch if keeps.resident_bytes else 1, nodes)
-    return graph.kept(works_on, key, lambda: _works(graph, keeps, batch, nodes))
+    places = tuple((chain.first, chain.last) for chain in chains)
+    key = (keeps, batch if keeps.resident_bytes else 1, nodes, places)
+    return graph.kept(works_on, key, lambda: _works(graph, keeps, batch, nodes, chains))
 
 
 def residents(
-    graph: Graph, keeps: Retention, batch: int = 1, nodes: frozenset[int] | None = None
+    graph: Graph,
+    keeps: Retention,
+    batch: int = 1,
+    nodes: frozenset[int] | None = None,
+    chains: Sequence[Chain] = (),
 ) -> dict[str, int]:
-    """Tensors that stay on chip, and the offset of each; fused ones need no room."""
+    """Tensors that stay on chip whole, and the offset of each; fused ones need no room.
+
+    The buffers of `chains` lie below them while these run.
+    """
     fused = {pair.tensor for pair in _fused(graph, keeps, nodes)}
-    alive = lifetimes(graph)
+    alive = lifetimes(graph, [chain.nodes for chain in chains])
     users = _users(graph)
     candidates = []
     for index, node in enumerate(graph.nodes):
         for name in node.outputs:
             readers = users.get(name, [])
             inside = nodes is None or {index, *readers} <= nodes
-            if name not in fused and inside and _whole(graph, name, index, readers):
+            apart = name in alive and name not in fused
+            if apart and inside and _whole(graph, name, index, readers):
                 size = stored_bytes(graph.tensors[name], batch, keeps.operand_bits)
                 candidates.append((-len(readers), index, name, size))
-    placed: list[tuple[int, int, int, int]] = []
+    placed = [(0, chain.peak_bytes, chain.first, chain.last) for chain in chains]
     kept: dict[str, int] = {}
     for _, _, name, size in sorted(candidates):
         offset = first_fit(placed, size, *alive[name])
@@ -75,41 +114,59 @@ def residents(
     return kept
 
 
-def notes_on(graph: Graph, keeps: Retention, batch: int = 1) -> list[str]:
+def notes_on(
+    graph: Graph, keeps: Retention, batch: int = 1, chains: Sequence[Chain] = ()
+) -> list[str]:
     """What stays on chip and what does not, in a sentence; none where nothing is kept."""
     if not keeps.fused and not keeps.resident_bytes:
         return []
     inner = {name for node in graph.nodes for name in node.outputs} - set(graph.outputs)
-    kept = {*residents(graph, keeps, batch), *(p.tensor for p in _fused(graph, keeps, None))}
+    kept = {*residents(graph, keeps, batch, None, chains), *_fused_tensors(graph, keeps, None)}
+    tiled = inner_tensors(graph, chains)
     sizes = [
         sum(stored_bytes(graph.tensors[name], batch, keeps.operand_bits) for name in names)
-        for names in (kept, inner - kept)
+        for names in (kept - tiled, tiled, inner - kept - tiled)
     ]
-    return [
-        f"{len(kept)} of {len(inner)} activations stay on chip between layers, {sizes[0]} bytes; "
-        f"the other {len(inner - kept)}, {sizes[1]} bytes, are spilled to DRAM"
-    ]
+    said = f"{len(kept - tiled)} of {len(inner)} activations stay on chip between layers, "
+    said += f"{sizes[0]} bytes; "
+    if chains:
+        said += f"{len(tiled)}, {sizes[1]} bytes, are made and used a tile at a time; "
+    rest = len(inner - kept - tiled)
+    return [f"{said}the other {rest}, {sizes[2]} bytes, are spilled to DRAM"]
+
+
+def inner_tensors(graph: Graph, chains: Sequence[Chain]) -> set[str]:
+    """The tensors that never exist whole."""
+    return {graph.nodes[index].outputs[0] for chain in chains for index in chain.nodes[:-1]}
 
 
 def _works(
-    graph: Graph, keeps: Retention, batch: int, nodes: frozenset[int] | None
+    graph: Graph,
+    keeps: Retention,
+    batch: int,
+    nodes: frozenset[int] | None,
+    chains: tuple[Chain, ...],
 ) -> tuple[Work, ...]:
-    works = list(fused_works(graph, _fused(graph, keeps, nodes)))
-    if keeps.coded:
-        for at, bits in enumerate(coded_weight_bits(graph)):
-            works[at] = replace(works[at], coded_weight_bits=bits)
-    if not keeps.resident_bytes:
-        return tuple(works)
-    users = _users(graph)
-    producers = {name: i for i, node in enumerate(graph.nodes) for name in node.outputs}
-    for name in residents(graph, keeps, batch, nodes):
-        elements = graph.tensors[name].elements
-        at = producers[name]
-        works[at] = replace(works[at], kept_outputs=works[at].kept_outputs + elements)
-        for reader in users[name]:
-            more = works[reader].kept_inputs + elements
-            works[reader] = replace(works[reader], kept_inputs=more)
-    return tuple(works)
+    kept = _fused_tensors(graph, keeps, nodes)
+    if keeps.resident_bytes:
+        kept |= set(residents(graph, keeps, batch, nodes, chains))
+    coded = coded_weight_bits(graph) if keeps.coded else (0,) * len(graph.nodes)
+    works: dict[int, Sequence[Work]] = {}
+    for index, (node, work) in enumerate(zip(graph.nodes, graph.work, strict=True)):
+        inputs = sum(graph.tensors[name].elements for name in node.inputs if name in kept)
+        outputs = sum(graph.tensors[name].elements for name in node.outputs if name in kept)
+        works[index] = [
+            replace(work, kept_inputs=inputs, kept_outputs=outputs, coded_weight_bits=coded[index])
+        ]
+    if keeps.chains is not None:
+        pairs = _fused(graph, keeps, nodes)
+        for chain in chains:
+            works |= tile_works(graph, chain, keeps.chains, batch, pairs, kept)
+    return tuple(part for index in range(len(graph.nodes)) for part in works[index])
+
+
+def _fused_tensors(graph: Graph, keeps: Retention, nodes: frozenset[int] | None) -> set[str]:
+    return {pair.tensor for pair in _fused(graph, keeps, nodes)}
 
 
 def _fused(graph: Graph, keeps: Retention, nodes: frozenset[int] | None) -> tuple[Pair, ...]:

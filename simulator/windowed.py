@@ -72,3 +72,7 @@ class WindowPooling(Operator):
             elementwise=y.elements * ky * kx,
             requantizations=y.elements if self.requantizes else 0,
         )
+
+    def window_of(self, inputs: Sequence[TensorType | None]) -> Window:
+        """Of the elements that one output is made of."""
+        return self.windows.over(present(inputs, 0).shape)

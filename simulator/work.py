@@ -32,6 +32,8 @@ class Work:
     input_rows, input_columns : of a convolution's input, padding excluded; 0 where it has none.
     kept_inputs, kept_outputs : elements of both that stay on chip between two operators.
     coded_weight_bits : of all weights at the entropy of their values; 0 where it was not asked for.
+    kept_weights : 1 where weights and biases are on chip already, from a tile before.
+    times, more : how often it is done, and 1 where the next work is a part of the same operator.
     """
 
     n: int = 1
@@ -60,6 +62,9 @@ class Work:
     kept_inputs: int = 0
     kept_outputs: int = 0
     coded_weight_bits: int = 0
+    kept_weights: int = 0
+    times: int = 1
+    more: int = 0
 
     @property
     def macs(self) -> int:
@@ -105,4 +110,7 @@ WORK_FIELDS: Final = tuple(f.name for f in fields(Work))
     W_KEPT_INPUTS,
     W_KEPT_OUTPUTS,
     W_CODED_WEIGHT_BITS,
+    W_KEPT_WEIGHTS,
+    W_TIMES,
+    W_MORE,
 ) = range(len(WORK_FIELDS))

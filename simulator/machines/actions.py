@@ -123,6 +123,25 @@ def clear(actions: Counts) -> None:
 
 
 @njit
+def add_part(times: int, part: Counts, layer: Counts, longest: int) -> int:
+    """Add a part of a layer, done `times` times, to the layer's actions.
+
+    The bound is that of the part that takes most cycles; returns these, or `longest` of others.
+    """
+    cycles = times * (part[COMPUTE_CYCLES] + part[STALL_CYCLES] + part[OVERHEAD_CYCLES])
+    if cycles > longest or longest == 0:
+        longest = cycles
+        layer[BOUND] = part[BOUND]
+    layer[UNIT] = part[UNIT]
+    if layer[REFUSAL] == 0:
+        layer[REFUSAL] = part[REFUSAL]
+    for action in range(ACTIONS):
+        if action < UNIT or action > REFUSAL:
+            layer[action] += times * part[action]
+    return int(longest)
+
+
+@njit
 def keep_layer(actions: Counts, energy: Counts, kept_actions: Counts, kept_energy: Counts) -> None:
     """Copy one layer's actions and energy to where a caller asked for them."""
     for action in range(ACTIONS):

@@ -174,6 +174,21 @@ Fusion: TypeAlias = Literal["none", "elementwise"]
 them then stays on chip."""
 
 
+class DepthFirst(Schema):
+    """Several layers a tile at a time, so that the tensors between them never exist whole.
+
+    A tile is `tile_rows` rows of a chain's last output, `tile_columns` of them wide (0: whole rows;
+    `tile_rows: 0` is layer by layer). Neighbouring windows overlap: `cache` keeps what the next
+    tile needs again, `recompute` makes it again. A chain is taken where it lowers the `objective`
+    and moves no more bytes to and from the outermost memory.
+    """
+
+    tile_rows: NonNegative = 0
+    tile_columns: NonNegative = 0
+    overlap: Literal["cache", "recompute"] = "cache"
+    objective: Literal["traffic", "latency", "energy"] = "traffic"
+
+
 class Machine(Schema, ABC):
     """A machine that runs one operator after another. Final subclasses are the kinds.
 
@@ -210,6 +225,7 @@ class Machine(Schema, ABC):
     wire_mm: Annotated[float, Field(ge=0, le=1000)] = 0.0
     calibration: dict[Text, Calibration] = Field(default_factory=dict, exclude=True)
     fusion: Fusion = "none"
+    depth_first: DepthFirst = DepthFirst()
 
     @model_validator(mode="after")
     def _fuses_where_it_can(self) -> Self:
@@ -217,6 +233,13 @@ class Machine(Schema, ABC):
             raise ValueError(
                 f"fusion: a {self.kind()} does not fuse operators by itself; leave it at 'none'"
             )
+        if self.depth_first.tile_rows and not self.resident:
+            raise ValueError(
+                f"depth_first.tile_rows: a {self.kind()} keeps no activations between layers by "
+                "itself; leave it at 0"
+            )
+        if self.depth_first.tile_columns and not self.depth_first.tile_rows:
+            raise ValueError("depth_first.tile_columns needs depth_first.tile_rows; found 0 rows")
         return self
 
     @model_validator(mode="after")
@@ -262,6 +285,11 @@ class Machine(Schema, ABC):
     @abstractmethod
     def storage(self) -> tuple[int | None, int | None]:
         """Bytes there are for activations and for constants; None where DRAM takes them."""
+
+    @property
+    def held_weight_bits(self) -> int:
+        """Bits of weights that stay on chip while several layers run in turn."""
+        return 0
 
     @property
     @abstractmethod

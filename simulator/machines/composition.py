@@ -52,7 +52,7 @@ from simulator.technology.laws import (
     multiplier_area,
     multiply_fj,
 )
-from simulator.work import W_ACTIVATION_BITS
+from simulator.work import W_ACTIVATION_BITS, W_IC
 
 BRICK_BITS: Final = 2
 """Operands of the smallest multiplier that fuses, the BitBrick (Sharma et al., ISCA 2018)."""
@@ -156,6 +156,31 @@ def step_bits(machine: Counts, taps: int, steps: int, bits: int) -> int:
     if machine[COMPOSITION] == FIXED:
         return int(machine[DOT_WIDTH] * bits)
     return int(ceil_div(taps * bits, steps))
+
+
+@njit
+def channel_steps(work: Counts, machine: Counts) -> int:
+    """Steps of one unit over the input channels of a layer: one each where it is not composed."""
+    if machine[COMPOSITION] == FIXED:
+        return int(work[W_IC])
+    w, a = weight_bits(work, machine), activation_bits(work[W_ACTIVATION_BITS], machine)
+    return int(reduction_steps(machine, w, a, work[W_IC], 1))
+
+
+@njit
+def spread_bits(taps: int, steps: int, bits: int) -> int:
+    """Bits of one operand, stored at `bits`, that one of `steps` steps over `taps` takes."""
+    return bits if steps == taps else int(ceil_div(taps * bits, steps))
+
+
+@njit
+def product_energy(machine: Counts, prices: Prices, w: int, a: int, macs: int) -> float:
+    """Femtojoules of products and their additions, as `count_products` counts them."""
+    steps = ceil_div(macs, machine[DOT_WIDTH])
+    parts = partial_products(machine, w, a)
+    energy = multiplier_cycles(machine, w, a, macs) * prices[MULTIPLIER_CYCLES]
+    energy += steps * parts * prices[ACCUMULATIONS]
+    return float(energy + (macs - steps) * parts * prices[TREE_ADDITIONS])
 
 
 @njit

@@ -41,6 +41,7 @@ from simulator.work import (
     W_INPUT_ELEMENTS,
     W_KEPT_INPUTS,
     W_KEPT_OUTPUTS,
+    W_KEPT_WEIGHTS,
     W_KX,
     W_KY,
     W_N,
@@ -134,6 +135,15 @@ def streamed_bits(work: Counts, machine: Counts) -> tuple[int, int]:
     inputs, _, _, outputs = compulsory_bits(work, machine)
     kept_in, kept_out = kept_bits(work, machine)
     return inputs - kept_in, outputs - kept_out
+
+
+@njit
+def fetched_bits(work: Counts, machine: Counts) -> tuple[int, int]:
+    """Bits of the weights and biases that come from beyond this chip: none where kept on it."""
+    _, weights, biases, _ = compulsory_bits(work, machine)
+    if work[W_KEPT_WEIGHTS] != 0:
+        return 0, 0
+    return weights, biases
 
 
 @njit

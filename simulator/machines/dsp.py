@@ -30,6 +30,7 @@ from simulator.machines.actions import (
     Counts,
     Prices,
     add_layer,
+    add_part,
     clear,
     keep_layer,
 )
@@ -42,6 +43,7 @@ from simulator.machines.counting import (
     count_cycles,
     count_operator,
     cycles_for,
+    fetched_bits,
     gemm,
     move,
     passes,
@@ -99,8 +101,10 @@ from simulator.work import (
     W_ACTIVATION_BITS,
     W_DEPTHWISE,
     W_ELEMENTWISE,
+    W_MORE,
     W_OUTPUT_BITS,
     W_REQUANTIZATIONS,
+    W_TIMES,
 )
 
 
@@ -161,7 +165,8 @@ def layer_cost(work: Counts, machine: Counts, actions: Counts) -> None:
     by_memory = ceil_div(loads + stores, machine[CONTEXTS] * machine[MEMORY_SLOTS])
     by_permute = ceil_div(permutes, machine[CONTEXTS] * machine[PERMUTE_SLOTS])
     packets = max(max(by_multiply, by_alu), max(by_permute, by_memory))
-    inputs, weights, biases, outputs = compulsory_bits(work, machine)
+    inputs, _, _, _ = compulsory_bits(work, machine)
+    weights, biases = fetched_bits(work, machine)
     # Half of the near memory takes the next tile; weights and inputs share the other half.
     room = (machine[NEAR_BYTES] - machine[NEAR_RESIDENT]) * 2
     w_again, in_again = passes(weights, inputs, room, room, 0, 1)
@@ -237,16 +242,24 @@ def evaluate(
     """Cost every layer on every design; see `simulator.cost.evaluate_rows` for the arrays."""
     prices = np.zeros(ACTIONS, np.float64)
     actions = np.zeros(ACTIONS, np.int64)
+    part = np.zeros(ACTIONS, np.int64)
     energy = np.zeros(COMPONENTS, np.int64)
     for design in range(machines.shape[0]):
         machine = machines[design]
         areas[design] = design_prices(machine, technologies[technology_of[design]], prices)
-        for layer in range(works.shape[0]):
-            layer_cost(works[layer], machine, actions)
+        layer = longest = 0
+        clear(actions)
+        for row in range(works.shape[0]):
+            layer_cost(works[row], machine, part)
+            longest = add_part(works[row, W_TIMES], part, actions, longest)
+            if works[row, W_MORE] != 0:
+                continue
             start_inference(layer, machine, actions)
             add_layer(layer, actions, prices, energy, totals[design])
             if counts.shape[0] > 0:
                 keep_layer(actions, energy, counts[design, layer], energies[design, layer])
+            layer, longest = layer + 1, 0
+            clear(actions)
 
 
 @register
@@ -301,6 +314,11 @@ class Dsp(Machine):
     def storage(self) -> tuple[None, None]:
         """No limit: what does not fit on chip comes from DRAM."""
         return None, None
+
+    @property
+    def held_weight_bits(self) -> int:
+        """What one layer may hold: half of the half that works, beside its inputs."""
+        return (self.memory.near.bytes - self.memory.near.resident_bytes) * 2
 
     @property
     def outer_bytes_per_cycle(self) -> float:

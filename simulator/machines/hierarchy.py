@@ -12,18 +12,16 @@ import numpy as np
 
 from simulator.jit import njit
 from simulator.machines.actions import (
-    ACCUMULATIONS,
     BOUND,
     COMPUTE_CYCLES,
     LEVEL_0,
-    MULTIPLIER_CYCLES,
     OVERHEAD_CYCLES,
     STALL_CYCLES,
-    TREE_ADDITIONS,
     Counts,
     Prices,
 )
-from simulator.machines.base import ACCUMULATOR_BITS, COMMON, DOT_WIDTH, FRACTION, REFUSALS
+from simulator.machines.base import ACCUMULATOR_BITS, COMMON, FRACTION, REFUSALS
+from simulator.machines.composition import channel_steps, product_energy, spread_bits
 from simulator.machines.counting import (
     activation_bits,
     ceil_div,
@@ -151,6 +149,8 @@ SWITCH: Final = OUTER + 8
 PIN: Final = SWITCH + SWITCH_COUNT
 HIERARCHY_END: Final = PIN + PINS * MAPPING
 PHYSICAL, ZIGZAG = range(2)
+TAPS, STORED_W, STORED_A = range(FINAL + 1, FINAL + 4)
+"""Columns of `BITS` behind its own: input channels of a group, stored bits of both operands."""
 REGISTER, SRAM, DRAM = range(3)
 ARRAY_UNIT, VECTOR_UNIT = range(2)
 NOTHING_FITS: Final = len(REFUSALS)
@@ -201,13 +201,16 @@ def read_rates(work: Counts, machine: Counts, prices: Prices, ints: Counts, real
 def read_layer(work: Counts, machine: Counts, ints: Counts) -> None:
     """Fill the loops, window and widths of a layer."""
     ints[BOUNDS, N], ints[BOUNDS, G] = work[W_N], work[W_GROUPS]
-    ints[BOUNDS, OC], ints[BOUNDS, IC] = work[W_OC], work[W_IC]
     ints[BOUNDS, OY], ints[BOUNDS, OX] = work[W_OY], work[W_OX]
     ints[BOUNDS, KY], ints[BOUNDS, KX] = work[W_KY], work[W_KX]
     ints[WINDOW, 0], ints[WINDOW, 1] = work[W_STRIDE_Y], work[W_STRIDE_X]
     ints[WINDOW, 2], ints[WINDOW, 3] = work[W_INPUT_ROWS], work[W_INPUT_COLUMNS]
-    ints[BITS, WEIGHT] = weight_bits(work, machine)
-    ints[BITS, INPUT] = activation_bits(work[W_ACTIVATION_BITS], machine)
+    # A unit takes its products side by side, or one in several steps, along the input channels.
+    w, a = weight_bits(work, machine), activation_bits(work[W_ACTIVATION_BITS], machine)
+    taps, steps = work[W_IC], channel_steps(work, machine)
+    ints[BOUNDS, OC], ints[BOUNDS, IC] = work[W_OC], steps
+    ints[BITS, WEIGHT], ints[BITS, INPUT] = spread_bits(taps, steps, w), spread_bits(taps, steps, a)
+    ints[BITS, TAPS], ints[BITS, STORED_W], ints[BITS, STORED_A] = taps, w, a
     ints[BITS, OUTPUT] = machine[ACCUMULATOR_BITS]
     ints[BITS, FINAL] = activation_bits(work[W_OUTPUT_BITS], machine)
 
@@ -227,11 +230,10 @@ def unroll_layer(machine: Counts, prices: Prices, choice: int, ints: Counts, rea
         drain += machine[SYSTOLIC + dimension] * (used - 1)
     unroll(ints, reals, factors, dimensions, machine[TIMING] == ZIGZAG)
     for loop in range(8):
-        macs *= ints[BOUNDS, loop]
+        macs *= ints[BITS, TAPS] if loop == IC else ints[BOUNDS, loop]
     reals[FIXED, DRAIN_CYCLES] = ceil_div(drain, machine[STEP_CYCLES])
-    steps = ceil_div(macs, machine[DOT_WIDTH])
-    energy = macs * prices[MULTIPLIER_CYCLES] + steps * prices[ACCUMULATIONS]
-    reals[FIXED, MAC_ENERGY] = energy + (macs - steps) * prices[TREE_ADDITIONS]
+    w, a = ints[BITS, STORED_W], ints[BITS, STORED_A]
+    reals[FIXED, MAC_ENERGY] = product_energy(machine, prices, w, a, macs)
 
 
 @njit

@@ -112,6 +112,11 @@ class Platform(Machine):
             if name not in self.units:
                 raise ValueError(f"attach.{name}: no unit has this name; remove it or add the unit")
         for name, machine in self.units.items():
+            if machine.depth_first.tile_rows:
+                raise ValueError(
+                    f"units.{name}.depth_first.tile_rows: the nodes of a platform run whole, one "
+                    "after another; leave it at 0"
+                )
             if max(self.clocks(machine)) >= MOST_RATIO:
                 raise ValueError(
                     f"units.{name}.clock_mhz: {machine.clock_mhz:g} MHz and the host's "

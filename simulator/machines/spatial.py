@@ -226,15 +226,6 @@ class Spatial(Machine):
     mapping: Search = Search()
 
     @model_validator(mode="after")
-    def _multiplies_at_one_width(self) -> Self:
-        if self.datapath.composition != "fixed":
-            raise ValueError(
-                "datapath.composition: a spatial machine multiplies at one width; leave it at "
-                f"'fixed'; found '{self.datapath.composition}'"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _a_command_counts_cycles(self) -> Self:
         times = [f"memory '{m.name}': refill_cycles" for m in self.memory if m.refill_cycles]
         times += ["array.commands"] if self.array.commands else []

@@ -22,6 +22,7 @@ from simulator.machines.counting import (
     gemm,
     refusal,
 )
+from simulator.machines.expansion import expand_weights
 from simulator.machines.hierarchy import (
     BY_COMPUTE,
     BY_MEMORY,
@@ -37,7 +38,7 @@ from simulator.machines.hierarchy import (
     map_layer,
     requantizing,
 )
-from simulator.mapping.layout import INPUT, M_HOLDS, M_RATE, OUTPUT, WEIGHT
+from simulator.mapping.layout import INPUT, M_HOLDS, M_RATE, MEMORY_COLUMNS, OUTPUT, WEIGHT
 from simulator.work import W_ELEMENTWISE, W_REQUANTIZATIONS
 
 
@@ -120,4 +121,5 @@ def layer_cost(
     macs = groups * m * n * k
     count_products(work, machine, actions, ceil_div(macs, machine[DOT_WIDTH]))
     count_nest(work, machine, ints, reals, actions)
+    expand_weights(work, machine, ints, machine[MEMORY + MEMORY_COLUMNS :: MEMORY_WIDTH], actions)
     add_biases(work, machine, actions)

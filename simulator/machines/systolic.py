@@ -23,6 +23,7 @@ from simulator.machines.actions import (
     Counts,
     Prices,
     add_layer,
+    add_part,
     clear,
     keep_layer,
 )
@@ -44,6 +45,7 @@ from simulator.machines.counting import (
     count_cycles,
     count_operator,
     cycles_for,
+    fetched_bits,
     gemm,
     kept_bits,
     move,
@@ -79,7 +81,14 @@ from simulator.machines.folds import (
 from simulator.machines.registry import register
 from simulator.machines.residency import Plan, plan
 from simulator.schema import Schema
-from simulator.work import W_ACTIVATION_BITS, W_ELEMENTWISE, W_OUTPUT_BITS, W_REQUANTIZATIONS
+from simulator.work import (
+    W_ACTIVATION_BITS,
+    W_ELEMENTWISE,
+    W_MORE,
+    W_OUTPUT_BITS,
+    W_REQUANTIZATIONS,
+    W_TIMES,
+)
 
 Side: TypeAlias = Annotated[int, Field(ge=1, le=65536)]
 
@@ -121,7 +130,8 @@ def stored_widths(work: Counts, machine: Counts) -> Widths:
 def prologue_cycles(work: Counts, machine: Counts) -> int:
     """DRAM cycles before the first operation: the operands of one result; the rest streams."""
     groups, _, _, k = gemm(work)
-    inputs, weights, _, _ = compulsory_bits(work, machine)
+    inputs, _, _, _ = compulsory_bits(work, machine)
+    weights, _ = fetched_bits(work, machine)
     w_bits, a_bits, _ = stored_widths(work, machine)
     first = min(ceil_div(inputs, groups), k * a_bits) + min(ceil_div(weights, groups), k * w_bits)
     return int(cycles_for(first, machine[DRAM_RATE]))
@@ -130,7 +140,8 @@ def prologue_cycles(work: Counts, machine: Counts) -> int:
 @njit
 def mapping(work: Counts, machine: Counts) -> Plan:
     """Folds, tiles and residency of a layer with multiply-accumulates; all 0 where none fits."""
-    inputs, weights, biases, outputs = compulsory_bits(work, machine)
+    inputs, _, _, outputs = compulsory_bits(work, machine)
+    weights, biases = fetched_bits(work, machine)
     found: Plan = plan(
         machine,
         gemm(work),
@@ -146,7 +157,8 @@ def mapping(work: Counts, machine: Counts) -> Plan:
 def array_traffic(work: Counts, machine: Counts, found: Plan, actions: Counts) -> int:
     """Count the bytes of every memory level and register; returns the DRAM bits."""
     groups, m, n, k = gemm(work)
-    inputs, weights, biases, outputs = compulsory_bits(work, machine)
+    inputs, _, biases, outputs = compulsory_bits(work, machine)
+    w_fetched, b_fetched = fetched_bits(work, machine)
     widths = stored_widths(work, machine)
     folds, in_again, w_again = found[:3], found[3], found[4]
     if machine[DATAFLOW] == INPUT_STATIONARY:
@@ -155,10 +167,10 @@ def array_traffic(work: Counts, machine: Counts, found: Plan, actions: Counts) -
     spilled = 0
     if machine[DATAFLOW] != OUTPUT_STATIONARY:
         spilled = (folds[0] - 1) * m * n * groups * machine[ACCUMULATOR_BITS]
-    fetched = in_again * inputs + w_again * weights + biases
+    fetched = in_again * inputs + w_again * w_fetched + b_fetched
     move(actions, IFMAP, ifmap_read, in_again * inputs)
     weight_read += operand_reads(machine, folds)[1] * biases
-    move(actions, WEIGHT, weight_read, w_again * weights + biases)
+    move(actions, WEIGHT, weight_read, w_again * w_fetched + b_fetched)
     kept_in, kept_out = kept_bits(work, machine)
     fetched -= in_again * kept_in
     # What stays in the ofmap SRAM is read by who needs it, not drained to DRAM.
@@ -194,11 +206,13 @@ def vector_cost(work: Counts, machine: Counts, actions: Counts) -> None:
     """A layer without multiply-accumulates: its operands stream through the vector unit once."""
     inputs, weights, biases, outputs = compulsory_bits(work, machine)
     weights += biases
+    w_fetched, b_fetched = fetched_bits(work, machine)
+    fetched = w_fetched + b_fetched
     move(actions, IFMAP, inputs, inputs)
-    move(actions, WEIGHT, weights, weights)
+    move(actions, WEIGHT, weights, fetched)
     kept_in, kept_out = kept_bits(work, machine)
     move(actions, OFMAP, outputs - kept_out + kept_in, outputs)
-    move(actions, DRAM, inputs - kept_in + weights, outputs - kept_out)
+    move(actions, DRAM, inputs - kept_in + fetched, outputs - kept_out)
     operations = work[W_ELEMENTWISE] + work[W_REQUANTIZATIONS]
     compute = ceil_div(operations, machine[LANES])
     ifmap = cycles_for(inputs, machine[IFMAP_RATE])
@@ -206,7 +220,7 @@ def vector_cost(work: Counts, machine: Counts, actions: Counts) -> None:
     ofmap = cycles_for(outputs, machine[OFMAP_RATE])
     busy = max(compute, max(ifmap, max(weight, ofmap)))
     vector = machine[LANES] * activation_bits(work[W_ACTIVATION_BITS], machine)
-    moved = inputs - kept_in + weights + outputs - kept_out
+    moved = inputs - kept_in + fetched + outputs - kept_out
     dram = cycles_for(moved, machine[DRAM_RATE])
     prologue = cycles_for(min(inputs - kept_in, vector), machine[DRAM_RATE])
     waiting = count_cycles(actions, compute, busy, dram, prologue)
@@ -243,16 +257,24 @@ def evaluate(
     """Cost every layer on every design; see `simulator.cost.evaluate_rows` for the arrays."""
     prices = np.zeros(ACTIONS, np.float64)
     actions = np.zeros(ACTIONS, np.int64)
+    part = np.zeros(ACTIONS, np.int64)
     energy = np.zeros(COMPONENTS, np.int64)
     for design in range(machines.shape[0]):
         machine = machines[design]
         areas[design] = design_prices(machine, technologies[technology_of[design]], prices)
-        for layer in range(works.shape[0]):
-            layer_cost(works[layer], machine, actions)
+        layer = longest = 0
+        clear(actions)
+        for row in range(works.shape[0]):
+            layer_cost(works[row], machine, part)
+            longest = add_part(works[row, W_TIMES], part, actions, longest)
+            if works[row, W_MORE] != 0:
+                continue
             start_inference(layer, machine, actions)
             add_layer(layer, actions, prices, energy, totals[design])
             if counts.shape[0] > 0:
                 keep_layer(actions, energy, counts[design, layer], energies[design, layer])
+            layer, longest = layer + 1, 0
+            clear(actions)
 
 
 @register
@@ -289,6 +311,11 @@ class Systolic(Machine):
     def storage(self) -> tuple[None, None]:
         """No limit: what does not fit on chip comes from DRAM."""
         return None, None
+
+    @property
+    def held_weight_bits(self) -> int:
+        """Half of their SRAM: the other half takes what comes next."""
+        return self.memory.weight_sram.bytes * 4
 
     @property
     def outer_bytes_per_cycle(self) -> float:
