@@ -27,12 +27,12 @@ from simulator.mapping.layout import (
     MEMORIES,
     NEST_LOOPS,
     OUTERMOST,
-    PORTS,
     SCRATCH,
     Ints,
     Reals,
 )
-from simulator.mapping.nest import energy_of, place_last, push, set_levels, start_nest
+from simulator.mapping.nest import energy_of, extend, push, set_levels, start_nest
+from simulator.mapping.states import empty_states, visit
 from simulator.mapping.tiling import (
     HALF_FULL,
     MOST_FACTORS,
@@ -227,6 +227,26 @@ def group_equal(loops: Ints, factors: Ints, count: int, left: Ints) -> int:
 
 
 @njit
+def set_strides(left: Ints, kinds: int, strides: Ints) -> None:
+    """What a loop of each kind adds to the number of a state (`simulator.mapping.states`)."""
+    states = 1
+    for kind in range(kinds):
+        strides[kind] = states
+        states *= left[kind] + 1
+
+
+@njit
+def next_kind(ints: Ints, loops: Ints, left: Ints, kinds: int, kind: int) -> int:
+    """The first kind from `kind` on that may come next; `kinds` where there is none."""
+    free = ints[INNERMOST, 0] < 0 and ints[OUTERMOST, 0] < 0
+    while kind < kinds and (
+        left[kind] == 0 or not (free or allowed(ints, loops, left, kinds, loops[kind]))
+    ):
+        kind += 1
+    return kind
+
+
+@njit
 def search(
     ints: Ints,
     reals: Reals,
@@ -243,7 +263,7 @@ def search(
     """
     loops = np.zeros(MOST_FACTORS, np.int64)
     factors = np.ones(MOST_FACTORS, np.int64)
-    left = np.zeros(NEST_LOOPS, np.int64)
+    left, strides = np.zeros(NEST_LOOPS, np.int64), np.zeros(NEST_LOOPS, np.int64)
     chosen = np.full(NEST_LOOPS + 1, -1, np.int64)
     least = np.full(2, np.inf)
     count = split_loops(ints, reals, budget, loops, factors)
@@ -252,32 +272,33 @@ def search(
         push(ints, reals, place, loops[place], factors[place])
     start_bound(ints, reals, count)
     kinds = group_equal(loops, factors, count, left)
-    depth, slots = 0, memories * PORTS
+    set_strides(left, kinds, strides)
+    known, costs = empty_states(left, kinds)
+    depth, state = 0, 0
     if count == 0:
-        told[COSTED] += try_order(ints, reals, memories, objective, best, least)
+        costed = try_order(ints, reals, memories, objective, best, least)
+        told[COSTED] += costed
+        told[DECIDED] += costed
     while depth >= 0 and count > 0:
         kind = chosen[depth]
         if kind >= 0:
             left[kind] += 1
-        kind += 1
-        while kind < kinds and (
-            left[kind] == 0 or not allowed(ints, loops, left, kinds, loops[kind])
-        ):
-            kind += 1
+            state -= strides[kind]
+        kind = next_kind(ints, loops, left, kinds, kind + 1)
         chosen[depth] = kind
         if kind == kinds:
             chosen[depth] = -1
             depth -= 1
             continue
         left[kind] -= 1
+        state += strides[kind]
+        extend(ints, reals, depth, loops[kind], factors[kind])
         if depth + 1 < count:
-            push(ints, reals, depth, loops[kind], factors[kind])
-        else:
-            place_last(ints, depth, loops[kind], factors[kind])
-        advance_bound(ints, reals, depth + 1, slots)
-        cycles = least_latency(ints, reals, depth + 1, slots)
+            visit(ints, reals, depth + 1, known[state], costs[state])
+        advance_bound(ints, reals, depth + 1)
+        cycles = least_latency(ints, reals, depth + 1)
         if worse(objective, cycles, least_energy(ints, reals, depth + 1), least):
-            told[DECIDED] += 2 * orders_left(left, kinds)
+            told[DECIDED] += orders_left(left, kinds)
         elif depth + 1 == count:
             costed = 0
             if every_cut:
@@ -285,7 +306,7 @@ def search(
             else:
                 costed = try_order(ints, reals, memories, objective, best, least)
             told[COSTED] += costed
-            told[DECIDED] += max(2, costed)
+            told[DECIDED] += max(1, costed)
         else:
             depth += 1
     if least[0] == np.inf:
