@@ -34,10 +34,11 @@ from simulator.mapping.layout import (
     PLACE,
     READ_DOWN,
     READ_UP,
-    REPEATS,
+    REFILLS,
     RESULT,
     SCRATCH,
     STALL,
+    T_BOUNDARY,
     T_LARGEST,
     T_LEVEL,
     T_OPERAND,
@@ -53,6 +54,7 @@ from simulator.mapping.layout import (
     WRITE_UP,
     Ints,
     Reals,
+    boundary_row,
     inwards,
     tile_row,
 )
@@ -101,10 +103,10 @@ def window_union(ints: Ints, reals: Reals, start: int, end: int) -> int:
     """Cycles of the layer in which at least one transfer of a port may happen."""
     periods, windows, count = SCRATCH + 4, SCRATCH + 5, 0
     for index in range(start, end):
-        operand, side = ints[TRANSFER + index, T_OPERAND], ints[TRANSFER + index, T_SIDE]
-        if ints[BUSY + index, ints[PLACE + operand, side]] == 0:
+        boundary = ints[TRANSFER + index, T_BOUNDARY]
+        if ints[BUSY + index, ints[PLACE, boundary]] == 0:
             continue
-        period, allowed = ints[PERIOD + operand, side], ints[ALLOWED + operand, side]
+        period, allowed = ints[PERIOD, boundary], ints[ALLOWED, boundary]
         if period == allowed:
             return int(ints[COUNTS, TOTAL])
         place = count
@@ -127,11 +129,10 @@ def port_stall(ints: Ints, reals: Reals, start: int, end: int, most: int) -> int
     """
     late, early, windows, longest, active = 0, 0, 0, 0, 0
     for index in range(start, end):
-        operand, side = ints[TRANSFER + index, T_OPERAND], ints[TRANSFER + index, T_SIDE]
-        place = ints[PLACE + operand, side]
-        cycles, again = ints[BUSY + index, place], ints[REPEATS, place] - 1
+        boundary = ints[TRANSFER + index, T_BOUNDARY]
+        cycles, again = ints[BUSY + index, ints[PLACE, boundary]], ints[REFILLS, boundary] - 1
         if cycles > 0:
-            allowed = ints[ALLOWED + operand, side]
+            allowed = ints[ALLOWED, boundary]
             slack = (cycles - allowed) * again
             if slack > 0:
                 late += slack
@@ -165,31 +166,29 @@ def hide_loading(
     need, rate = 0, ints[TRANSFER + start, T_RATE]
     for index in range(start, end):
         row = TRANSFER + index
-        operand, side = ints[row, T_OPERAND], ints[row, T_SIDE]
-        place = ints[PLACE + operand, side]
-        again = ints[BUSY + index, place] > 0 and ints[REPEATS, place] > 1
+        operand, side, boundary = ints[row, T_OPERAND], ints[row, T_SIDE], ints[row, T_BOUNDARY]
+        place = ints[PLACE, boundary]
+        again = ints[BUSY + index, place] > 0 and ints[REFILLS, boundary] > 1
         if again and not into_array(operand, ints[row, T_WAY]):
             elements = ints[row, T_LARGEST]
             if side > 0:
                 elements *= ints[tile_row(LARGEST, operand, side - 1), place]
-            bits = elements * ints[ELEMENT_BITS + operand, side]
-            need += int(bits / ints[PERIOD + operand, side])
+            bits = elements * ints[ELEMENT_BITS, boundary]
+            need += int(bits / ints[PERIOD, boundary])
     free = max(0.0, (rate - need) / rate * computing)
     while once > 0 and free > 0:
         longest, place = -1, -1
         for index in range(start, end):
             if (once >> (index - start)) & 1:
-                row = TRANSFER + index
-                operand = ints[row, T_OPERAND]
-                cycles = ints[BUSY + index, ints[PLACE + operand, ints[row, T_SIDE]]]
+                cycles = ints[BUSY + index, ints[PLACE, ints[TRANSFER + index, T_BOUNDARY]]]
                 if cycles > longest:
                     longest, place = cycles, index
         once &= ~(1 << (place - start))
         row = TRANSFER + place
         operand = ints[row, T_OPERAND]
         tile = ints[tile_row(LARGEST, operand, 0), ints[CUT + operand, 0]]
-        first = tile * ints[ELEMENT_BITS + operand, 1]
-        hidden = min(max(0.0, float(longest - (first + rate - 1) // rate)), free)
+        first = tile * ints[ELEMENT_BITS, boundary_row(operand, 1)]
+        hidden = min(max(0.0, float(longest - int((first + rate - 1) / rate))), free)
         reals[LOADING + 4 * operand + ints[row, T_WAY], ints[row, T_LEVEL]] = longest - hidden
         free -= hidden
 
@@ -201,10 +200,10 @@ def set_loading(ints: Ints, reals: Reals, start: int, end: int, computing: float
     for index in range(start, end):
         row = TRANSFER + index
         operand, way = ints[row, T_OPERAND], ints[row, T_WAY]
-        place = ints[PLACE + operand, ints[row, T_SIDE]]
-        cycles = ints[BUSY + index, place]
+        boundary = ints[row, T_BOUNDARY]
+        cycles = ints[BUSY + index, ints[PLACE, boundary]]
         reals[LOADING + 4 * operand + way, ints[row, T_LEVEL]] = cycles
-        if cycles > 0 and ints[REPEATS, place] == 1 and not into_array(operand, way):
+        if cycles > 0 and ints[REFILLS, boundary] == 1 and not into_array(operand, way):
             once |= 1 << (index - start)
     if once > 0:
         hide_loading(ints, reals, start, end, once, computing)
@@ -249,7 +248,7 @@ def offload(ints: Ints, reals: Reals) -> float:
 
 @njit
 def latency_of(ints: Ints, reals: Reals, limit: float) -> float:
-    """Cycles of the nest; gives up where they pass `limit`, with a number above it."""
+    """Cycles of the nest; infinity where they pass `limit` before loading."""
     set_buffers(ints, reals)
     transfers = ints[COUNTS, TRANSFER_COUNT]
     ideal, stall = ints[COUNTS, TOTAL], 0
@@ -263,7 +262,7 @@ def latency_of(ints: Ints, reals: Reals, limit: float) -> float:
         stall = port_stall(ints, reals, start, end, stall)
         reals[RESULT, LATENCY] = ideal + stall + reals[FIXED, DRAIN_CYCLES]
         if reals[RESULT, LATENCY] > limit:
-            return float(reals[RESULT, LATENCY])
+            return math.inf
         end = start
     reals[RESULT, STALL] = stall
     start = 0

@@ -55,10 +55,11 @@ mask of array dimensions that share one instance, ports, cycles that a transfer 
     T_INSTANCES,
     T_AVERAGE,
     T_LARGEST,
-) = range(11)
+    T_BOUNDARY,
+) = range(12)
 """A transfer: operand, level and direction; the level whose tile it moves, counted from 1 (0: the
 array); its port; bits of a word and of a cycle, cycles of a request; instances; tiles of the level
-below that differ."""
+below that differ; the boundary among all."""
 (IDEAL, STALL, ONLOAD, OFFLOAD, DRAIN, LATENCY, ENERGY) = range(7)
 RESULT_NAMES: Final = ("ideal", "stall", "onload", "offload", "drain", "latency", "energy")
 TRANSFER_COUNT, LOOP_COUNT, NEAREST, SLOTS, TOTAL = range(5)
@@ -87,10 +88,10 @@ TRANSFER: Final = JOINT + 3
 CROSSING: Final = TRANSFER + _TRANSFERS
 # Of the nest: its loops, inner to outer, their factors. For the innermost so many of them: the
 # product of the factors, that of the others, a mask of the output's boundaries where sums are
-# partial; tiles and what they hold by level; busy cycles and words by transfer. By operand and
-# boundary, the array's first: how many loops run within it, cycles between refills, bits an
-# element, steps of the topmost reuse, cycles in which a refill may happen. Then the cuts as asked
-# for; words moved; the open boundaries of a bound; scratch.
+# partial; tiles and what they hold by level; busy cycles and words by transfer. By boundary: how
+# many loops run within it, refills, cycles between them, cycles in which one may happen, bits an
+# element, steps of the topmost reuse. Then the cuts; words moved; the open boundaries of a bound;
+# scratch.
 LOOP: Final = CROSSING + 3 * (MEMORIES + 1)
 FACTOR, CYCLES, REPEATS, PARTIAL = LOOP + 1, LOOP + 2, LOOP + 3, LOOP + 4
 TILE: Final = LOOP + 5
@@ -98,8 +99,9 @@ HELD: Final = TILE + 6 * MEMORIES
 BUSY: Final = HELD + 3 * MEMORIES
 WORDS: Final = BUSY + _TRANSFERS
 PLACE: Final = WORDS + _TRANSFERS
-PERIOD, ELEMENT_BITS, REUSE, ALLOWED = PLACE + 3, PLACE + 6, PLACE + 9, PLACE + 12
-CUT: Final = PLACE + 15
+REFILLS, PERIOD, ALLOWED = PLACE + 1, PLACE + 2, PLACE + 3
+ELEMENT_BITS, REUSE = PLACE + 4, PLACE + 5
+CUT: Final = PLACE + 6
 ACCESS: Final = CUT + 3
 OPEN: Final = ACCESS + 12
 SCRATCH: Final = OPEN + NEST_LOOPS + 1

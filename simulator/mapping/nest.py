@@ -45,11 +45,13 @@ from simulator.mapping.layout import (
     PERIOD,
     PLACE,
     REDUCES,
+    REFILLS,
     REPEATS,
     REUSE,
     SIZE,
     SPENT,
     T_AVERAGE,
+    T_BOUNDARY,
     T_INSTANCES,
     T_LARGEST,
     T_LEVEL,
@@ -68,6 +70,7 @@ from simulator.mapping.layout import (
     WORDS,
     Ints,
     Reals,
+    boundary_row,
     inwards,
     level_row,
     needs,
@@ -218,19 +221,21 @@ def set_levels(ints: Ints, reals: Reals) -> None:
         if operand != OUTPUT:
             while place < count and reuses(operand, ints[LOOP, place]):
                 place += 1
-        ints[PLACE + operand, 0] = place
-        ints[PERIOD + operand, 0] = ints[CYCLES, place]
-        ints[ELEMENT_BITS + operand, 0] = element_bits(ints, operand, 0, place)
-        below = 0
+        boundary, below = boundary_row(operand, 0), 0
+        ints[PLACE, boundary], ints[REFILLS, boundary] = place, ints[REPEATS, place]
+        ints[PERIOD, boundary] = ints[CYCLES, place]
+        ints[ELEMENT_BITS, boundary] = element_bits(ints, operand, 0, place)
         for level in range(ints[DEPTH, operand]):
             cut = ints[CUT + operand, level]
             while cut < count and reuses(operand, ints[LOOP, cut]):
                 cut += 1
-            ints[CUT + operand, level] = ints[PLACE + operand, level + 1] = cut
-            ints[PERIOD + operand, level + 1] = ints[CYCLES, cut]
+            boundary += 1
+            ints[CUT + operand, level] = ints[PLACE, boundary] = cut
+            ints[REFILLS, boundary] = ints[REPEATS, cut]
+            ints[PERIOD, boundary] = ints[CYCLES, cut]
             width = element_bits(ints, operand, level + 1, cut)
-            ints[ELEMENT_BITS + operand, level + 1] = width
-            ints[REUSE + operand, level + 1] = topmost_reuse(ints, operand, cut, below)
+            ints[ELEMENT_BITS, boundary] = width
+            ints[REUSE, boundary] = topmost_reuse(ints, operand, cut, below)
             fresh = topmost_new(ints, operand, cut, below)
             bits = ints[tile_row(AVERAGE, operand, level), cut] * width
             room = ints[MEMORY + ints[LEVEL + operand, level], M_BITS]
@@ -250,17 +255,18 @@ def set_buffers(ints: Ints, reals: Reals) -> None:
         for level in range(ints[DEPTH, operand]):
             reals[LOADING, ints[LEVEL + operand, level]] += reals[FILLED + operand, level]
     for operand in (OUTPUT, WEIGHT, INPUT):
-        ints[ALLOWED + operand, 0] = ints[PERIOD + operand, 0]
+        boundary = boundary_row(operand, 0)
+        ints[ALLOWED, boundary] = ints[PERIOD, boundary]
         for level in range(ints[DEPTH, operand]):
-            memory, side = ints[LEVEL + operand, level], level + 1
-            own = reals[FILLED + operand, level]
-            allowed = ints[PERIOD + operand, side]
+            boundary += 1
+            memory, own = ints[LEVEL + operand, level], reals[FILLED + operand, level]
+            allowed = ints[PERIOD, boundary]
             if reals[LOADING, memory] > 0.5:
                 if own <= 1 - reals[LOADING, memory]:
                     reals[LOADING, memory] += own
                 else:
-                    allowed = int(allowed / ints[REUSE + operand, side])
-            ints[ALLOWED + operand, side] = allowed
+                    allowed = int(allowed / ints[REUSE, boundary])
+            ints[ALLOWED, boundary] = allowed
 
 
 @njit
@@ -268,8 +274,7 @@ def energy_of(ints: Ints, reals: Reals) -> float:
     """Femtojoules of the nest whose levels are set."""
     energy = reals[FIXED, MAC_ENERGY]
     for index in range(ints[COUNTS, TRANSFER_COUNT]):
-        row = TRANSFER + index
-        energy += reals[SPENT + index, ints[PLACE + ints[row, T_OPERAND], ints[row, T_SIDE]]]
+        energy += reals[SPENT + index, ints[PLACE, ints[TRANSFER + index, T_BOUNDARY]]]
     return float(energy)
 
 
@@ -278,7 +283,6 @@ def set_accesses(ints: Ints, reals: Reals) -> None:
     """Fill the words that each level's directions move, of a nest whose levels are set."""
     for index in range(ints[COUNTS, TRANSFER_COUNT]):
         row = TRANSFER + index
-        operand = ints[row, T_OPERAND]
-        place = ints[PLACE + operand, ints[row, T_SIDE]]
-        access = ACCESS + 4 * operand + ints[row, T_WAY]
+        access = ACCESS + 4 * ints[row, T_OPERAND] + ints[row, T_WAY]
+        place = ints[PLACE, ints[row, T_BOUNDARY]]
         ints[access, ints[row, T_LEVEL]] = ints[WORDS + index, place]

@@ -50,6 +50,7 @@ from simulator.mapping.layout import (
     SHARED,
     SLOTS,
     T_AVERAGE,
+    T_BOUNDARY,
     T_INSTANCES,
     T_LARGEST,
     T_LEVEL,
@@ -264,6 +265,7 @@ def add_transfer(ints: Ints, reals: Reals, operand: int, level: int, way: int) -
     ints[row, T_LARGEST] = 1 if up else ints[BOOST + 3 + operand, level]
     write = way in (WRITE_UP, WRITE_DOWN)
     reals[TRANSFER_PRICE + index, 0] = reals[PRICE + (1 if write else 0), memory]
-    boundary = CROSSING + boundary_row(operand, ints[row, T_SIDE])
+    ints[row, T_BOUNDARY] = boundary_row(operand, ints[row, T_SIDE])
+    boundary = CROSSING + ints[row, T_BOUNDARY]
     ints[boundary, 0] += 1
     ints[boundary, ints[boundary, 0]] = index

@@ -14,13 +14,21 @@ from typing import Final
 import numpy as np
 
 from simulator.jit import njit
-from simulator.mapping.bounds import advance_bound, least_energy, least_latency, start_bound
+from simulator.mapping.borrowed import borrowed
+from simulator.mapping.bounds import (
+    LOADING_BOUND,
+    advance_bound,
+    least_energy,
+    least_latency,
+    start_bound,
+)
 from simulator.mapping.latency import cost_of_nest, latency_of
 from simulator.mapping.layout import (
     COUNTS,
     CUT,
     DEPTH,
     FACTOR,
+    FIXED,
     INNERMOST,
     LOOP,
     LOOP_COUNT,
@@ -99,12 +107,13 @@ def worse(objective: int, latency: float, energy: float, least: Reals) -> bool:
 def try_cuts(ints: Ints, reals: Reals, objective: int, best: Ints, least: Reals) -> None:
     """Cost the nest as it is cut, no further than it may still be the best; keep it if it is."""
     set_levels(ints, reals)
-    energy, limit = 0.0, least[0]
+    energy, loading = 0.0, reals[FIXED, LOADING_BOUND]
+    limit = least[0] - loading
     if objective != FOR_LATENCY:
         energy = energy_of(ints, reals)
         if worse(objective, 0.0, energy, least):
             return
-        limit = np.inf if objective == FOR_ENERGY else least[0] / energy
+        limit = np.inf if objective == FOR_ENERGY else least[0] / energy - loading
     latency = latency_of(ints, reals, limit)
     if objective == FOR_LATENCY and latency <= least[0]:
         energy = energy_of(ints, reals)
@@ -261,11 +270,15 @@ def search(
 
     Adds to `told` float64 [2] how many nests were costed and decided. False where none fits.
     """
+    # All arrays of this frame outlive the calls below.
+    owned_ints, owned_reals, owned_best = ints, reals, best
+    ints, reals, best = borrowed(owned_ints), borrowed(owned_reals), borrowed(owned_best)
     loops = np.zeros(MOST_FACTORS, np.int64)
     factors = np.ones(MOST_FACTORS, np.int64)
     left, strides = np.zeros(NEST_LOOPS, np.int64), np.zeros(NEST_LOOPS, np.int64)
     chosen = np.full(NEST_LOOPS + 1, -1, np.int64)
-    least = np.full(2, np.inf)
+    owned_least = np.full(2, np.inf)
+    least = borrowed(owned_least)
     count = split_loops(ints, reals, budget, loops, factors)
     start_nest(ints, reals, count)
     for place in range(count):
@@ -273,7 +286,8 @@ def search(
     start_bound(ints, reals, count)
     kinds = group_equal(loops, factors, count, left)
     set_strides(left, kinds, strides)
-    known, costs = empty_states(left, kinds)
+    owned_known, owned_costs = empty_states(left, kinds)
+    known, costs = borrowed(owned_known), borrowed(owned_costs)
     depth, state = 0, 0
     if count == 0:
         costed = try_order(ints, reals, memories, objective, best, least)
@@ -294,7 +308,7 @@ def search(
         state += strides[kind]
         extend(ints, reals, depth, loops[kind], factors[kind])
         if depth + 1 < count:
-            visit(ints, reals, depth + 1, known[state], costs[state])
+            visit(ints, reals, depth + 1, state, known, costs)
         advance_bound(ints, reals, depth + 1)
         cycles = least_latency(ints, reals, depth + 1)
         if worse(objective, cycles, least_energy(ints, reals, depth + 1), least):
@@ -309,8 +323,8 @@ def search(
             told[DECIDED] += max(1, costed)
         else:
             depth += 1
-    if least[0] == np.inf:
+    if owned_least[0] == np.inf or owned_known.shape[0] + owned_costs.shape[0] == 0:
         return False
     load(ints, reals, best)
-    cost_of_nest(ints, reals)
-    return True
+    cost_of_nest(owned_ints, owned_reals)
+    return owned_best.shape[0] > 0

@@ -47,47 +47,47 @@ def empty_states(left: Ints, kinds: int) -> tuple[Ints, Reals]:
 
 
 @njit
-def remember(ints: Ints, reals: Reals, place: int, known: Ints, costs: Reals) -> None:
+def remember(ints: Ints, reals: Reals, place: int, state: int, known: Ints, costs: Reals) -> None:
     """Write what depends on the innermost `place` loops to one state's rows."""
-    known[0], known[1] = 1, ints[PARTIAL, place]
+    known[state, 0], known[state, 1] = 1, ints[PARTIAL, place]
     at, real = 2, 0
     for operand in range(3):
         for level in range(ints[DEPTH, operand]):
-            known[at] = ints[tile_row(AVERAGE, operand, level), place]
-            known[at + 1] = ints[tile_row(LARGEST, operand, level), place]
-            known[at + 2] = ints[HELD + level_row(operand, level), place]
-            costs[real] = reals[MOVED + level_row(operand, level), place]
-            costs[real + 1] = reals[LOWEST + boundary_row(operand, level), place]
+            known[state, at] = ints[tile_row(AVERAGE, operand, level), place]
+            known[state, at + 1] = ints[tile_row(LARGEST, operand, level), place]
+            known[state, at + 2] = ints[HELD + level_row(operand, level), place]
+            costs[state, real] = reals[MOVED + level_row(operand, level), place]
+            costs[state, real + 1] = reals[LOWEST + boundary_row(operand, level), place]
             at, real = at + 3, real + 2
     for index in range(ints[COUNTS, TRANSFER_COUNT]):
-        known[at + index] = ints[BUSY + index, place]
-        costs[real + index] = reals[SPENT + index, place]
+        known[state, at + index] = ints[BUSY + index, place]
+        costs[state, real + index] = reals[SPENT + index, place]
 
 
 @njit
-def recall(ints: Ints, reals: Reals, place: int, known: Ints, costs: Reals) -> None:
+def recall(ints: Ints, reals: Reals, place: int, state: int, known: Ints, costs: Reals) -> None:
     """Read what `remember` wrote: all that costing needs, words aside."""
-    ints[PARTIAL, place] = known[1]
+    ints[PARTIAL, place] = known[state, 1]
     at, real = 2, 0
     for operand in range(3):
         for level in range(ints[DEPTH, operand]):
-            ints[tile_row(AVERAGE, operand, level), place] = known[at]
-            ints[tile_row(LARGEST, operand, level), place] = known[at + 1]
-            ints[HELD + level_row(operand, level), place] = known[at + 2]
-            reals[MOVED + level_row(operand, level), place] = costs[real]
-            reals[LOWEST + boundary_row(operand, level), place] = costs[real + 1]
+            ints[tile_row(AVERAGE, operand, level), place] = known[state, at]
+            ints[tile_row(LARGEST, operand, level), place] = known[state, at + 1]
+            ints[HELD + level_row(operand, level), place] = known[state, at + 2]
+            reals[MOVED + level_row(operand, level), place] = costs[state, real]
+            reals[LOWEST + boundary_row(operand, level), place] = costs[state, real + 1]
             at, real = at + 3, real + 2
     for index in range(ints[COUNTS, TRANSFER_COUNT]):
-        ints[BUSY + index, place] = known[at + index]
-        reals[SPENT + index, place] = costs[real + index]
+        ints[BUSY + index, place] = known[state, at + index]
+        reals[SPENT + index, place] = costs[state, real + index]
 
 
 @njit
-def visit(ints: Ints, reals: Reals, place: int, known: Ints, costs: Reals) -> None:
+def visit(ints: Ints, reals: Reals, place: int, state: int, known: Ints, costs: Reals) -> None:
     """Fill what follows from the innermost `place` loops, from their state where it is known."""
-    if known[0] != 0:
-        recall(ints, reals, place, known, costs)
+    if known[state, 0] != 0:
+        recall(ints, reals, place, state, known, costs)
         return
     fill_place(ints, reals, place)
     lowest_at(ints, reals, place)
-    remember(ints, reals, place, known, costs)
+    remember(ints, reals, place, state, known, costs)

@@ -133,13 +133,13 @@ def held_bits(ints: Ints, operand: int, level: int) -> int:
 
 
 @njit
-def deepest(ints: Ints, row: int, low: int, most: int) -> int:
-    """The outermost cut from `low` on whose tile has at most so many elements, or -1.
+def deepest(ints: Ints, row: int, low: int, width: int, room: int) -> int:
+    """The outermost cut from `low` on whose tile fits, or -1.
 
-    `row` is the row of the tiles, which never shrink outwards.
+    `row` is the row of the tiles, which never shrink outwards, `width` the bits of an element.
     """
     place = low
-    while place <= ints[COUNTS, LOOP_COUNT] and ints[row, place] <= most:
+    while place <= ints[COUNTS, LOOP_COUNT] and ints[row, place] * width <= room:
         place += 1
     return place - 1 if place > low else -1
 
@@ -151,8 +151,8 @@ def share_two(
     """Cut the users `first` and the next of a memory: the split that moves the fewest elements.
 
     `room` is left for them and `moved` is what other users move; a split must be better than
-    `best`, which is negative where there is none. Writes the cuts to row 7 of `SCRATCH` and
-    returns their moves, or `best`. As the first user's cut goes inwards, the second's goes outwards.
+    `best`, which is negative where there is none. Writes the cuts to row 7 of `SCRATCH`; returns
+    their moves, or `best`. As the first user's cut goes inwards, the second's goes outwards.
     """
     row, loops = USERS + memory, ints[COUNTS, LOOP_COUNT]
     one = level_row(ints[row, 1 + 2 * first], ints[row, 2 + 2 * first])
@@ -211,10 +211,10 @@ def cut_memory(ints: Ints, reals: Reals, memory: int, room: int) -> bool:
     if ints[row, 0] > 1:
         return bool(share(ints, reals, memory, room))
     operand, level = ints[row, 1], ints[row, 2]
-    most = room // held_bits(ints, operand, level)
-    low = lowest_cut(ints, operand, level)
-    ints[SCRATCH + 7, 0] = deepest(ints, HELD + level_row(operand, level), low, most)
-    return bool(ints[SCRATCH + 7, 0] >= 0)
+    low, width = lowest_cut(ints, operand, level), held_bits(ints, operand, level)
+    place = deepest(ints, HELD + level_row(operand, level), low, width, room)
+    ints[SCRATCH + 7, 0] = place
+    return bool(place >= 0)
 
 
 @njit
