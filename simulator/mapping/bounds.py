@@ -135,15 +135,12 @@ def least_loading(ints: Ints, reals: Reals) -> float:
         width = ints[BITS, operand]
         if operand == OUTPUT:
             width = min(width, ints[BITS, 3])
-        elements = first = ints[tile_row(LARGEST, operand, 0), 0]
+        first, elements = ints[tile_row(LARGEST, operand, 0), 0], ints[row, T_LARGEST]
         if side > 0:
-            elements = ints[tile_row(LARGEST, operand, side - 1), 0]
-            elements *= ints[row, T_LARGEST]
-        else:
-            elements = ints[row, T_LARGEST]
+            elements *= ints[tile_row(LARGEST, operand, side - 1), 0]
         cycles = math.ceil(min(elements, first) * width / rate)
         reals[LOADING + 4 * operand + ints[row, T_WAY], ints[row, T_LEVEL]] = cycles
-    return math.ceil(onload(ints, reals)) + math.ceil(offload(ints, reals))
+    return float(math.ceil(onload(ints, reals)) + math.ceil(offload(ints, reals)))
 
 
 @njit

@@ -327,4 +327,4 @@ def search(
         return False
     load(ints, reals, best)
     cost_of_nest(owned_ints, owned_reals)
-    return owned_best.shape[0] > 0
+    return bool(owned_best.shape[0] > 0)

@@ -129,7 +129,7 @@ def held_bits(ints: Ints, operand: int, level: int) -> int:
     The cut of the level below must be known.
     """
     below = ints[CUT + operand, level - 1] if level > 0 else 0
-    return element_bits(ints, operand, level, below)
+    return int(element_bits(ints, operand, level, below))
 
 
 @njit
@@ -196,10 +196,12 @@ def share(ints: Ints, reals: Reals, memory: int, room: int) -> bool:
         if left < 0 or (best >= 0.0 and moved >= best):
             continue
         found = share_two(ints, reals, memory, 1, left, moved, best)
-        if best < 0.0 or found < best:
+        if found >= 0.0 and (best < 0.0 or found < best):
             best = found
             ints[SCRATCH + 7, 0] = trial
-        if trial == loops and ints[SCRATCH + 7, 1] == loops and ints[SCRATCH + 7, 2] == loops:
+        # All fits: no other split moves less. Row 7 holds another search's cuts until then.
+        whole = ints[SCRATCH + 7, 1] == loops and ints[SCRATCH + 7, 2] == loops
+        if best >= 0.0 and trial == loops and whole:
             break
     return best >= 0.0
 
