@@ -124,29 +124,35 @@ def try_cuts(ints: Ints, reals: Reals, objective: int, best: Ints, least: Reals)
 
 
 @njit
+def same_cuts(ints: Ints) -> bool:
+    """Whether the nest is cut as when it was last asked; notes its cuts in row 6 of `SCRATCH`."""
+    same, at = True, 0
+    for operand in range(3):
+        for level in range(ints[DEPTH, operand]):
+            cut = ints[CUT + operand, level]
+            same = same and ints[SCRATCH + 6, at] == cut
+            ints[SCRATCH + 6, at] = cut
+            at += 1
+    return same
+
+
+@njit
 def try_order(
     ints: Ints, reals: Reals, memories: int, objective: int, best: Ints, least: Reals
 ) -> int:
     """Cost the order that the nest holds with both cuts; returns how many fitted and differed."""
-    filled = allocate(ints, reals, memories, False)
-    if filled == NO_ROOM:
-        return 0
-    before = 0
-    for operand in range(3):
-        for level in range(ints[DEPTH, operand]):
-            before = before * NEST_LOOPS + ints[CUT + operand, level]
+    filled, costed = allocate(ints, reals, memories, False), 0
+    if filled != NO_ROOM:
+        same_cuts(ints)
+        try_cuts(ints, reals, objective, best, least)
+        costed = 1
+    # What fills a memory may leave too little room in the next one, where half of it fits.
+    if filled == HALF_FULL or allocate(ints, reals, memories, True) == NO_ROOM:
+        return costed
+    if same_cuts(ints) and filled != NO_ROOM:
+        return costed
     try_cuts(ints, reals, objective, best, least)
-    if filled == HALF_FULL:
-        return 1
-    allocate(ints, reals, memories, True)
-    after = 0
-    for operand in range(3):
-        for level in range(ints[DEPTH, operand]):
-            after = after * NEST_LOOPS + ints[CUT + operand, level]
-    if after == before:
-        return 1
-    try_cuts(ints, reals, objective, best, least)
-    return 2
+    return costed + 1
 
 
 @njit
