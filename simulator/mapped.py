@@ -40,7 +40,6 @@ from simulator.mapping.layout import (
     empty_tables,
 )
 from simulator.mapping.loopnest import LoopNest, nest_of_row
-from simulator.mapping.nest import outermost_reduction
 from simulator.mapping.search import MAPPING, load
 from simulator.mapping.tiling import bits_held, fits
 from simulator.work import Work
@@ -152,12 +151,11 @@ def _tables(machine: Spatial) -> tuple[Ints, Reals, Reals]:
 def _check_room(machine: Spatial, ints: Ints, reals: Reals, nest: LoopNest) -> None:
     if fits(ints, reals, len(machine.memory)):
         return
-    last = outermost_reduction(ints, reals)
     held = [0] * len(machine.memory)
     for operand, name in enumerate(OPERANDS):
-        for level, cut in enumerate(nest.cuts[name]):
+        for level in range(len(nest.cuts[name])):
             memory = int(ints[LEVEL + operand, level])
-            held[memory] += bits_held(ints, operand, level, cut, last)
+            held[memory] += bits_held(ints, operand, level)
     for memory, bits in enumerate(held):
         room = int(ints[MEMORY + memory, M_BITS])
         if bits > room:

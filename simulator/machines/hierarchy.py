@@ -27,7 +27,6 @@ from simulator.machines.counting import (
     ceil_div,
     weight_bits,
 )
-from simulator.mapping.bounds import total_cycles
 from simulator.mapping.commands import command_stall
 from simulator.mapping.latency import cost_of_nest
 from simulator.mapping.layout import (
@@ -79,7 +78,7 @@ from simulator.mapping.layout import (
     N,
 )
 from simulator.mapping.layout import MEMORY as MEMORY_ROW
-from simulator.mapping.problem import set_chains, unroll
+from simulator.mapping.problem import set_chains, total_cycles, unroll
 from simulator.mapping.search import (
     BEST_COUNT,
     BEST_CUTS,

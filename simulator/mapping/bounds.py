@@ -2,111 +2,149 @@
 
 A tile that does not fit a memory alone with all of it free can never grow there: what crosses the
 boundary above it is then known but for losses (words, neighbours, a smaller tile), which only add.
-Boundaries that are still open carry each element at least once.
+Boundaries that are still open carry each element at least once. Before the first step and after
+the last, each level loads at least the tile of one step.
 """
 
+import math
 from typing import Final
 
 from simulator.jit import njit
+from simulator.mapping.latency import offload, onload
 from simulator.mapping.layout import (
     AVERAGE,
     BITS,
     BOUND,
+    BUSY,
     COUNTS,
-    CYCLES,
+    CROSSING,
     DEPTH,
     DRAIN_CYCLES,
     FIXED,
-    IC,
+    HELD,
+    INPUT,
     KX,
     KY,
     LARGEST,
     LEAST,
     LEVEL,
+    LOADING,
     LOOP,
+    LOWEST,
     M_BITS,
     MAC_ENERGY,
     MEMORY,
+    NEAREST,
     OPEN,
     OUTPUT,
-    REDUCES,
-    SIZE,
+    OX,
+    OY,
+    REPEATS,
+    SLOTS,
+    SPENT,
     T_AVERAGE,
     T_INSTANCES,
     T_LARGEST,
+    T_LEVEL,
     T_OPERAND,
     T_RATE,
     T_SIDE,
     T_SLOT,
     T_WAY,
-    TEMPORAL,
+    TOTAL,
     TRANSFER,
     TRANSFER_COUNT,
     TRANSFER_PRICE,
     WIDTH,
     Ints,
     Reals,
-    inwards,
+    boundary_row,
+    level_row,
     reuses,
+    spread_row,
     tile_row,
 )
+from simulator.mapping.nest import element_bits, moves
+from simulator.mapping.problem import whole
 
-ENERGY_BOUND: Final = 0
-LOADS: Final = 1
-"""Columns of a bound: femtojoules, then busy cycles of each port."""
+ENERGY_BOUND, LATENCY_BOUND, LOADS = range(3)
+"""Columns of a bound: femtojoules, cycles, then busy cycles of each port."""
+LOADING_BOUND: Final = 2
+"""Columns of `FIXED` from here on: least cycles of loading, then by operand the least part of a
+boundary's elements that smaller tiles move together."""
+SHRINK: Final = LOADING_BOUND + 1
 _SAFE: Final = 1 - 1e-6
 
 
 @njit
-def partial_beyond(ints: Ints, reals: Reals, side: int, place: int) -> bool:
-    """Whether sums are still partial above the boundary `side` with `place` loops within it."""
-    if side < ints[DEPTH, OUTPUT] and ints[REDUCES, side] != 0:
-        return True
-    inside = reals[SIZE + place, IC] * reals[SIZE + place, KY] * reals[SIZE + place, KX]
-    return bool(inside < ints[TEMPORAL, IC] * ints[TEMPORAL, KY] * ints[TEMPORAL, KX])
+def shrinks(ints: Ints, reals: Reals, operand: int) -> float:
+    """The least part of a tile's elements that its parts have together, counted as averages.
+
+    Parts of an integer tile have at least its elements. An average over ragged folds may have a
+    fraction, which is dropped from the input's rows, or rounded to the nearest. Finished sums may
+    be wider than partial ones.
+    """
+    least = lowest = 1.0
+    if operand == OUTPUT and ints[BITS, 3] > ints[BITS, OUTPUT]:
+        least = ints[BITS, OUTPUT] / ints[BITS, 3]
+    for level in range(ints[DEPTH, operand]):
+        row, part, ragged = spread_row(AVERAGE, operand, level), 1.0, False
+        for loop in range(8):
+            ragged = ragged or whole(reals[row, loop]) < reals[row, loop] - 1e-9
+        if operand == INPUT:
+            for loop in (OY, OX, KY, KX):
+                part *= whole(reals[row, loop]) / reals[row, loop]
+        # From 1 on, rounding takes at most a third.
+        if ragged and ints[COUNTS, NEAREST] != 0:
+            part *= 2.0 / 3.0
+        lowest = min(lowest, part)
+    return least * lowest if least * lowest < _SAFE else 1.0
 
 
 @njit
-def cross(ints: Ints, reals: Reals, operand: int, side: int, place: int, at: int) -> float:
-    """Femtojoules that cross a boundary (0: the array's) with `place` loops within it.
+def lowest_at(ints: Ints, reals: Reals, place: int) -> None:
+    """Fill the least femtojoules that cross each boundary with at most `place` loops within."""
+    for operand in range(3):
+        shrink = reals[FIXED, SHRINK + operand]
+        for side in range(ints[DEPTH, operand]):
+            boundary, energy = boundary_row(operand, side), 0.0
+            for listed in range(ints[CROSSING + boundary, 0]):
+                index = ints[CROSSING + boundary, 1 + listed]
+                row = TRANSFER + index
+                if shrink == 1.0:
+                    energy += reals[SPENT + index, place]
+                elif moves(ints, operand, ints[row, T_WAY], side, place):
+                    elements = ints[row, T_AVERAGE]
+                    if side > 0:
+                        elements *= ints[tile_row(AVERAGE, operand, side - 1), place] - 1
+                    bits = elements * ints[row, T_INSTANCES] * shrink * ints[REPEATS, place]
+                    bits *= element_bits(ints, operand, side, place)
+                    energy += bits * reals[TRANSFER_PRICE + index, 0]
+            reals[LOWEST + boundary, place] = energy
 
-    Adds the busy cycles of the ports to the bound at `at`, unless that is negative.
+
+@njit
+def least_loading(ints: Ints, reals: Reals) -> float:
+    """Cycles of loading and unloading that no nest undercuts: of the tiles of a single step.
+
+    A transfer that happens once may overlap with computing, but for what the first step needs.
     """
-    energy = 0.0
-    partial = operand == OUTPUT and partial_beyond(ints, reals, side, place)
-    width = ints[BITS, operand]
-    if operand == OUTPUT and not partial:
-        width = min(width, ints[BITS, 3])
-    periods = total_cycles(ints, reals) / ints[CYCLES, place]
-    average = largest = 1
-    if side > 0:
-        average = ints[tile_row(AVERAGE, operand, side - 1), place]
-        largest = ints[tile_row(LARGEST, operand, side - 1), place]
     for index in range(ints[COUNTS, TRANSFER_COUNT]):
         row = TRANSFER + index
-        if ints[row, T_OPERAND] != operand or ints[row, T_SIDE] != side:
-            continue
-        if operand == OUTPUT and not partial and inwards(ints[row, T_WAY]):
-            continue
-        bits = average * ints[row, T_AVERAGE] * width * periods * ints[row, T_INSTANCES]
-        energy += bits * reals[TRANSFER_PRICE + index, 0]
-        if at >= 0:
-            busy = largest * ints[row, T_LARGEST] * width / ints[row, T_RATE] * (periods - 1)
-            reals[BOUND + at, LOADS + ints[row, T_SLOT]] += busy
-    return energy
+        operand, side, rate = ints[row, T_OPERAND], ints[row, T_SIDE], ints[row, T_RATE]
+        width = ints[BITS, operand]
+        if operand == OUTPUT:
+            width = min(width, ints[BITS, 3])
+        first, elements = ints[tile_row(LARGEST, operand, 0), 0], ints[row, T_LARGEST]
+        if side > 0:
+            elements *= ints[tile_row(LARGEST, operand, side - 1), 0]
+        cycles = math.ceil(min(elements, first) * width / rate)
+        reals[LOADING + 4 * operand + ints[row, T_WAY], ints[row, T_LEVEL]] = cycles
+    return float(math.ceil(onload(ints, reals)) + math.ceil(offload(ints, reals)))
 
 
 @njit
-def total_cycles(ints: Ints, reals: Reals) -> float:
-    """Steps of all temporal loops."""
-    cycles = 1.0
-    for loop in range(8):
-        cycles *= ints[TEMPORAL, loop]
-    return cycles
-
-
-@njit
-def full(ints: Ints, reals: Reals, operand: int, side: int, place: int) -> bool:
+def full(ints: Ints, operand: int, side: int, place: int) -> bool:
     """Whether the tile of `place` loops overflows the memory, or the array needs other data."""
     if side == 0:
         return operand == OUTPUT or not reuses(operand, ints[LOOP, place - 1])
@@ -114,7 +152,7 @@ def full(ints: Ints, reals: Reals, operand: int, side: int, place: int) -> bool:
     if operand == OUTPUT:
         width = min(width, ints[BITS, 3])
     room = ints[MEMORY + ints[LEVEL + operand, side - 1], M_BITS]
-    return bool(ints[tile_row(AVERAGE, operand, side - 1), place] * width > room)
+    return bool(ints[HELD + level_row(operand, side - 1), place] * width > room)
 
 
 @njit
@@ -125,25 +163,47 @@ def start_bound(ints: Ints, reals: Reals, count: int) -> None:
     """
     for column in range(WIDTH):
         reals[BOUND + 0, column] = 0.0
+    for operand in range(3):
+        reals[FIXED, SHRINK + operand] = shrinks(ints, reals, operand)
+    reals[FIXED, LOADING_BOUND] = least_loading(ints, reals)
+    lowest_at(ints, reals, 0)
+    lowest_at(ints, reals, count)
     energy = reals[FIXED, MAC_ENERGY]
     for operand in range(3):
         ints[OPEN + 0, operand] = 0
         for side in range(ints[DEPTH, operand]):
-            reals[LEAST + operand, side] = cross(ints, reals, operand, side, count, -1)
+            reals[LEAST + operand, side] = reals[LOWEST + boundary_row(operand, side), count]
             energy += reals[LEAST + operand, side]
     reals[BOUND + 0, ENERGY_BOUND] = energy
+    reals[BOUND + 0, LATENCY_BOUND] = ints[COUNTS, TOTAL]
 
 
 @njit
-def advance_bound(ints: Ints, reals: Reals, place: int, slots: int) -> None:
+def close(ints: Ints, reals: Reals, operand: int, side: int, place: int) -> None:
+    """Add to the bound at `place` what crosses a boundary with at most one loop less within."""
+    boundary = boundary_row(operand, side)
+    energy = reals[LOWEST + boundary, place - 1] - reals[LEAST + operand, side]
+    reals[BOUND + place, ENERGY_BOUND] += max(0.0, energy)
+    again = ints[REPEATS, place - 1] - 1
+    if operand == OUTPUT and ints[BITS, 3] > ints[BITS, OUTPUT]:
+        return
+    for listed in range(ints[CROSSING + boundary, 0]):
+        index = ints[CROSSING + boundary, 1 + listed]
+        slot = LOADS + ints[TRANSFER + index, T_SLOT]
+        reals[BOUND + place, slot] += ints[BUSY + index, place - 1] * again
+        if reals[BOUND + place, slot] > reals[BOUND + place, LATENCY_BOUND]:
+            reals[BOUND + place, LATENCY_BOUND] = reals[BOUND + place, slot]
+
+
+@njit
+def advance_bound(ints: Ints, reals: Reals, place: int) -> None:
     """Fill the bound at `place` loops from the one at `place - 1`."""
-    for column in range(LOADS + slots):
+    for column in range(LOADS + ints[COUNTS, SLOTS]):
         reals[BOUND + place, column] = reals[BOUND + place - 1, column]
     for operand in range(3):
         side = ints[OPEN + place - 1, operand]
-        while side < ints[DEPTH, operand] and full(ints, reals, operand, side, place):
-            energy = cross(ints, reals, operand, side, place - 1, place)
-            reals[BOUND + place, ENERGY_BOUND] += max(0.0, energy - reals[LEAST + operand, side])
+        while side < ints[DEPTH, operand] and full(ints, operand, side, place):
+            close(ints, reals, operand, side, place)
             side += 1
         ints[OPEN + place, operand] = side
 
@@ -155,9 +215,7 @@ def least_energy(ints: Ints, reals: Reals, place: int) -> float:
 
 
 @njit
-def least_latency(ints: Ints, reals: Reals, place: int, slots: int) -> float:
+def least_latency(ints: Ints, reals: Reals, place: int) -> float:
     """Cycles that no nest with these inner loops undercuts."""
-    busiest = total_cycles(ints, reals)
-    for slot in range(slots):
-        busiest = max(busiest, reals[BOUND + place, LOADS + slot] * _SAFE)
-    return float(busiest + reals[FIXED, DRAIN_CYCLES])
+    fixed = reals[FIXED, DRAIN_CYCLES] + reals[FIXED, LOADING_BOUND]
+    return float(reals[BOUND + place, LATENCY_BOUND] + fixed)

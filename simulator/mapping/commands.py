@@ -9,17 +9,18 @@ from simulator.mapping.layout import (
     C_LOOP,
     C_STEPS,
     COUNTS,
-    CYCLES,
     DEPTH,
     LEVEL,
-    LOOP_COUNT,
     M_REFILL,
     MEMORY,
     PERIOD,
+    PLACE,
     SIZE,
     TOGETHER,
+    TOTAL,
     Ints,
     Reals,
+    boundary_row,
 )
 from simulator.mapping.nest import refills
 
@@ -27,12 +28,12 @@ from simulator.mapping.nest import refills
 @njit
 def refill_stall(ints: Ints, reals: Reals) -> int:
     """Cycles that commands to refill whole memories take beyond one step a cycle."""
-    stall, total = 0, ints[CYCLES, ints[COUNTS, LOOP_COUNT]]
+    stall, total = 0, ints[COUNTS, TOTAL]
     for operand in range(3):
         for level in range(ints[DEPTH, operand]):
             if refills(ints, operand, level):
                 least = ints[MEMORY + ints[LEVEL + operand, level], M_REFILL]
-                period = ints[PERIOD + operand, level + 1]
+                period = ints[PERIOD, boundary_row(operand, level + 1)]
                 stall = max(stall, (least - period) * (total // period))
     return int(stall)
 
@@ -48,9 +49,8 @@ def command_stall(ints: Ints, reals: Reals) -> int:
     stall = refill_stall(ints, reals) if ints[COUNTS, TOGETHER] != 0 else 0
     if most == 0:
         return stall
-    held, place = ints[PERIOD + ints[COUNTS, C_HOLDS], 0], 0
-    while ints[CYCLES, place] < held:
-        place += 1
+    boundary = boundary_row(ints[COUNTS, C_HOLDS], 0)
+    held, place = ints[PERIOD, boundary], ints[PLACE, boundary]
     steps = int(reals[SIZE + place, ints[COUNTS, C_LOOP]])
     whole, rest = steps // most, steps % most
     least = ints[COUNTS, C_LEAST]
@@ -60,4 +60,4 @@ def command_stall(ints: Ints, reals: Reals) -> int:
     runs = held // steps
     load = max(0, ints[COUNTS, C_LOAD] - max(min(steps, most), least))
     cycles = max(runs * cycles + load, runs * count * ints[COUNTS, C_ISSUE])
-    return int(max(stall, (cycles - held) * (ints[CYCLES, ints[COUNTS, LOOP_COUNT]] // held)))
+    return int(max(stall, (cycles - held) * (ints[COUNTS, TOTAL] // held)))

@@ -12,10 +12,10 @@ import math
 from simulator.jit import njit
 from simulator.mapping.commands import command_stall
 from simulator.mapping.layout import (
-    BUFFERED,
+    ALLOWED,
+    BUSY,
     COUNTS,
     CUT,
-    CYCLES,
     DEPTH,
     DRAIN,
     DRAIN_CYCLES,
@@ -24,38 +24,30 @@ from simulator.mapping.layout import (
     FIXED,
     IDEAL,
     INPUT,
-    L_ALLOWED,
-    L_COUNT,
-    L_PERIOD,
-    L_REAL,
+    JOINT,
     LARGEST,
     LATENCY,
-    LEVEL,
-    LINK,
     LOADING,
-    LOOP_COUNT,
-    M_HOLDS,
-    M_PORTS,
-    MEMORY,
     OFFLOAD,
     ONLOAD,
     OUTPUT,
-    PER_OPERAND,
     PERIOD,
+    PLACE,
     READ_DOWN,
     READ_UP,
+    REFILLS,
     RESULT,
-    REUSE,
     SCRATCH,
     STALL,
+    T_BOUNDARY,
     T_LARGEST,
     T_LEVEL,
     T_OPERAND,
     T_RATE,
-    T_REQUEST,
     T_SIDE,
     T_SLOT,
     T_WAY,
+    TOTAL,
     TRANSFER,
     TRANSFER_COUNT,
     WEIGHT,
@@ -63,40 +55,11 @@ from simulator.mapping.layout import (
     WRITE_UP,
     Ints,
     Reals,
+    boundary_row,
     inwards,
     tile_row,
 )
-from simulator.mapping.nest import (
-    energy_of,
-    moves,
-    outermost_reduction,
-    refills,
-    set_buffers,
-    set_levels,
-)
-
-
-@njit
-def set_links(ints: Ints, reals: Reals, start: int, end: int, last: int) -> None:
-    """Fill the cycles, the allowed cycles, the period and the count of one port's transfers."""
-    total = ints[CYCLES, ints[COUNTS, LOOP_COUNT]]
-    for index in range(start, end):
-        row, link = TRANSFER + index, LINK + index
-        operand, side = ints[row, T_OPERAND], ints[row, T_SIDE]
-        if not moves(ints, reals, operand, ints[row, T_LEVEL], ints[row, T_WAY], last):
-            ints[link, L_COUNT] = 0
-            continue
-        elements = ints[row, T_LARGEST]
-        if side > 0:
-            elements *= ints[tile_row(LARGEST, operand, side - 1), ints[CUT + operand, side - 1]]
-        period, rate = ints[PERIOD + operand, side], ints[row, T_RATE]
-        ints[link, L_REAL] = int((elements * ints[ELEMENT_BITS + operand, side] + rate - 1) / rate)
-        ints[link, L_REAL] += ints[row, T_REQUEST]
-        ints[link, L_PERIOD] = period
-        ints[link, L_COUNT] = int(total / period)
-        ints[link, L_ALLOWED] = period
-        if side > 0 and ints[BUFFERED + operand, side] == 0:
-            ints[link, L_ALLOWED] = int(period / ints[REUSE + operand, side])
+from simulator.mapping.nest import energy_of, refills, set_accesses, set_buffers, set_levels
 
 
 @njit
@@ -109,13 +72,13 @@ def list_span(ints: Ints, top: int, links: int, time: int, sign: int) -> int:
 
 @njit
 def idle_until(ints: Ints, reals: Reals, count: int, time: int) -> int:
-    """Cycles in [0, time) in which none of `count` listed links may transfer.
+    """Cycles in [0, time) in which none of `count` listed transfers may happen.
 
-    The list in `scratch[0]` is in order of periods, each of which divides the next; a window is
-    the start of its period. A recursion, unrolled: rows 1 to 3 are links left, time and sign.
+    Their periods and windows are in rows 4 and 5 of `SCRATCH`, in order of periods, each of which
+    divides the next; a window is the start of its period. A recursion, unrolled: rows 1 to 3 are
+    transfers left, time and sign.
     """
-    order, left = SCRATCH, SCRATCH + 1
-    until, weight = SCRATCH + 2, SCRATCH + 3
+    left, until, weight = SCRATCH + 1, SCRATCH + 2, SCRATCH + 3
     idle, top = 0, 1
     ints[left, 0], ints[until, 0], ints[weight, 0] = count, time, 1
     while top > 0:
@@ -124,9 +87,9 @@ def idle_until(ints: Ints, reals: Reals, count: int, time: int) -> int:
         if n == 0 or t <= 0:
             idle += w * max(0, t)
             continue
-        link = LINK + ints[order, n - 1]
-        period, window = ints[link, L_PERIOD], ints[link, L_ALLOWED]
-        whole, rest = t // period, t % period
+        period, window = ints[SCRATCH + 4, n - 1], ints[SCRATCH + 5, n - 1]
+        whole = int(t / period)
+        rest = t - whole * period
         if whole > 0:
             top = list_span(ints, top, n - 1, period, w * whole)
             top = list_span(ints, top, n - 1, window, -w * whole)
@@ -138,44 +101,52 @@ def idle_until(ints: Ints, reals: Reals, count: int, time: int) -> int:
 
 @njit
 def window_union(ints: Ints, reals: Reals, start: int, end: int) -> int:
-    """Cycles of the layer in which at least one link of a port may transfer."""
-    order, count = SCRATCH + 0, 0
+    """Cycles of the layer in which at least one transfer of a port may happen."""
+    periods, windows, count = SCRATCH + 4, SCRATCH + 5, 0
     for index in range(start, end):
-        link = LINK + index
-        if ints[link, L_COUNT] == 0:
+        boundary = ints[TRANSFER + index, T_BOUNDARY]
+        if ints[BUSY + index, ints[PLACE, boundary]] == 0:
             continue
-        if ints[link, L_PERIOD] == ints[link, L_ALLOWED]:
-            return int(ints[link, L_PERIOD] * ints[link, L_COUNT])
+        period, allowed = ints[PERIOD, boundary], ints[ALLOWED, boundary]
+        if period == allowed:
+            return int(ints[COUNTS, TOTAL])
         place = count
-        while place > 0 and ints[LINK + ints[order, place - 1], L_PERIOD] > ints[link, L_PERIOD]:
-            ints[order, place] = ints[order, place - 1]
+        while place > 0 and ints[periods, place - 1] > period:
+            ints[periods, place] = ints[periods, place - 1]
+            ints[windows, place] = ints[windows, place - 1]
             place -= 1
-        ints[order, place] = index
+        ints[periods, place], ints[windows, place] = period, allowed
         count += 1
-    longest = LINK + ints[order, count - 1]
-    period = ints[longest, L_PERIOD]
-    return int((period - idle_until(ints, reals, count, period)) * ints[longest, L_COUNT])
+    longest = ints[periods, count - 1]
+    again = int(ints[COUNTS, TOTAL] / longest)
+    return int((longest - idle_until(ints, reals, count, longest)) * again)
 
 
 @njit
-def port_stall(ints: Ints, reals: Reals, start: int, end: int) -> int:
-    """Cycles for which one port, the transfers `start` to `end`, keeps the array waiting."""
-    late, early, windows, active = 0, 0, 0, 0
+def port_stall(ints: Ints, reals: Reals, start: int, end: int, most: int) -> int:
+    """Cycles for which one port, the transfers `start` to `end`, keeps the array waiting.
+
+    At least `most`, which another port needs anyway.
+    """
+    late, early, windows, longest, active = 0, 0, 0, 0, 0
     for index in range(start, end):
-        link = LINK + index
-        if ints[link, L_COUNT] > 0:
-            slack = (ints[link, L_REAL] - ints[link, L_ALLOWED]) * (ints[link, L_COUNT] - 1)
+        boundary = ints[TRANSFER + index, T_BOUNDARY]
+        cycles, again = ints[BUSY + index, ints[PLACE, boundary]], ints[REFILLS, boundary] - 1
+        if cycles > 0:
+            allowed = ints[ALLOWED, boundary]
+            slack = (cycles - allowed) * again
             if slack > 0:
                 late += slack
             else:
                 early += slack
-            windows += ints[link, L_ALLOWED] * (ints[link, L_COUNT] - 1)
+            windows += allowed * again
+            longest = max(longest, allowed * (again + 1))
             active += 1
-    if active == 1:
-        return late
-    if early + windows <= 0:
-        return late
-    return int(late + max(0, early + windows - window_union(ints, reals, start, end)))
+    # The windows cover as many cycles as one of them at least.
+    if active < 2 or early + windows <= 0 or late + max(0, early + windows - longest) <= most:
+        return max(most, late)
+    union = window_union(ints, reals, start, end)
+    return int(max(most, late + max(0, early + windows - union)))
 
 
 @njit
@@ -196,58 +167,58 @@ def hides(ints: Ints, row: int) -> bool:
 
 
 @njit
-def set_loading(ints: Ints, reals: Reals, start: int, end: int, computing: float) -> None:
-    """Fill `loading` of one port's transfers; those that happen once overlap with computing.
+def hide_loading(
+    ints: Ints, reals: Reals, start: int, end: int, once: int, computing: float
+) -> None:
+    """Let the transfers that happen once overlap with computing, the longest first.
 
-    What the array needs for its first step cannot overlap. The longest takes the free cycles of
-    the port first.
+    They take the cycles of the port that the others leave. What the array needs for its first step
+    cannot overlap.
     """
-    need, once = 0, 0
-    rate = ints[TRANSFER + start, T_RATE]
+    need, rate = 0, ints[TRANSFER + start, T_RATE]
     for index in range(start, end):
-        row, link = TRANSFER + index, LINK + index
-        operand, way = ints[row, T_OPERAND], ints[row, T_WAY]
-        reals[LOADING + 4 * operand + way, ints[row, T_LEVEL]] = (
-            ints[link, L_REAL] if ints[link, L_COUNT] > 0 else 0
-        )
-        if ints[link, L_COUNT] == 0 or into_array(operand, way):
-            continue
-        if ints[link, L_COUNT] == 1:
-            once += 1 if hides(ints, row) else 0
-            continue
-        side = ints[row, T_SIDE]
-        elements = ints[row, T_LARGEST]
-        if side > 0:
-            elements *= ints[tile_row(LARGEST, operand, side - 1), ints[CUT + operand, side - 1]]
-        need += int(elements * ints[ELEMENT_BITS + operand, side] / ints[link, L_PERIOD])
+        row = TRANSFER + index
+        operand, side, boundary = ints[row, T_OPERAND], ints[row, T_SIDE], ints[row, T_BOUNDARY]
+        place = ints[PLACE, boundary]
+        again = ints[BUSY + index, place] > 0 and ints[REFILLS, boundary] > 1
+        if again and not into_array(operand, ints[row, T_WAY]):
+            elements = ints[row, T_LARGEST]
+            if side > 0:
+                elements *= ints[tile_row(LARGEST, operand, side - 1), place]
+            bits = elements * ints[ELEMENT_BITS, boundary]
+            need += int(bits / ints[PERIOD, boundary])
     free = max(0.0, (rate - need) / rate * computing)
-    done = 0
     while once > 0 and free > 0:
         longest, place = -1, -1
         for index in range(start, end):
-            link, row = LINK + index, TRANSFER + index
-            fresh = ints[link, L_COUNT] == 1 and hides(ints, row)
-            if fresh and (done >> (index - start)) & 1 == 0 and ints[link, L_REAL] > longest:
-                longest, place = ints[link, L_REAL], index
-        done |= 1 << (place - start)
-        once -= 1
-        operand = ints[TRANSFER + place, T_OPERAND]
-        first = (
-            ints[tile_row(LARGEST, operand, 0), ints[CUT + operand, 0]]
-            * ints[ELEMENT_BITS + operand, 1]
-        )
-        hidden = min(max(0.0, float(longest - (first + rate - 1) // rate)), free)
+            if (once >> (index - start)) & 1:
+                cycles = ints[BUSY + index, ints[PLACE, ints[TRANSFER + index, T_BOUNDARY]]]
+                if cycles > longest:
+                    longest, place = cycles, index
+        once &= ~(1 << (place - start))
         row = TRANSFER + place
+        operand = ints[row, T_OPERAND]
+        tile = ints[tile_row(LARGEST, operand, 0), ints[CUT + operand, 0]]
+        first = tile * ints[ELEMENT_BITS, boundary_row(operand, 1)]
+        hidden = min(max(0.0, float(longest - int((first + rate - 1) / rate))), free)
         reals[LOADING + 4 * operand + ints[row, T_WAY], ints[row, T_LEVEL]] = longest - hidden
         free -= hidden
 
 
 @njit
-def shared_by_inputs(ints: Ints, reals: Reals, operand: int, level: int) -> bool:
-    """Whether a port of this level carries both weights and inputs."""
-    memory = MEMORY + ints[LEVEL + operand, level]
-    both = (1 << WEIGHT) | (1 << INPUT)
-    return bool((ints[memory, M_HOLDS] & both) == both and ints[memory, M_PORTS] != PER_OPERAND)
+def set_loading(ints: Ints, reals: Reals, start: int, end: int, computing: float) -> None:
+    """Fill `loading` of one port's transfers; those that happen once overlap with computing."""
+    once = 0
+    for index in range(start, end):
+        row = TRANSFER + index
+        operand, way = ints[row, T_OPERAND], ints[row, T_WAY]
+        boundary = ints[row, T_BOUNDARY]
+        cycles = ints[BUSY + index, ints[PLACE, boundary]]
+        reals[LOADING + 4 * operand + way, ints[row, T_LEVEL]] = cycles
+        if cycles > 0 and ints[REFILLS, boundary] == 1 and hides(ints, row):
+            once |= 1 << (index - start)
+    if once > 0:
+        hide_loading(ints, reals, start, end, once, computing)
 
 
 @njit
@@ -257,11 +228,10 @@ def input_parts(ints: Ints, reals: Reals, operand: int) -> tuple[float, float, f
     for level in range(ints[DEPTH, operand] - 1):
         into = reals[LOADING + 4 * operand + WRITE_DOWN, level]
         out = reals[LOADING + 4 * operand + READ_DOWN, level + 1]
-        below = shared_by_inputs(ints, reals, operand, level)
-        above = shared_by_inputs(ints, reals, operand, level + 1)
-        if below and above:
+        ports = ints[JOINT + operand, level] + ints[JOINT + operand, level + 1]
+        if ports == 2:
             shared += max(into, out)
-        elif below or above:
+        elif ports == 1:
             half = max(into, out)
         else:
             alone += max(into, out)
@@ -290,10 +260,10 @@ def offload(ints: Ints, reals: Reals) -> float:
 
 @njit
 def latency_of(ints: Ints, reals: Reals, limit: float) -> float:
-    """Cycles of the nest; gives up where they pass `limit`, with a number above it."""
+    """Cycles of the nest; infinity where they pass `limit` before loading."""
     set_buffers(ints, reals)
-    transfers, last = ints[COUNTS, TRANSFER_COUNT], outermost_reduction(ints, reals)
-    ideal, stall = ints[CYCLES, ints[COUNTS, LOOP_COUNT]], command_stall(ints, reals)
+    transfers = ints[COUNTS, TRANSFER_COUNT]
+    ideal, stall = ints[COUNTS, TOTAL], command_stall(ints, reals)
     reals[RESULT, IDEAL], reals[RESULT, DRAIN] = ideal, reals[FIXED, DRAIN_CYCLES]
     # The outermost memory first: it is the slowest, and often settles it.
     end = transfers
@@ -301,11 +271,10 @@ def latency_of(ints: Ints, reals: Reals, limit: float) -> float:
         start = end - 1
         while start > 0 and ints[TRANSFER + start - 1, T_SLOT] == ints[TRANSFER + start, T_SLOT]:
             start -= 1
-        set_links(ints, reals, start, end, last)
-        stall = max(stall, port_stall(ints, reals, start, end))
+        stall = port_stall(ints, reals, start, end, stall)
         reals[RESULT, LATENCY] = ideal + stall + reals[FIXED, DRAIN_CYCLES]
         if reals[RESULT, LATENCY] > limit:
-            return float(reals[RESULT, LATENCY])
+            return math.inf
         end = start
     reals[RESULT, STALL] = stall
     start = 0
@@ -323,5 +292,6 @@ def latency_of(ints: Ints, reals: Reals, limit: float) -> float:
 def cost_of_nest(ints: Ints, reals: Reals) -> None:
     """Fill `accesses` and `result` of a nest whose loops, tiles and cuts are in place."""
     set_levels(ints, reals)
+    set_accesses(ints, reals)
     reals[RESULT, ENERGY] = energy_of(ints, reals)
     latency_of(ints, reals, math.inf)

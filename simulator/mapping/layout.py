@@ -56,20 +56,20 @@ its operands are refilled together, cycles from one such refill to the next at l
     T_INSTANCES,
     T_AVERAGE,
     T_LARGEST,
-) = range(11)
+    T_BOUNDARY,
+) = range(12)
 """A transfer: operand, level and direction; the level whose tile it moves, counted from 1 (0: the
 array); its port; bits of a word and of a cycle, cycles of a request; instances; tiles of the level
-below that differ."""
-(L_REAL, L_ALLOWED, L_PERIOD, L_COUNT) = range(4)
-"""A transfer in a nest: its cycles, the cycles allowed, its period, and how many (0: none)."""
+below that differ; the boundary among all."""
 (IDEAL, STALL, ONLOAD, OFFLOAD, DRAIN, LATENCY, ENERGY) = range(7)
 RESULT_NAMES: Final = ("ideal", "stall", "onload", "offload", "drain", "latency", "energy")
-TRANSFER_COUNT, LOOP_COUNT, NEAREST, TOGETHER, BOX = range(5)
-C_STEPS, C_LOOP, C_HOLDS, C_LEAST, C_LOAD, C_ISSUE = range(5, 11)
-"""Columns of `COUNTS`; NEAREST: ragged averages are rounded to the nearest, as ZigZag does;
-TOGETHER: some memory has `M_TOGETHER`; BOX: rows that a stride skips count as touched. From
-C_STEPS on, the array's commands: the most steps of one (0: no commands), of which loop, past the
-tile of which operand, the least cycles, cycles of the next tile's load, cycles to issue."""
+TRANSFER_COUNT, LOOP_COUNT, NEAREST, SLOTS, TOTAL, TOGETHER, BOX = range(7)
+C_STEPS, C_LOOP, C_HOLDS, C_LEAST, C_LOAD, C_ISSUE = range(7, 13)
+"""Columns of `COUNTS`; NEAREST: ragged averages are rounded to the nearest, as ZigZag does; SLOTS:
+ports with transfers; TOTAL: steps of all temporal loops; TOGETHER: some memory has `M_TOGETHER`;
+BOX: rows that a stride skips count as touched. From C_STEPS on, the array's commands: the most
+steps of one (0: no commands), of which loop, past the tile of which operand, the least cycles,
+cycles of the next tile's load, cycles to issue."""
 SWITCHES, SWITCH_COUNT = TOGETHER, 8
 """The columns of `COUNTS` that a machine sets."""
 DRAIN_CYCLES, MAC_ENERGY = range(2)
@@ -82,32 +82,44 @@ WIDTH: Final = 36
 # instances of its levels; then by kind of tile and operand how many tiles of the level below
 # differ; whether sums of different instances meet above an output level; loops that must be
 # innermost, or outermost, from the edge inwards, -1 ending the list; memories; how many operands
-# use each, then operand and level of each user; transfers.
+# use each, then operand and level of each user; whether weights and inputs share the port of a
+# level; transfers; by boundary how many cross it, and which.
 BOUNDS, TEMPORAL, WINDOW, BITS, DEPTH, COUNTS, REDUCES, INNERMOST, OUTERMOST = range(9)
 LEVEL: Final = 9
 INSTANCES: Final = LEVEL + 3
 BOOST: Final = INSTANCES + 3
 MEMORY: Final = BOOST + 6
 USERS: Final = MEMORY + MEMORIES
-TRANSFER: Final = USERS + MEMORIES
-# Of the nest: its loops, inner to outer, their factors, the product of the factors of so many; by
-# operand and level how many loops run within it, cycles between refills, bits an element, steps of
-# the topmost reuse, room for a second tile; words moved; tiles for so many loops; scratch.
-LOOP: Final = TRANSFER + _TRANSFERS
-FACTOR, CYCLES = LOOP + 1, LOOP + 2
-CUT: Final = LOOP + 3
-PERIOD, ELEMENT_BITS, REUSE, BUFFERED = CUT + 3, CUT + 6, CUT + 9, CUT + 12
-ACCESS: Final = CUT + 15
-LINK: Final = ACCESS + 12
-OPEN: Final = LINK + _TRANSFERS
+JOINT: Final = USERS + MEMORIES
+TRANSFER: Final = JOINT + 3
+CROSSING: Final = TRANSFER + _TRANSFERS
+# Of the nest: its loops, inner to outer, their factors. For the innermost so many of them: the
+# product of the factors, that of the others, a mask of the output's boundaries where sums are
+# partial; tiles and what they hold by level; busy cycles and words by transfer. By boundary: how
+# many loops run within it, refills, cycles between them, cycles in which one may happen, bits an
+# element, steps of the topmost reuse. Then the cuts; words moved; the open boundaries of a bound;
+# scratch.
+LOOP: Final = CROSSING + 3 * (MEMORIES + 1)
+FACTOR, CYCLES, REPEATS, PARTIAL = LOOP + 1, LOOP + 2, LOOP + 3, LOOP + 4
+TILE: Final = LOOP + 5
+HELD: Final = TILE + 6 * MEMORIES
+BUSY: Final = HELD + 3 * MEMORIES
+WORDS: Final = BUSY + _TRANSFERS
+PLACE: Final = WORDS + _TRANSFERS
+REFILLS, PERIOD, ALLOWED = PLACE + 1, PLACE + 2, PLACE + 3
+ELEMENT_BITS, REUSE = PLACE + 4, PLACE + 5
+CUT: Final = PLACE + 6
+ACCESS: Final = CUT + 3
+OPEN: Final = ACCESS + 12
 SCRATCH: Final = OPEN + NEST_LOOPS + 1
-TILE: Final = SCRATCH + 8
-_INT_ROWS: Final = TILE + 6 * MEMORIES
+_INT_ROWS: Final = SCRATCH + 8
 
 # Rows of `reals`: drain cycles and MAC energy; femtojoules a bit read and written by memory, and
 # by transfer; unrolling within reach of a level, by kind of tile, operand and level. Of the nest:
 # results; part of a memory taken by a tile; cycles of a first or last transfer by operand and
-# direction; products of factors by loop for so many loops; bounds for so many loops.
+# direction; products of factors by loop for so many loops; for so many loops, elements that a
+# level moves from or to the one above, and femtojoules by transfer and (at least) by boundary;
+# bounds for so many loops.
 FIXED, RESULT = range(2)
 PRICE: Final = 2
 FILLED: Final = PRICE + 2
@@ -116,7 +128,10 @@ LEAST: Final = LOADING + 12
 SPREAD: Final = LEAST + 3
 TRANSFER_PRICE: Final = SPREAD + 6 * MEMORIES
 SIZE: Final = TRANSFER_PRICE + _TRANSFERS
-BOUND: Final = SIZE + NEST_LOOPS + 2
+MOVED: Final = SIZE + NEST_LOOPS + 2
+SPENT: Final = MOVED + 3 * MEMORIES
+LOWEST: Final = SPENT + _TRANSFERS
+BOUND: Final = LOWEST + 3 * (MEMORIES + 1)
 SHARE: Final = BOUND + NEST_LOOPS + 1
 _REAL_ROWS: Final = SHARE + 2 * DIMENSIONS
 
@@ -130,6 +145,18 @@ for the input's rows and columns, which slide."""
 def empty_tables() -> tuple[Ints, Reals]:
     """Both tables: no layer, no loops."""
     return np.zeros((_INT_ROWS, WIDTH), np.int64), np.ones((_REAL_ROWS, WIDTH), np.float64)
+
+
+@njit
+def level_row(operand: int, level: int) -> int:
+    """Where a level is among those of all operands."""
+    return operand * MEMORIES + level
+
+
+@njit
+def boundary_row(operand: int, side: int) -> int:
+    """Where a boundary (0: the array's, else above level `side - 1`) is among all."""
+    return operand * (MEMORIES + 1) + side
 
 
 @njit

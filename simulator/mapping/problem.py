@@ -5,6 +5,7 @@ Spatial unrolling is fixed here; temporal loops are what a mapping orders and cu
 """
 
 import math
+from typing import Final
 
 import numpy as np
 
@@ -15,10 +16,13 @@ from simulator.mapping.layout import (
     BOUNDS,
     BOX,
     COUNTS,
+    CROSSING,
     DEPTH,
     DIMENSIONS,
     IC,
+    INPUT,
     INSTANCES,
+    JOINT,
     KX,
     KY,
     LARGEST,
@@ -45,7 +49,9 @@ from simulator.mapping.layout import (
     REDUCES,
     SHARE,
     SHARED,
+    SLOTS,
     T_AVERAGE,
+    T_BOUNDARY,
     T_INSTANCES,
     T_LARGEST,
     T_LEVEL,
@@ -57,6 +63,7 @@ from simulator.mapping.layout import (
     T_WAY,
     T_WORD,
     TEMPORAL,
+    TOTAL,
     TRANSFER,
     TRANSFER_COUNT,
     TRANSFER_PRICE,
@@ -69,10 +76,13 @@ from simulator.mapping.layout import (
     Ints,
     N,
     Reals,
+    boundary_row,
     inwards,
     spread_row,
     upwards,
 )
+
+_INPUTS: Final = (1 << WEIGHT) | (1 << INPUT)
 
 
 @njit
@@ -125,7 +135,7 @@ def tile_elements(ints: Ints, reals: Reals, operand: int, row: int) -> float:
 
 @njit
 def set_chains(ints: Ints, memories: int) -> None:
-    """Fill `DEPTH`, `LEVEL` and `USERS` from the masks of the memories, inner to outer."""
+    """Fill `DEPTH`, `LEVEL`, `USERS` and `JOINT` from the masks of the memories, inner to outer."""
     for memory in range(memories):
         ints[USERS + memory, 0] = 0
     for operand in range(3):
@@ -138,6 +148,10 @@ def set_chains(ints: Ints, memories: int) -> None:
                 ints[USERS + memory, 2 + 2 * users] = level
                 ints[USERS + memory, 0] += 1
                 ints[DEPTH, operand] += 1
+                both = (ints[MEMORY + memory, M_HOLDS] & _INPUTS) == _INPUTS
+                ints[JOINT + operand, level] = int(
+                    both and ints[MEMORY + memory, M_PORTS] != PER_OPERAND
+                )
 
 
 @njit
@@ -149,6 +163,7 @@ def unroll(ints: Ints, reals: Reals, factors: Ints, dimensions: int, floor: bool
     of a fold of the average rounded down, as ZigZag 3.9 has it.
     """
     ints[COUNTS, NEAREST] = 1 if floor else 0
+    ints[COUNTS, TOTAL] = 1
     for loop in range(8):
         bound, used, last = ints[BOUNDS, loop], 1, 0
         for dimension in range(dimensions):
@@ -163,6 +178,7 @@ def unroll(ints: Ints, reals: Reals, factors: Ints, dimensions: int, floor: bool
         reals[SHARE + last, loop] = ragged
         largest = whole(ragged) if floor else math.ceil(ragged - 1e-9)
         reals[SHARE + DIMENSIONS + last, loop] = largest
+        ints[COUNTS, TOTAL] *= ints[TEMPORAL, loop]
     for operand in range(3):
         set_reach(ints, reals, operand, AVERAGE, dimensions)
         set_reach(ints, reals, operand, LARGEST, dimensions)
@@ -212,8 +228,11 @@ def port_of(kind: int, operand: int, way: int) -> int:
 @njit
 def list_transfers(ints: Ints, reals: Reals) -> None:
     """Fill the transfers, ordered by port; nothing moves above the outermost memory."""
-    ints[COUNTS, TRANSFER_COUNT] = 0
+    ints[COUNTS, TRANSFER_COUNT] = ints[COUNTS, SLOTS] = 0
+    for boundary in range(3 * (MEMORIES + 1)):
+        ints[CROSSING + boundary, 0] = 0
     for slot in range(MEMORIES * PORTS):
+        before = ints[COUNTS, TRANSFER_COUNT]
         for operand in range(3):
             for level in range(ints[DEPTH, operand]):
                 memory = ints[LEVEL + operand, level]
@@ -227,19 +246,21 @@ def list_transfers(ints: Ints, reals: Reals) -> None:
                         and (operand == OUTPUT or inwards(way))
                         and memory * PORTS + port == slot
                     ):
-                        add_transfer(ints, reals, operand, level, way, slot)
+                        add_transfer(ints, reals, operand, level, way)
+        if ints[COUNTS, TRANSFER_COUNT] > before:
+            ints[COUNTS, SLOTS] += 1
 
 
 @njit
-def add_transfer(ints: Ints, reals: Reals, operand: int, level: int, way: int, slot: int) -> None:
-    """Append one direction at one level to the transfers."""
+def add_transfer(ints: Ints, reals: Reals, operand: int, level: int, way: int) -> None:
+    """Append one direction at one level to the transfers of the port that is being listed."""
     index = ints[COUNTS, TRANSFER_COUNT]
     ints[COUNTS, TRANSFER_COUNT] += 1
     row, memory, up = TRANSFER + index, ints[LEVEL + operand, level], upwards(way)
     ints[row, T_OPERAND] = operand
     ints[row, T_LEVEL] = level
     ints[row, T_WAY] = way
-    ints[row, T_SLOT] = slot
+    ints[row, T_SLOT] = ints[COUNTS, SLOTS]
     ints[row, T_SIDE] = level + 1 if up else level
     ints[row, T_WORD] = ints[MEMORY + memory, M_WORD]
     ints[row, T_RATE] = ints[MEMORY + memory, M_RATE]
@@ -249,3 +270,16 @@ def add_transfer(ints: Ints, reals: Reals, operand: int, level: int, way: int, s
     ints[row, T_LARGEST] = 1 if up else ints[BOOST + 3 + operand, level]
     write = way in (WRITE_UP, WRITE_DOWN)
     reals[TRANSFER_PRICE + index, 0] = reals[PRICE + (1 if write else 0), memory]
+    ints[row, T_BOUNDARY] = boundary_row(operand, ints[row, T_SIDE])
+    boundary = CROSSING + ints[row, T_BOUNDARY]
+    ints[boundary, 0] += 1
+    ints[boundary, ints[boundary, 0]] = index
+
+
+@njit
+def total_cycles(ints: Ints, reals: Reals) -> float:
+    """Steps of all temporal loops of the layer as it is unrolled."""
+    cycles = 1.0
+    for loop in range(8):
+        cycles *= ints[TEMPORAL, loop]
+    return cycles

@@ -14,25 +14,33 @@ from typing import Final
 import numpy as np
 
 from simulator.jit import njit
-from simulator.mapping.bounds import advance_bound, least_energy, least_latency, start_bound
+from simulator.mapping.borrowed import borrowed
+from simulator.mapping.bounds import (
+    LOADING_BOUND,
+    advance_bound,
+    least_energy,
+    least_latency,
+    start_bound,
+)
 from simulator.mapping.latency import cost_of_nest, latency_of
 from simulator.mapping.layout import (
     COUNTS,
     CUT,
     DEPTH,
     FACTOR,
+    FIXED,
     INNERMOST,
     LOOP,
     LOOP_COUNT,
     MEMORIES,
     NEST_LOOPS,
     OUTERMOST,
-    PORTS,
     SCRATCH,
     Ints,
     Reals,
 )
-from simulator.mapping.nest import energy_of, place_last, push, set_levels, start_nest
+from simulator.mapping.nest import energy_of, extend, push, set_levels, start_nest
+from simulator.mapping.states import empty_states, visit
 from simulator.mapping.tiling import (
     HALF_FULL,
     MOST_FACTORS,
@@ -101,12 +109,13 @@ def worse(objective: int, latency: float, energy: float, least: Reals) -> bool:
 def try_cuts(ints: Ints, reals: Reals, objective: int, best: Ints, least: Reals) -> None:
     """Cost the nest as it is cut, no further than it may still be the best; keep it if it is."""
     set_levels(ints, reals)
-    energy, limit = 0.0, least[0]
+    energy, loading = 0.0, reals[FIXED, LOADING_BOUND]
+    limit = least[0] - loading
     if objective != FOR_LATENCY:
         energy = energy_of(ints, reals)
         if worse(objective, 0.0, energy, least):
             return
-        limit = np.inf if objective == FOR_ENERGY else least[0] / energy
+        limit = np.inf if objective == FOR_ENERGY else least[0] / energy - loading
     latency = latency_of(ints, reals, limit)
     if objective == FOR_LATENCY and latency <= least[0]:
         energy = energy_of(ints, reals)
@@ -117,29 +126,35 @@ def try_cuts(ints: Ints, reals: Reals, objective: int, best: Ints, least: Reals)
 
 
 @njit
+def same_cuts(ints: Ints) -> bool:
+    """Whether the nest is cut as when it was last asked; notes its cuts in row 6 of `SCRATCH`."""
+    same, at = True, 0
+    for operand in range(3):
+        for level in range(ints[DEPTH, operand]):
+            cut = ints[CUT + operand, level]
+            same = same and ints[SCRATCH + 6, at] == cut
+            ints[SCRATCH + 6, at] = cut
+            at += 1
+    return same
+
+
+@njit
 def try_order(
     ints: Ints, reals: Reals, memories: int, objective: int, best: Ints, least: Reals
 ) -> int:
     """Cost the order that the nest holds with both cuts; returns how many fitted and differed."""
-    filled = allocate(ints, reals, memories, False)
-    if filled == NO_ROOM:
-        return 0
-    before = 0
-    for operand in range(3):
-        for level in range(ints[DEPTH, operand]):
-            before = before * NEST_LOOPS + ints[CUT + operand, level]
+    filled, costed = allocate(ints, reals, memories, False), 0
+    if filled != NO_ROOM:
+        same_cuts(ints)
+        try_cuts(ints, reals, objective, best, least)
+        costed = 1
+    # What fills a memory may leave too little room in the next one, where half of it fits.
+    if filled == HALF_FULL or allocate(ints, reals, memories, True) == NO_ROOM:
+        return costed
+    if same_cuts(ints) and filled != NO_ROOM:
+        return costed
     try_cuts(ints, reals, objective, best, least)
-    if filled == HALF_FULL:
-        return 1
-    allocate(ints, reals, memories, True)
-    after = 0
-    for operand in range(3):
-        for level in range(ints[DEPTH, operand]):
-            after = after * NEST_LOOPS + ints[CUT + operand, level]
-    if after == before:
-        return 1
-    try_cuts(ints, reals, objective, best, least)
-    return 2
+    return costed + 1
 
 
 @njit
@@ -229,6 +244,26 @@ def group_equal(loops: Ints, factors: Ints, count: int, left: Ints) -> int:
 
 
 @njit
+def set_strides(left: Ints, kinds: int, strides: Ints) -> None:
+    """What a loop of each kind adds to the number of a state (`simulator.mapping.states`)."""
+    states = 1
+    for kind in range(kinds):
+        strides[kind] = states
+        states *= left[kind] + 1
+
+
+@njit
+def next_kind(ints: Ints, loops: Ints, left: Ints, kinds: int, kind: int) -> int:
+    """The first kind from `kind` on that may come next; `kinds` where there is none."""
+    free = ints[INNERMOST, 0] < 0 and ints[OUTERMOST, 0] < 0
+    while kind < kinds and (
+        left[kind] == 0 or not (free or allowed(ints, loops, left, kinds, loops[kind]))
+    ):
+        kind += 1
+    return kind
+
+
+@njit
 def search(
     ints: Ints,
     reals: Reals,
@@ -243,43 +278,49 @@ def search(
 
     Adds to `told` float64 [2] how many nests were costed and decided. False where none fits.
     """
+    # All arrays of this frame outlive the calls below.
+    owned_ints, owned_reals, owned_best = ints, reals, best
+    ints, reals, best = borrowed(owned_ints), borrowed(owned_reals), borrowed(owned_best)
     loops = np.zeros(MOST_FACTORS, np.int64)
     factors = np.ones(MOST_FACTORS, np.int64)
-    left = np.zeros(NEST_LOOPS, np.int64)
+    left, strides = np.zeros(NEST_LOOPS, np.int64), np.zeros(NEST_LOOPS, np.int64)
     chosen = np.full(NEST_LOOPS + 1, -1, np.int64)
-    least = np.full(2, np.inf)
+    owned_least = np.full(2, np.inf)
+    least = borrowed(owned_least)
     count = split_loops(ints, reals, budget, loops, factors)
     start_nest(ints, reals, count)
     for place in range(count):
         push(ints, reals, place, loops[place], factors[place])
     start_bound(ints, reals, count)
     kinds = group_equal(loops, factors, count, left)
-    depth, slots = 0, memories * PORTS
+    set_strides(left, kinds, strides)
+    owned_known, owned_costs = empty_states(left, kinds)
+    known, costs = borrowed(owned_known), borrowed(owned_costs)
+    depth, state = 0, 0
     if count == 0:
-        told[COSTED] += try_order(ints, reals, memories, objective, best, least)
+        costed = try_order(ints, reals, memories, objective, best, least)
+        told[COSTED] += costed
+        told[DECIDED] += costed
     while depth >= 0 and count > 0:
         kind = chosen[depth]
         if kind >= 0:
             left[kind] += 1
-        kind += 1
-        while kind < kinds and (
-            left[kind] == 0 or not allowed(ints, loops, left, kinds, loops[kind])
-        ):
-            kind += 1
+            state -= strides[kind]
+        kind = next_kind(ints, loops, left, kinds, kind + 1)
         chosen[depth] = kind
         if kind == kinds:
             chosen[depth] = -1
             depth -= 1
             continue
         left[kind] -= 1
+        state += strides[kind]
+        extend(ints, reals, depth, loops[kind], factors[kind])
         if depth + 1 < count:
-            push(ints, reals, depth, loops[kind], factors[kind])
-        else:
-            place_last(ints, depth, loops[kind], factors[kind])
-        advance_bound(ints, reals, depth + 1, slots)
-        cycles = least_latency(ints, reals, depth + 1, slots)
+            visit(ints, reals, depth + 1, state, known, costs)
+        advance_bound(ints, reals, depth + 1)
+        cycles = least_latency(ints, reals, depth + 1)
         if worse(objective, cycles, least_energy(ints, reals, depth + 1), least):
-            told[DECIDED] += 2 * orders_left(left, kinds)
+            told[DECIDED] += orders_left(left, kinds)
         elif depth + 1 == count:
             costed = 0
             if every_cut:
@@ -287,11 +328,11 @@ def search(
             else:
                 costed = try_order(ints, reals, memories, objective, best, least)
             told[COSTED] += costed
-            told[DECIDED] += max(2, costed)
+            told[DECIDED] += max(1, costed)
         else:
             depth += 1
-    if least[0] == np.inf:
+    if owned_least[0] == np.inf or owned_known.shape[0] + owned_costs.shape[0] == 0:
         return False
     load(ints, reals, best)
-    cost_of_nest(ints, reals)
-    return True
+    cost_of_nest(owned_ints, owned_reals)
+    return bool(owned_best.shape[0] > 0)

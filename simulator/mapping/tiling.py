@@ -4,28 +4,24 @@ from typing import Final
 
 from simulator.jit import njit
 from simulator.mapping.layout import (
-    AVERAGE,
-    BITS,
     COUNTS,
     CUT,
-    CYCLES,
     DEPTH,
-    LARGEST,
+    HELD,
     LEVEL,
     LOOP_COUNT,
     M_BITS,
     MEMORY,
+    MOVED,
     NEST_LOOPS,
-    OUTPUT,
-    REDUCES,
     SCRATCH,
     TEMPORAL,
     USERS,
     Ints,
     Reals,
-    tile_row,
+    level_row,
 )
-from simulator.mapping.nest import outermost_reduction
+from simulator.mapping.nest import element_bits
 
 MOST_FACTORS: Final = 8 * 62
 """Primes of eight loop bounds."""
@@ -119,21 +115,6 @@ def split_loops(ints: Ints, reals: Reals, budget: int, loops: Ints, factors: Int
 
 
 @njit
-def bits_held(ints: Ints, operand: int, level: int, place: int, last: int) -> int:
-    """Bits of a tile in one instance of a level, the larger of the average and largest fold."""
-    elements = max(
-        ints[tile_row(AVERAGE, operand, level), place],
-        ints[tile_row(LARGEST, operand, level), place],
-    )
-    bits = ints[BITS, operand]
-    if operand == OUTPUT and ints[REDUCES, level] == 0:
-        below = ints[CUT + OUTPUT, level - 1] if level > 0 else 0
-        if last <= below:
-            bits = ints[BITS, 3]
-    return int(elements * bits)
-
-
-@njit
 def lowest_cut(ints: Ints, operand: int, level: int) -> int:
     """The innermost cut a level may have: what lies below it, or all loops in the outermost."""
     if level == ints[DEPTH, operand] - 1:
@@ -142,75 +123,98 @@ def lowest_cut(ints: Ints, operand: int, level: int) -> int:
 
 
 @njit
-def moved_above(ints: Ints, operand: int, level: int, place: int) -> float:
-    """Elements that a level with its cut at `place` has moved from or to the level above."""
-    if level == ints[DEPTH, operand] - 1:
-        return 0.0
-    again = ints[CYCLES, ints[COUNTS, LOOP_COUNT]] / ints[CYCLES, place]
-    return float(again * ints[tile_row(AVERAGE, operand, level), place])
+def held_bits(ints: Ints, operand: int, level: int) -> int:
+    """Bits of an element as a level holds it, finished sums where no partial ones come from below.
+
+    The cut of the level below must be known.
+    """
+    below = ints[CUT + operand, level - 1] if level > 0 else 0
+    return int(element_bits(ints, operand, level, below))
 
 
 @njit
-def deepest(ints: Ints, operand: int, level: int, low: int, room: int, last: int) -> int:
-    """The outermost cut from `low` on whose tile fits the room, or -1."""
-    count = ints[COUNTS, LOOP_COUNT]
-    if bits_held(ints, operand, level, count, last) <= room:
-        return int(count)
+def deepest(ints: Ints, row: int, low: int, width: int, room: int) -> int:
+    """The outermost cut from `low` on whose tile fits, or -1.
+
+    `row` is the row of the tiles, which never shrink outwards, `width` the bits of an element.
+    """
     place = low
-    while bits_held(ints, operand, level, place, last) <= room:
+    while place <= ints[COUNTS, LOOP_COUNT] and ints[row, place] * width <= room:
         place += 1
     return place - 1 if place > low else -1
 
 
 @njit
-def share(ints: Ints, reals: Reals, memory: int, room: int, last: int) -> bool:
+def share_two(
+    ints: Ints, reals: Reals, memory: int, first: int, room: int, moved: float, best: float
+) -> float:
+    """Cut the users `first` and the next of a memory: the split that moves the fewest elements.
+
+    `room` is left for them and `moved` is what other users move; a split must be better than
+    `best`, which is negative where there is none. Writes the cuts to row 7 of `SCRATCH`; returns
+    their moves, or `best`. As the first user's cut goes inwards, the second's goes outwards.
+    """
+    row, loops = USERS + memory, ints[COUNTS, LOOP_COUNT]
+    one = level_row(ints[row, 1 + 2 * first], ints[row, 2 + 2 * first])
+    two = level_row(ints[row, 3 + 2 * first], ints[row, 4 + 2 * first])
+    place, low = ints[SCRATCH, first + 1] - 1, ints[SCRATCH, first + 1]
+    wide, width = ints[SCRATCH + 1, first], ints[SCRATCH + 1, first + 1]
+    for trial in range(loops, ints[SCRATCH, first] - 1, -1):
+        left = room - ints[HELD + one, trial] * wide
+        if left < 0:
+            continue
+        while place < loops and ints[HELD + two, place + 1] * width <= left:
+            place += 1
+        if place < low:
+            continue
+        crossed = moved + reals[MOVED + one, trial] + reals[MOVED + two, place]
+        if best < 0.0 or crossed < best:
+            best = crossed
+            ints[SCRATCH + 7, first], ints[SCRATCH + 7, first + 1] = trial, place
+        if trial == loops and place == loops:
+            break
+    return best
+
+
+@njit
+def share(ints: Ints, reals: Reals, memory: int, room: int) -> bool:
     """Cut the operands of one memory: the split that moves the fewest elements from above.
 
     `SCRATCH` gets the cuts in its row 7. False where not even the innermost cuts fit.
     """
-    trial, picked, low = SCRATCH + 6, SCRATCH + 7, SCRATCH
-    row, loops, final = USERS + memory, ints[COUNTS, LOOP_COUNT], ints[USERS + memory, 0] - 1
-    for user in range(final + 1):
+    row, loops = USERS + memory, ints[COUNTS, LOOP_COUNT]
+    for user in range(ints[row, 0]):
         operand, level = ints[row, 1 + 2 * user], ints[row, 2 + 2 * user]
-        ints[low, user] = lowest_cut(ints, operand, level)
-        ints[trial, user] = loops
-    best = -1.0
-    while True:
-        left, moved, outermost = room, 0.0, True
-        for user in range(final):
-            operand, level = ints[row, 1 + 2 * user], ints[row, 2 + 2 * user]
-            left -= bits_held(ints, operand, level, ints[trial, user], last)
-            moved += moved_above(ints, operand, level, ints[trial, user])
-            outermost = outermost and ints[trial, user] == loops
-        if left >= 0 and (best < 0.0 or moved < best):
-            operand, level = ints[row, 1 + 2 * final], ints[row, 2 + 2 * final]
-            place = deepest(ints, operand, level, ints[low, final], left, last)
-            if place >= 0:
-                moved += moved_above(ints, operand, level, place)
-                if best < 0.0 or moved < best:
-                    best = moved
-                    ints[picked, final] = place
-                    for user in range(final):
-                        ints[picked, user] = ints[trial, user]
-                if place == loops and outermost:
-                    return True
-        step = final - 1
-        while step >= 0 and ints[trial, step] == ints[low, step]:
-            ints[trial, step] = loops
-            step -= 1
-        if step < 0:
-            return best >= 0.0
-        ints[trial, step] -= 1
+        ints[SCRATCH, user] = lowest_cut(ints, operand, level)
+        ints[SCRATCH + 1, user] = held_bits(ints, operand, level)
+    if ints[row, 0] == 2:
+        return bool(share_two(ints, reals, memory, 0, room, 0.0, -1.0) >= 0.0)
+    one, best = level_row(ints[row, 1], ints[row, 2]), -1.0
+    for trial in range(loops, ints[SCRATCH, 0] - 1, -1):
+        left = room - ints[HELD + one, trial] * ints[SCRATCH + 1, 0]
+        moved = reals[MOVED + one, trial]
+        if left < 0 or (best >= 0.0 and moved >= best):
+            continue
+        found = share_two(ints, reals, memory, 1, left, moved, best)
+        if found >= 0.0 and (best < 0.0 or found < best):
+            best = found
+            ints[SCRATCH + 7, 0] = trial
+        # All fits: no other split moves less. Row 7 holds another search's cuts until then.
+        whole = ints[SCRATCH + 7, 1] == loops and ints[SCRATCH + 7, 2] == loops
+        if best >= 0.0 and trial == loops and whole:
+            break
+    return best >= 0.0
 
 
 @njit
-def cut_memory(ints: Ints, reals: Reals, memory: int, room: int, last: int) -> bool:
+def cut_memory(ints: Ints, reals: Reals, memory: int, room: int) -> bool:
     """Cut the users of one memory, into row 7 of `SCRATCH`."""
     row = USERS + memory
     if ints[row, 0] > 1:
-        return bool(share(ints, reals, memory, room, last))
+        return bool(share(ints, reals, memory, room))
     operand, level = ints[row, 1], ints[row, 2]
-    place = deepest(ints, operand, level, lowest_cut(ints, operand, level), room, last)
+    low, width = lowest_cut(ints, operand, level), held_bits(ints, operand, level)
+    place = deepest(ints, HELD + level_row(operand, level), low, width, room)
     ints[SCRATCH + 7, 0] = place
     return bool(place >= 0)
 
@@ -223,26 +227,33 @@ def allocate(ints: Ints, reals: Reals, memories: int, half: bool) -> int:
     double-buffered. Returns NO_ROOM where the tiles that the unrolling needs do not fit, and
     HALF_FULL where no memory is more than half full.
     """
-    answer, last = HALF_FULL, outermost_reduction(ints, reals)
+    answer = HALF_FULL
     for memory in range(memories):
         room, row, used = ints[MEMORY + memory, M_BITS], USERS + memory, 0
-        halved = half and cut_memory(ints, reals, memory, room // 2, last)
-        if not halved and not cut_memory(ints, reals, memory, room, last):
+        halved = half and cut_memory(ints, reals, memory, room // 2)
+        if not halved and not cut_memory(ints, reals, memory, room):
             return NO_ROOM
         for user in range(ints[row, 0]):
             operand, level = ints[row, 1 + 2 * user], ints[row, 2 + 2 * user]
             cut = ints[SCRATCH + 7, user]
             ints[CUT + operand, level] = cut
-            used += bits_held(ints, operand, level, cut, last)
+            held = ints[HELD + level_row(operand, level), cut]
+            used += held * held_bits(ints, operand, level)
         if used > room // 2:
             answer = FULLER
     return answer
 
 
 @njit
+def bits_held(ints: Ints, operand: int, level: int) -> int:
+    """Bits of a tile in one instance of a level of the nest as it is cut."""
+    held = ints[HELD + level_row(operand, level), ints[CUT + operand, level]]
+    return int(held * held_bits(ints, operand, level))
+
+
+@njit
 def fits(ints: Ints, reals: Reals, memories: int) -> bool:
     """Whether the tiles of the nest as it is cut fit every memory, and no cut falls."""
-    last = outermost_reduction(ints, reals)
     for memory in range(memories):
         room = ints[MEMORY + memory, M_BITS]
         for operand in range(3):
@@ -251,7 +262,7 @@ def fits(ints: Ints, reals: Reals, memories: int) -> bool:
                 if level > 0 and cut < ints[CUT + operand, level - 1]:
                     return False
                 if ints[LEVEL + operand, level] == memory:
-                    room -= bits_held(ints, operand, level, cut, last)
+                    room -= bits_held(ints, operand, level)
         if room < 0:
             return False
     return True
