@@ -4,7 +4,8 @@ The model is ZigZag's (Mei et al., "A Uniform Latency Model for DNN Accelerators
 Architectures and Dataflows", DATE 2022; the onload terms as its version 3.9 has them): a
 double-buffered level has the whole period to be refilled, another only the time of its topmost
 reuse; transfers that share a port add up where their windows overlap; the worst port stalls the
-array. Loading the first tiles, unloading the last and draining the array come on top.
+array. Loading the first tiles, unloading the last and draining the array come on top. With
+`timing: physical` no port moves its words in less time than they take; ZigZag has no such floor.
 """
 
 import math
@@ -28,6 +29,7 @@ from simulator.mapping.layout import (
     LARGEST,
     LATENCY,
     LOADING,
+    NEAREST,
     OFFLOAD,
     ONLOAD,
     OUTPUT,
@@ -40,6 +42,7 @@ from simulator.mapping.layout import (
     SCRATCH,
     STALL,
     T_BOUNDARY,
+    T_INSTANCES,
     T_LARGEST,
     T_LEVEL,
     T_OPERAND,
@@ -47,10 +50,12 @@ from simulator.mapping.layout import (
     T_SIDE,
     T_SLOT,
     T_WAY,
+    T_WORD,
     TOTAL,
     TRANSFER,
     TRANSFER_COUNT,
     WEIGHT,
+    WORDS,
     WRITE_DOWN,
     WRITE_UP,
     Ints,
@@ -259,6 +264,20 @@ def offload(ints: Ints, reals: Reals) -> float:
 
 
 @njit
+def busiest_port(ints: Ints, reals: Reals) -> float:
+    """Cycles that the words of the layer take on the port that is busy longest."""
+    most = cycles = 0.0
+    for index in range(ints[COUNTS, TRANSFER_COUNT]):
+        row = TRANSFER + index
+        if index == 0 or ints[row, T_SLOT] != ints[row - 1, T_SLOT]:
+            cycles = 0.0
+        words = ints[WORDS + index, ints[PLACE, ints[row, T_BOUNDARY]]]
+        cycles += words * ints[row, T_WORD] / (ints[row, T_INSTANCES] * float(ints[row, T_RATE]))
+        most = max(most, cycles)
+    return most
+
+
+@njit
 def latency_of(ints: Ints, reals: Reals, limit: float) -> float:
     """Cycles of the nest; infinity where they pass `limit` before loading."""
     set_buffers(ints, reals)
@@ -285,6 +304,11 @@ def latency_of(ints: Ints, reals: Reals, limit: float) -> float:
     reals[RESULT, ONLOAD] = math.ceil(onload(ints, reals))
     reals[RESULT, OFFLOAD] = math.ceil(offload(ints, reals))
     reals[RESULT, LATENCY] += reals[RESULT, ONLOAD] + reals[RESULT, OFFLOAD]
+    # ZigZag lets loading overlap with what other transfers of the port hide already.
+    if ints[COUNTS, NEAREST] == 0:
+        hidden = max(0.0, math.ceil(busiest_port(ints, reals) - 1e-6) - reals[RESULT, LATENCY])
+        reals[RESULT, STALL] += hidden
+        reals[RESULT, LATENCY] += hidden
     return float(reals[RESULT, LATENCY])
 
 

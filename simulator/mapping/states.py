@@ -23,6 +23,7 @@ from simulator.mapping.layout import (
     PARTIAL,
     SPENT,
     TRANSFER_COUNT,
+    WORDS,
     Ints,
     Reals,
     boundary_row,
@@ -31,8 +32,8 @@ from simulator.mapping.layout import (
 )
 from simulator.mapping.nest import fill_place
 
-COLUMNS: Final = 2 + 3 * MEMORIES * 3 + 3 * MEMORIES * 4
-"""The most columns of a state: known, mask, and by level tiles, by transfer cycles."""
+COLUMNS: Final = 2 + 3 * MEMORIES * 3 + 2 * 3 * MEMORIES * 4
+"""The most columns of a state: known, mask, and by level tiles, by transfer cycles and words."""
 
 
 @njit
@@ -60,13 +61,14 @@ def remember(ints: Ints, reals: Reals, place: int, state: int, known: Ints, cost
             costs[state, real + 1] = reals[LOWEST + boundary_row(operand, level), place]
             at, real = at + 3, real + 2
     for index in range(ints[COUNTS, TRANSFER_COUNT]):
-        known[state, at + index] = ints[BUSY + index, place]
+        known[state, at + 2 * index] = ints[BUSY + index, place]
+        known[state, at + 2 * index + 1] = ints[WORDS + index, place]
         costs[state, real + index] = reals[SPENT + index, place]
 
 
 @njit
 def recall(ints: Ints, reals: Reals, place: int, state: int, known: Ints, costs: Reals) -> None:
-    """Read what `remember` wrote: all that costing needs, words aside."""
+    """Read what `remember` wrote: all that costing needs."""
     ints[PARTIAL, place] = known[state, 1]
     at, real = 2, 0
     for operand in range(3):
@@ -78,7 +80,8 @@ def recall(ints: Ints, reals: Reals, place: int, state: int, known: Ints, costs:
             reals[LOWEST + boundary_row(operand, level), place] = costs[state, real + 1]
             at, real = at + 3, real + 2
     for index in range(ints[COUNTS, TRANSFER_COUNT]):
-        ints[BUSY + index, place] = known[state, at + index]
+        ints[BUSY + index, place] = known[state, at + 2 * index]
+        ints[WORDS + index, place] = known[state, at + 2 * index + 1]
         reals[SPENT + index, place] = costs[state, real + index]
 
 

@@ -24,6 +24,7 @@ from simulator.mapping.layout import LOOPS, OPERANDS
 from simulator.mapping.loopnest import LoopNest, from_plain
 from simulator.work import Work
 from tests.machines.works import compulsory_bytes, conv, cost
+from workloads.zoo import imagenet
 
 SMALL = [
     ("array.dimensions", {"a": {"size": 4}, "b": {"size": 2}}),
@@ -118,6 +119,22 @@ def test_bytes_utilization_and_energy(work: Work) -> None:
     assert work.macs <= counted["cycles"] * machine.peak_macs_per_cycle
     total = int(evaluate_designs([work], [machine]).totals[0, TOTAL_ENERGY_FJ])
     assert total == counted["energy_fj"]
+
+
+@pytest.mark.parametrize("name", ["tpu_like", "meta_prototype", "edge_tpu_like", "gemmini_like"])
+def test_no_port_moves_its_words_faster_than_it_can(name: str) -> None:
+    """The outermost memory has a port for all words, or one each for what is read and written."""
+    target = hwconfigs.load(name)
+    assert isinstance(target, Spatial)
+    rate = target.memory[-1].bits_per_cycle
+    graphs = [workloads.load("zoo:digits").work, imagenet.mobilenet_v2()[:12]]
+    works = [work for graph in graphs for work in graph if work.macs]
+    works += [conv((s, s), c, (k, k), c) for s in (1, 7) for c in (32, 512) for k in (1, 3)]
+    for work in works:
+        counted = cost(target, work)
+        moved = counted["dram_read"], counted["dram_write"]
+        most = 8 * (sum(moved) if target.memory[-1].ports == "shared" else max(moved))
+        assert counted["cycles"] * rate >= most - 8 * 7, work
 
 
 def every_nest(work: Work, machine: Spatial) -> list[MappedLayer]:
