@@ -4,10 +4,11 @@ Our cuts are by operand and may differ at one memory; Timeloop draws one line fo
 there. A cut may move over loops that reuse its operand's tile: nothing else is moved by it.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 
 from simulator.errors import Unsupported
+from simulator.machines.spatial import Spatial
 from simulator.mapping.layout import LOOPS, OPERANDS, reuses
 from simulator.mapping.loopnest import LoopNest
 
@@ -52,12 +53,15 @@ def nest_of_levels(
     return LoopNest(tuple(spatial), tuple(loops), cuts, memories)
 
 
-def levels_of_nest(nest: LoopNest, order: Sequence[str]) -> tuple[Level, ...]:
-    """The levels of a nest, inner to outer; `order` lists the machine's memories so.
+def levels_of_nest(nest: LoopNest, machine: Spatial) -> tuple[Level, ...]:
+    """The levels of a nest, inner to outer.
 
     Raises Unsupported where the cuts of one memory, or those of two, are not on one line.
     """
-    spans = [_line(nest, name) for name in order]
+    order = machine.levels
+    whole = {level.name for level in machine.memory[:-1] if level.refill == "together"}
+    nest = _aligned(nest, whole)
+    spans = [_line(nest, name, whole) for name in order]
     spans[-1] = (len(nest.loops),) * 3
     below, levels = 0, []
     for place, (name, (low, own, _)) in enumerate(zip(order, spans, strict=True)):
@@ -104,20 +108,38 @@ def _ends(nest: LoopNest, name: str) -> str:
     return f"{ends} loops"
 
 
-def _line(nest: LoopNest, name: str) -> tuple[int, int, int]:
+def _aligned(nest: LoopNest, whole: Set[str]) -> LoopNest:
+    """The nest with the cuts of memories that are refilled as a whole at the innermost of them."""
+    cuts = {operand: list(cut) for operand, cut in nest.cuts.items()}
+    for name in sorted(whole):
+        held = _cuts(nest, name)
+        least = min(cuts[operand][level] for operand, level in held.items())
+        for operand, level in held.items():
+            cuts[operand][level] = max(least, *cuts[operand][:level], 0)
+    return replace(nest, cuts={operand: tuple(cut) for operand, cut in cuts.items()})
+
+
+def _line(nest: LoopNest, name: str, whole: Set[str]) -> tuple[int, int, int]:
     """The lowest line for a memory that moves the same, the one as it is, and the highest."""
     held = _cuts(nest, name)
-    spans = [_span(nest, operand, level) for operand, level in held.items()]
+    spans = [_span(nest, operand, level, whole) for operand, level in held.items()]
     own = max(nest.cuts[operand][level] for operand, level in held.items())
     return max(low for low, _ in spans), own, min(high for _, high in spans)
 
 
-def _span(nest: LoopNest, operand: str, level: int) -> tuple[int, int]:
-    """The cuts that move the same as the one of a level: it passes loops that reuse its tile."""
+def _span(nest: LoopNest, operand: str, level: int, whole: Set[str]) -> tuple[int, int]:
+    """The cuts that move the same as the one of a level: it passes loops that reuse its tile.
+
+    A memory that is refilled as a whole stays where it is, and holds back those within.
+    """
     low = high = nest.cuts[operand][level]
+    if nest.memories[operand][level] in whole:
+        return low, high
+    outer = zip(nest.memories[operand][level:], nest.cuts[operand][level:], strict=True)
+    most = min((cut for name, cut in outer if name in whole), default=len(nest.loops))
     index = OPERANDS.index(operand)
     while low > 0 and reuses(index, LOOPS.index(nest.loops[low - 1][0])):
         low -= 1
-    while high < len(nest.loops) and reuses(index, LOOPS.index(nest.loops[high][0])):
+    while high < most and reuses(index, LOOPS.index(nest.loops[high][0])):
         high += 1
     return low, high

@@ -122,7 +122,7 @@ def write_printed(nest: LoopNest, machine: Spatial, strides: tuple[int, int] = (
     names = {operand: name for name, operand in TIMELOOP_OPERANDS.items()}
     lines: list[str] = []
     depth, inside, left = 0, len(nest.loops), list(axes)
-    for level in reversed(levels_of_nest(nest, machine.levels)):
+    for level in reversed(levels_of_nest(nest, machine)):
         own = [d for d in left if d not in along(machine, level.name)]
         depth = _add_array(nest, own, axes, lines, depth)
         left = [d for d in left if d not in own]

@@ -140,7 +140,7 @@ def write_timeloop(nest: LoopNest, machine: Spatial) -> str:
     Raises Unsupported where a level has one loop twice around another, which Timeloop has not, or
     where its levels cannot be drawn (`levels_of_nest`).
     """
-    levels = levels_of_nest(nest, machine.levels)
+    levels = levels_of_nest(nest, machine)
     names = {operand: name for name, operand in TIMELOOP_OPERANDS.items()}
     lines = ["mapping:"]
     for level in levels:
