@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import workloads
-from analysis.files import tell, write_json, write_text
+from analysis.files import check_places, tell, write_json, write_text
 from analysis.text import si, table
 from simulator.cost import Estimate, Totals, estimate
 from simulator.depth_first import ChainCost
@@ -28,6 +28,14 @@ def estimate_command(
     html: Path | None,
 ) -> None:
     """Estimate, print, and write what was asked for."""
+    check_places({"--json": json, "--csv": csv_file, "--html": html})
+    if html:
+        for machine in machines:
+            if not machine.technology.physical:
+                raise Unsupported(
+                    f"--html: the page compares joules, and {machine.technology.name} counts "
+                    f"{machine.technology.unit}; leave out --html"
+                )
     graph = workloads.load(model)
     estimates = [estimate(graph, machine, batch) for machine in machines]
     tell(to_text(graph, estimates), json)
@@ -36,12 +44,6 @@ def estimate_command(
     if csv_file:
         write_text(csv_file, to_csv(estimates))
     if html:
-        for machine in machines:
-            if not machine.technology.physical:
-                raise Unsupported(
-                    f"--html: the page compares joules, and {machine.technology.name} counts "
-                    f"{machine.technology.unit}; leave out --html"
-                )
         from analysis.page import render
         from analysis.report import estimate_data
 

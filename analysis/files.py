@@ -1,10 +1,11 @@
 """Writing results: whole or not at all, and JSON documents that carry their schema."""
 
 import contextlib
+import errno
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,31 +19,75 @@ STANDARD_OUTPUT: Final = Path("-")
 def replacing(path: Path) -> Iterator[Path]:
     """A scratch path beside `path` that takes its place, synced, when the block ends well.
 
-    Raises BadFile where the folder does not exist or cannot be written.
+    A device or a pipe is written itself, and the file that a link leads to takes the place of a
+    link. Raises BadFile where the folder does not exist or cannot be written.
     """
-    if not path.name:
-        raise BadFile(f"'{path}': names no file; give a file to write")
+    _require_name(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        with _refusing(path):
+            yield path
+        return
+    if path.is_symlink():
+        path = path.resolve()
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield scratch
-        with scratch.open("rb") as written:
-            os.fsync(written.fileno())
-        scratch.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise BadFile(f"{path}: cannot be written ({reason}); choose another place") from None
+        with _refusing(path):
+            yield scratch
+            with scratch.open("rb") as written:
+                os.fsync(written.fileno())
+            scratch.replace(path)
     finally:
         with contextlib.suppress(OSError):
             scratch.unlink()
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it; raises BadFile where a file is in the way."""
+@contextlib.contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _unwritable(path, error.strerror or str(error)) from None
+
+
+def _require_name(path: Path) -> None:
+    if not path.name:
+        raise BadFile(f"'{path}': names no file; give a file to write")
+
+
+def _unwritable(path: Path, reason: str) -> BadFile:
+    return BadFile(f"{path}: cannot be written ({reason}); choose another place")
+
+
+def check_places(places: Mapping[str, Path | None]) -> None:
+    """Refuse what could not be written or would be lost, before the work; `places` by option.
+
+    Raises BadFile on a folder, a file in a folder that is not there, one file for two options, and
+    `-` for any option but --json.
+    """
+    taken: dict[Path, str] = {}
+    for option, path in places.items():
+        if path is None or (path == STANDARD_OUTPUT and option == "--json"):
+            continue
+        if path == STANDARD_OUTPUT:
+            raise BadFile(f"{option} -: only --json goes to standard output; give a file")
+        _require_name(path)
+        if path.is_dir():
+            raise _unwritable(path, os.strerror(errno.EISDIR))
+        if not path.parent.is_dir():
+            missing = errno.ENOTDIR if path.parent.exists() else errno.ENOENT
+            raise _unwritable(path, os.strerror(missing))
+        other = taken.setdefault(path.resolve(), option)
+        if other != option and (path.is_file() or not path.exists()):
+            raise BadFile(f"{option} {path}: {other} writes there too; give each its own file")
+
+
+def make_folder(folder: Path, option: str = "--out") -> None:
+    """Make the folder of `option` and those above it; raises BadFile where a file is in the way."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadFile(
-            f"{folder}: the folder cannot be made ({error.strerror}); choose another --out"
+            f"{folder}: the folder cannot be made ({error.strerror}); choose another {option}"
         ) from None
 
 

@@ -157,7 +157,7 @@ def write_mappings(
         if not isinstance(machine, Spatial):
             continue
         place = folder / _file_name(machine.name)
-        make_folder(place)
+        make_folder(place, "--mappings")
         nests = mappings(works, machine)
         for index, (node, work, nest) in enumerate(zip(graph.nodes, works, nests, strict=True)):
             if nest is None:

@@ -35,6 +35,8 @@ NonNegative: TypeAlias = Annotated[int, Field(ge=0, le=LARGEST)]
 """An integer from 0 to 2^40."""
 PositiveReal: TypeAlias = Annotated[float, Field(gt=0, le=float(LARGEST))]
 """A real number above 0, up to 2^40."""
+Rate: TypeAlias = Annotated[float, Field(ge=2.0**-16, le=float(LARGEST))]
+"""What moves or is done in a cycle: from 1/65536, the step in which rates are counted, to 2^40."""
 Text: TypeAlias = Annotated[str, Field(min_length=1)]
 """Text that is not empty."""
 Sources: TypeAlias = Annotated[

@@ -1,6 +1,7 @@
 """Folders of results: whole or not at all, read back as written, one writer at a time."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,24 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
     write_text(path, "nµ²")
     assert path.read_bytes() == "nµ²".encode()
+
+
+def test_a_pipe_and_a_link_stay_what_they_are(tmp_path: Path) -> None:
+    """A pipe is written, not replaced; so is the file behind a link."""
+    pipe, link, target = (tmp_path / name for name in ("pipe", "link", "target"))
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_text(pipe, "through")
+    assert os.read(reader, 100) == b"through"
+    os.close(reader)
+    assert pipe.is_fifo()
+    target.write_text("old", encoding="utf-8")
+    link.symlink_to(target)
+    write_text(link, "new")
+    assert (link.is_symlink(), target.read_text(encoding="utf-8")) == (True, "new")
+    with pytest.raises(BadFile, match="cannot be written"):
+        write_text(Path("/dev/full"), "text")
+    assert Path("/dev/full").is_char_device()
 
 
 def test_json_documents_hold_no_number_that_json_lacks(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from simulator.numeric.datapath import (
     WIDEST_OPERAND,
     ZeroPoint,
 )
-from simulator.schema import NonNegative, Positive, PositiveReal, Schema, Sources, Text
+from simulator.schema import NonNegative, Positive, Rate, Schema, Sources, Text
 from simulator.technology.built import AnyTechnology
 from simulator.technology.laws import DRAM_TYPES
 from simulator.technology.model import DramType, Technology
@@ -74,7 +74,7 @@ class Sram(Schema):
     """An on-chip memory, half of it in use while the other half is filled or drained."""
 
     bytes: Positive
-    bytes_per_cycle: PositiveReal
+    bytes_per_cycle: Rate
 
 
 class ActivationSram(Sram):
@@ -101,7 +101,7 @@ class OffChip(Schema):
 class Dram(OffChip):
     """Off-chip memory, as large as any graph."""
 
-    bytes_per_cycle: PositiveReal
+    bytes_per_cycle: Rate
 
 
 def dram_type(memory: Any) -> DramType | None:

@@ -15,7 +15,7 @@ from simulator.numeric.datapath import (
     Stage,
     ZeroPoint,
 )
-from simulator.schema import PositiveReal, Schema, Text
+from simulator.schema import Rate, Schema, Text
 
 SerialOperand: TypeAlias = Literal["both", "activation"]
 FIXED, FUSED, LINEAR, SERIAL_ACTIVATION, SERIAL_BOTH, BITPLANE = range(6)
@@ -43,7 +43,7 @@ class Decompress(Schema):
     So many weights a cycle, each with scalar operations of its own (a shift and a mask, say).
     """
 
-    elements_per_cycle: PositiveReal
+    elements_per_cycle: Rate
     operations_per_element: Annotated[int, Field(ge=0, le=256)] = 1
 
 

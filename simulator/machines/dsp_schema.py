@@ -5,7 +5,7 @@ from typing import Annotated, Final, TypeAlias
 from pydantic import Field
 
 from simulator.machines.base import COMMON, ActivationSram, Column, Dram, fixed
-from simulator.schema import NonNegative, PositiveReal, Schema
+from simulator.schema import NonNegative, Rate, Schema
 
 Slots: TypeAlias = Annotated[int, Field(ge=1, le=16)]
 
@@ -33,7 +33,7 @@ class Vector(Schema):
 class Dma(Schema):
     """An engine that moves tiles: `bytes_per_cycle` at most, `cycles_per_transfer` to start one."""
 
-    bytes_per_cycle: PositiveReal
+    bytes_per_cycle: Rate
     cycles_per_transfer: NonNegative
 
 

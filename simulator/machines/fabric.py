@@ -12,7 +12,7 @@ from simulator.machines.base import OffChip
 from simulator.machines.hierarchy import HIERARCHY_END, INNER, PINS, SIZES, UNROLLINGS
 from simulator.mapping.layout import DIMENSIONS, LOOPS, OPERANDS, PORT_KINDS
 from simulator.mapping.loopnest import pin_row
-from simulator.schema import NonNegative, Positive, PositiveReal, Schema, Text
+from simulator.schema import NonNegative, Positive, Rate, Schema, Text
 
 Loop: TypeAlias = Literal["n", "g", "oc", "ic", "oy", "ox", "ky", "kx"]
 Operand: TypeAlias = Literal["weight", "input", "output"]
@@ -106,7 +106,7 @@ class Vector(Schema):
     """
 
     lanes: Factor
-    requantizations_per_cycle: PositiveReal | None = None
+    requantizations_per_cycle: Rate | None = None
 
 
 class Level(OffChip):

@@ -18,7 +18,7 @@ from simulator.machines.base import FRACTION, Machine
 from simulator.machines.registry import register, registered
 from simulator.machines.timeline import COLUMNS, DISPATCH_CYCLES, HAS_LINK
 from simulator.registry import operators
-from simulator.schema import NonNegative, PositiveReal, Schema
+from simulator.schema import NonNegative, Rate, Schema
 
 if TYPE_CHECKING:
     AnyMachine: TypeAlias = Machine
@@ -43,7 +43,7 @@ class Link(Schema):
     works on something else; otherwise the unit waits.
     """
 
-    bytes_per_cycle: PositiveReal
+    bytes_per_cycle: Rate
     latency_cycles: NonNegative
     pj_per_byte: Annotated[float, Field(ge=0, le=1e9)]
     double_buffered: bool = True

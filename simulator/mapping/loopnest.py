@@ -108,10 +108,7 @@ def nest_of_row(
 
 def from_plain(data: Dict[str, Any], memories: Dict[str, tuple[str, ...]]) -> LoopNest:
     """Read what `to_plain` gave; raises Unsupported, naming the entry, where it is no mapping."""
-    spatial = tuple(
-        (str(entry["dimension"]), _loop(str(entry["loop"])), int(entry["factor"]))
-        for entry in data.get("spatial", ())
-    )
+    spatial = unrollings_of(data.get("spatial", ()))
     loops = loops_of(data["loops"])
     cuts = {}
     for operand in OPERANDS:
@@ -128,6 +125,24 @@ def from_plain(data: Dict[str, Any], memories: Dict[str, tuple[str, ...]]) -> Lo
             )
         cuts[operand] = given
     return LoopNest(spatial, loops, cuts, memories)
+
+
+def unrollings_of(entries: Sequence[Any]) -> tuple[tuple[str, str, int], ...]:
+    """(dimension, loop, factor) of entries with these keys; raises Unsupported on others."""
+    found = []
+    for entry in entries:
+        dimension, loop, factor = (entry[key] for key in ("dimension", "loop", "factor"))
+        if type(factor) is not int or not 1 <= factor <= MOST_STEPS:
+            raise Unsupported(
+                f"spatial: the factor of {loop} on {dimension} must be a whole number from 1; "
+                f"found {factor}"
+            )
+        if unknown := [key for key in entry if key not in ("dimension", "loop", "factor")]:
+            raise Unsupported(
+                f"spatial: '{unknown[0]}' is no field; there are dimension, loop, factor"
+            )
+        found.append((str(dimension), _loop(str(loop)), factor))
+    return tuple(found)
 
 
 def loops_of(texts: Sequence[Any]) -> tuple[tuple[str, int], ...]:

@@ -55,6 +55,17 @@ def test_a_written_nest_pins_the_same_cost(bitlane: Run, tmp_path: Path, form: s
         ("{O: [[(FX, 3)]], W: []}", "mapping of O: 1 levels; the machine has psum_spad"),
         ("mapping: [{target: DRAM, type: temporal, factors: M=0}]\n", "means what is left"),
         ("loops: [oc 5\n", "not valid YAML"),
+        ("loops: [oc 5]\ncutz: {weight: [1]}\n", "'cutz' is no field of a mapping;"),
+        (
+            "spatial: [{dimension: x, loop: ox, factor: 0}]\nloops: [oc 5]\n",
+            "spatial: the factor of ox on x must be a whole number from 1; found 0",
+        ),
+        (
+            "spatial: [{dimension: x, loop: ox, factor: 2, fill: 1}]\nloops: [oc 5]\n",
+            "spatial: 'fill' is no field; there are dimension, loop, factor",
+        ),
+        ("{O: [[(FX, -3)]], W: []}", "mapping of O: '(FX, -3)' is no loop; write it as (K, 4)"),
+        ("{O: [[(FX, 0)]], W: []}", "mapping of O: '(FX, 0)' is no loop; write it as (K, 4)"),
         ("loops: [oc 99999999999999999999]\n", "they make more than 2^62 steps, which no layer"),
         (f"DRAM [ Weights:1 ]\n| for P in [0:{10**30})\n", "keeps the weights in DRAM; the"),
         ("{O: [[(FX,\n3)]], V: []}", "mapping of O: 1 levels; the machine has psum_spad"),
@@ -78,6 +89,9 @@ def test_a_bad_mapping_is_one_line(bitlane: Run, tmp_path: Path, text: str, mess
         (("--mapping", "no.yaml"), "no.yaml: cannot be read: No such file or directory; give a"),
         (("--mapping-format", "zigzag"), "--mapping-format belongs to --mappings; add it"),
         (("--mappings", "m", "--mapping-format", "x"), "must be one of bitlane, timeloop"),
+        (("--csv", "-"), "--csv -: only --json goes to standard output; give a file"),
+        (("--json", "a", "--csv", "./a"), "--csv a: --json writes there too; give each"),
+        (("--json", "a/b.json"), "a/b.json: cannot be written (No such file or directory); choose"),
     ],
 )
 def test_bad_options(bitlane: Run, options: tuple[str, ...], message: str) -> None:

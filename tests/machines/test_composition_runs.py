@@ -100,7 +100,7 @@ def test_layers_say_how_full_their_multipliers_are() -> None:
             "did you mean 'fused'?",
         ),
         ("serial_operand", "weight", "must be 'both' or 'activation'; found 'weight'"),
-        ("decompress.elements_per_cycle", "0", "must be > 0; found 0"),
+        ("decompress.elements_per_cycle", "0", "must be >= 1.52588e-05; found 0"),
         ("decompress", "4", "must be a mapping of fields; found 4"),
         ("decompress", "{elements_per_cycle: 1, operations_per_element: 257}", None),
     ],

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from simulator.errors import BadFile, Unsupported
 from simulator.machines.spatial import Spatial
-from simulator.mapping.loopnest import LoopNest, from_plain, loops_of
+from simulator.mapping.loopnest import LoopNest, from_plain, loops_of, unrollings_of
 from simulator.work import Work
 from simulator.yaml_source import parse_entry
 from workloads.mappings.printed import read_printed, write_printed
@@ -27,6 +27,9 @@ FORMS: Final = {
     "zigzag-text": "txt",
 }
 """The forms of a mapping, and the ending of a file of each."""
+
+OWN_FIELDS: Final = ("spatial", "loops", "cuts")
+"""What a mapping in our own form may have."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +93,14 @@ def _read_own(text: str, machine: Spatial, label: str) -> Pin:
             f"{label}: no mapping in any known form ({', '.join(FORMS)}); write 'loops:' with "
             "entries such as 'oc 4', inner to outer"
         )
+    if unknown := [key for key in plain if key not in OWN_FIELDS]:
+        raise Unsupported(
+            f"{label}: '{unknown[0]}' is no field of a mapping; there are {', '.join(OWN_FIELDS)}"
+        )
     try:
         if plain.get("cuts") is None:
-            return Pin(_spatial(plain), loops_of(plain["loops"]), None)
+            spatial = unrollings_of(plain.get("spatial") or ())
+            return Pin(spatial, loops_of(plain["loops"]), None)
         return _pin(from_plain(plain | {"spatial": plain.get("spatial") or []}, machine.chains()))
     except Unsupported as error:
         raise Unsupported(f"{label}: {error}") from None
@@ -102,13 +110,6 @@ def _read_own(text: str, machine: Spatial, label: str) -> Pin:
             "[{dimension: NAME, loop: oc, factor: 4}] and cuts as {weight: [..], input: [..], "
             "output: [..]}"
         ) from None
-
-
-def _spatial(plain: dict[str, Any]) -> tuple[tuple[str, str, int], ...]:
-    return tuple(
-        (str(entry["dimension"]), str(entry["loop"]), int(entry["factor"]))
-        for entry in plain.get("spatial") or ()
-    )
 
 
 def write_nest(nest: LoopNest, form: str, machine: Spatial, work: Work, name: str) -> str:

@@ -56,11 +56,17 @@ def _zigzag_levels(text: str, letter: str) -> list[list[tuple[str, int]]]:
         raise Unsupported(
             f"mapping: no list for operand {letter} in '{' '.join(text.split())[:60]}'"
         )
-    levels = re.findall(r"\[([^\[\]]*)\]", match.group(1))
-    return [
-        [(name, int(factor)) for name, factor in re.findall(r"\((\w+), (\d+)\)", level)]
-        for level in levels
-    ]
+    return [_zigzag_level(level, letter) for level in re.findall(r"\[([^\[\]]*)\]", match.group(1))]
+
+
+def _zigzag_level(text: str, letter: str) -> list[tuple[str, int]]:
+    loops = []
+    for part in re.findall(r"\([^()]*\)|[^\s,()]+", text):
+        pair = re.fullmatch(r"\(\s*'?(\w+)'?\s*,\s*0*([1-9]\d*)\s*,?\s*\)", part)
+        if pair is None:
+            raise Unsupported(f"mapping of {letter}: '{part}' is no loop; write it as (K, 4)")
+        loops.append((pair[1], int(pair[2])))
+    return loops
 
 
 def write_zigzag(nest: LoopNest) -> str:
