@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -11,9 +11,6 @@ from analysis.hw_commands import hw_app
 from analysis.limits import MAX_BATCH
 from analysis.terminal import integer, run
 from simulator.errors import BitlaneError
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     name="bitlane",
@@ -269,6 +266,10 @@ def estimate(
             help="With --mappings: bitlane, timeloop, timeloop-text, zigzag, zigzag-text."
         ),
     ] = "bitlane",
+    inputs: Annotated[
+        Path | None, typer.Option(help="Price by what these operands do as well, .npz.")
+    ] = None,
+    seed: Annotated[int, _number("--seed", "With --inputs: what large layers draw.", 0)] = 0,
 ) -> None:
     """Count cycles, energy and area of a model on machines, layer by layer."""
     from analysis.estimate import estimate_command
@@ -279,7 +280,7 @@ def estimate(
     machines = pinned_machines(model, hw, set_, mapping or [], batch)
     if mappings:
         check_mappings(machines, mapping_format)
-    estimate_command(model, machines, batch, json, csv, html)
+    estimate_command(model, machines, batch, json, csv, html, inputs, seed)
     if mappings:
         mappings_command(model, machines, batch, mappings, mapping_format, json)
 

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import workloads
+from analysis import activity
+from analysis.arrays import one_sample
 from analysis.files import check_places, tell, write_json, write_text
 from analysis.text import si, table
+from simulator.activity import GraphEnergy, energy_of
 from simulator.cost import Estimate, Totals, estimate
 from simulator.depth_first import ChainCost
 from simulator.designs import batched_works
@@ -17,6 +20,7 @@ from simulator.graph import Graph
 from simulator.machines.base import Machine
 from simulator.mapped import mappings
 from simulator.residency import retention_of, works_on
+from workloads.topology_csv import require_values
 
 
 def estimate_command(
@@ -26,6 +30,8 @@ def estimate_command(
     json: Path | None,
     csv_file: Path | None,
     html: Path | None,
+    inputs: Path | None = None,
+    seed: int = 0,
 ) -> None:
     """Estimate, print, and write what was asked for."""
     check_places({"--json": json, "--csv": csv_file, "--html": html})
@@ -38,9 +44,15 @@ def estimate_command(
                 )
     graph = workloads.load(model)
     estimates = [estimate(graph, machine, batch) for machine in machines]
-    tell(to_text(graph, estimates), json)
+    busy = [] if inputs is None else _activities(graph, machines, batch, inputs, seed)
+    texts = [to_text(graph, estimates)]
+    texts += [activity.to_text(m.name, f) for m, f in zip(machines, busy, strict=False)]
+    tell("\n\n".join(texts), json)
     if json:
-        write_json(json, document(graph, estimates, batch, machines))
+        made = document(graph, estimates, batch, machines)
+        for entry, found in zip(made["machines"], busy, strict=False):
+            entry["activity"] = activity.to_json_dict(found, seed)
+        write_json(json, made)
     if csv_file:
         write_text(csv_file, to_csv(estimates))
     if html:
@@ -48,6 +60,15 @@ def estimate_command(
         from analysis.report import estimate_data
 
         write_text(html, render(estimate_data(graph, machines, estimates, batch)))
+
+
+def _activities(
+    graph: Graph, machines: Sequence[Machine], batch: int, inputs: Path, seed: int
+) -> list[GraphEnergy]:
+    if batch != 1:
+        raise Unsupported(f"--inputs: prices one inference; found --batch {batch}; leave it out")
+    arrays = one_sample(require_values(graph), inputs)
+    return [energy_of(graph, machine, arrays, seed) for machine in machines]
 
 
 def document(

@@ -81,7 +81,7 @@ def activity(
     Beyond `most_products` products, stretches of vectors (columns and tiles, output stationary)
     are drawn with `seed`. Raises Unsupported as `simulator.stepper.step.step`.
     """
-    layout = Layout.of(operator, machine, work)
+    layout = Layout.of(operator, machine, work, composed=True)
     products = products_by_group(operator, list(inputs), layout, work)
     return _counted(layout, products, seed, most_products)
 
@@ -100,7 +100,7 @@ def uniform_activity(
     `codes` are the least and the greatest an activation may have, less its zero point where the
     machine subtracts it; weights have all codes of the machine's width.
     """
-    layout = Layout.of(operator, machine, work)
+    layout = Layout.of(operator, machine, work, composed=True)
     products = products_by_group(operator, list(inputs), layout, work)
     rng, half = np.random.default_rng(seed), 1 << (layout.datapath.weight_bits - 1)
     drawn = [

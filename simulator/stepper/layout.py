@@ -37,14 +37,19 @@ class Layout:
     swapped: bool
 
     @classmethod
-    def of(cls, operator: MacOperator, machine: Machine, work: Work) -> Self:
-        """The layout of the analytic model's mapping; raises Unsupported where there is none."""
+    def of(
+        cls, operator: MacOperator, machine: Machine, work: Work, *, composed: bool = False
+    ) -> Self:
+        """The layout of the analytic model's mapping; raises Unsupported where there is none.
+
+        `composed` multipliers are looked at as if each took its operands at once.
+        """
         if not isinstance(machine, Systolic):
             raise Unsupported(
                 f"{machine.name}: only model: systolic has an array to step through; "
                 f"found model: {machine.model}"
             )
-        if machine.datapath.composition != "fixed":
+        if machine.datapath.composition != "fixed" and not composed:
             raise Unsupported(
                 f"{machine.name}: datapath.composition: the stepper has whole multipliers, one "
                 f"product a cycle; found '{machine.datapath.composition}'; set it to fixed"

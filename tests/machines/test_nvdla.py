@@ -29,17 +29,11 @@ def test_the_rounding_that_the_spreadsheet_leaves_out_is_all_there_is() -> None:
 
 
 def test_cycles_in_all_where_the_same_layer_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    """The spreadsheet overlaps everything and moves a KiB in 100 cycles, 2.4 % sooner than we.
-
-    Ours never undercut what the port takes; where a layer is bound by its multipliers, loading and
-    unloading come on top.
-    """
+    """The spreadsheet overlaps everything and moves a KiB in 100 cycles, 2.4 % sooner than we."""
     chosen = [row for row in rows() if row.alone and not row.why]
     off = np.array([row.ours / row.theirs - 1 for row in chosen])
     with capsys.disabled():
         print(f"\nNVDLA: {len(chosen)} layers without Winograd, addition or pooling: ", end="")
         print(f"cycles {off.min():+.1%} to {off.max():+.1%}, mean {np.abs(off).mean():.1%}")
     assert len(chosen) > 15
-    assert off.min() > 0.023
-    assert np.median(off) < 0.025
-    assert np.abs(off).mean() < 0.06
+    assert 0.02399 < off.min() <= off.max() < 0.02405
