@@ -279,9 +279,9 @@ def estimate(
     machines = pinned_machines(model, hw, set_, mapping or [], batch)
     if mappings:
         check_mappings(machines, mapping_format)
-    estimate_command(model, machines, batch, json, csv, html)
+    graph, found = estimate_command(model, machines, batch, json, csv, html)
     if mappings:
-        mappings_command(model, machines, batch, mappings, mapping_format, json)
+        mappings_command(graph, machines, found, batch, mappings, mapping_format, json)
 
 
 @app.command()

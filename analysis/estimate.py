@@ -11,12 +11,9 @@ from analysis.files import tell, write_json, write_text
 from analysis.text import si, table
 from simulator.cost import Estimate, Totals, estimate
 from simulator.depth_first import ChainCost
-from simulator.designs import batched_works
 from simulator.errors import Unsupported
 from simulator.graph import Graph
 from simulator.machines.base import Machine
-from simulator.mapped import mappings
-from simulator.residency import retention_of, works_on
 
 
 def estimate_command(
@@ -26,13 +23,13 @@ def estimate_command(
     json: Path | None,
     csv_file: Path | None,
     html: Path | None,
-) -> None:
-    """Estimate, print, and write what was asked for."""
+) -> tuple[Graph, list[Estimate]]:
+    """Estimate, print, and write what was asked for; returns the network and its estimates."""
     graph = workloads.load(model)
     estimates = [estimate(graph, machine, batch) for machine in machines]
     tell(to_text(graph, estimates), json)
     if json:
-        write_json(json, document(graph, estimates, batch, machines))
+        write_json(json, document(graph, estimates, batch))
     if csv_file:
         write_text(csv_file, to_csv(estimates))
     if html:
@@ -46,20 +43,14 @@ def estimate_command(
         from analysis.report import estimate_data
 
         write_text(html, render(estimate_data(graph, machines, estimates, batch)))
+    return graph, estimates
 
 
-def document(
-    graph: Graph, estimates: Sequence[Estimate], batch: int, machines: Sequence[Machine] = ()
-) -> dict[str, Any]:
-    """The document of schema `bitlane.estimate/1`.
-
-    With the `machines` of the estimates, layers that were mapped carry their loop nest.
-    """
+def document(graph: Graph, estimates: Sequence[Estimate], batch: int) -> dict[str, Any]:
+    """The document of schema `bitlane.estimate/1`; layers that were mapped carry their nest."""
     entries = [e.to_json_dict() for e in estimates]
-    for entry, machine in zip(entries, machines, strict=False):
-        works = works_on(graph, retention_of(machine), batch)
-        nests = mappings(batched_works(works, batch), machine)
-        for layer, nest in zip(entry["layers"], nests, strict=True):
+    for entry, found in zip(entries, estimates, strict=True):
+        for layer, nest in zip(entry["layers"], found.nests or (), strict=found.nests is not None):
             if nest is not None:
                 layer["mapping"] = {**nest.to_plain(), "text": nest.to_text()}
     return {

@@ -112,7 +112,7 @@ def test_the_mappings_of_an_estimate_are_those_it_was_costed_with() -> None:
     """Coded weights change what is best; the document pins the mapping of the coded ones."""
     graph, target = workloads.load("zoo:digits"), machine("ethos_u55_32")
     found = estimate(graph, target)
-    told = document(graph, [found], 1, [target])["machines"][0]["layers"]
+    told = document(graph, [found], 1)["machines"][0]["layers"]
     works = works_on(graph, retention_of(target))
     seen = 0
     for work, layer, entry in zip(works, found.layers, told, strict=True):
