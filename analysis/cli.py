@@ -262,9 +262,7 @@ def estimate(
     ] = None,
     mapping_format: Annotated[
         str,
-        typer.Option(
-            help="With --mappings: bitlane, timeloop, timeloop-text, zigzag, zigzag-text."
-        ),
+        typer.Option(help="Of --mappings: bitlane, timeloop, timeloop-text, zigzag, zigzag-text."),
     ] = "bitlane",
     inputs: Annotated[
         Path | None, typer.Option(help="Price by what these operands do as well, .npz.")
@@ -280,9 +278,9 @@ def estimate(
     machines = pinned_machines(model, hw, set_, mapping or [], batch)
     if mappings:
         check_mappings(machines, mapping_format)
-    estimate_command(model, machines, batch, json, csv, html, inputs, seed)
+    graph, found = estimate_command(model, machines, batch, json, csv, html, inputs, seed)
     if mappings:
-        mappings_command(model, machines, batch, mappings, mapping_format, json)
+        mappings_command(graph, machines, found, batch, mappings, mapping_format, json)
 
 
 @app.command()

@@ -14,12 +14,9 @@ from analysis.text import si, table
 from simulator.activity import GraphEnergy, energy_of
 from simulator.cost import Estimate, Totals, estimate
 from simulator.depth_first import ChainCost
-from simulator.designs import batched_works
 from simulator.errors import Unsupported
 from simulator.graph import Graph
 from simulator.machines.base import Machine
-from simulator.mapped import mappings
-from simulator.residency import retention_of, works_on
 from workloads.topology_csv import require_values
 
 
@@ -32,8 +29,8 @@ def estimate_command(
     html: Path | None,
     inputs: Path | None = None,
     seed: int = 0,
-) -> None:
-    """Estimate, print, and write what was asked for."""
+) -> tuple[Graph, list[Estimate]]:
+    """Estimate, print, and write what was asked for; returns the network and its estimates."""
     check_places({"--json": json, "--csv": csv_file, "--html": html})
     if html:
         for machine in machines:
@@ -49,7 +46,7 @@ def estimate_command(
     texts += [activity.to_text(m.name, f) for m, f in zip(machines, busy, strict=False)]
     tell("\n\n".join(texts), json)
     if json:
-        made = document(graph, estimates, batch, machines)
+        made = document(graph, estimates, batch)
         for entry, found in zip(made["machines"], busy, strict=False):
             entry["activity"] = activity.to_json_dict(found, seed)
         write_json(json, made)
@@ -60,6 +57,7 @@ def estimate_command(
         from analysis.report import estimate_data
 
         write_text(html, render(estimate_data(graph, machines, estimates, batch)))
+    return graph, estimates
 
 
 def _activities(
@@ -71,18 +69,11 @@ def _activities(
     return [energy_of(graph, machine, arrays, seed) for machine in machines]
 
 
-def document(
-    graph: Graph, estimates: Sequence[Estimate], batch: int, machines: Sequence[Machine] = ()
-) -> dict[str, Any]:
-    """The document of schema `bitlane.estimate/1`.
-
-    With the `machines` of the estimates, layers that were mapped carry their loop nest.
-    """
+def document(graph: Graph, estimates: Sequence[Estimate], batch: int) -> dict[str, Any]:
+    """The document of schema `bitlane.estimate/1`; layers that were mapped carry their nest."""
     entries = [e.to_json_dict() for e in estimates]
-    for entry, machine in zip(entries, machines, strict=False):
-        works = works_on(graph, retention_of(machine), batch)
-        nests = mappings(batched_works(works, batch), machine)
-        for layer, nest in zip(entry["layers"], nests, strict=True):
+    for entry, found in zip(entries, estimates, strict=True):
+        for layer, nest in zip(entry["layers"], found.nests or (), strict=found.nests is not None):
             if nest is not None:
                 layer["mapping"] = {**nest.to_plain(), "text": nest.to_text()}
     return {

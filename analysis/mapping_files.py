@@ -9,13 +9,14 @@ from typing import Any
 import workloads
 from analysis.chosen import machine_of
 from analysis.files import make_folder, tell, write_text
+from simulator.cost import Estimate
 from simulator.designs import batched_works
 from simulator.errors import BadConfig, BitlaneError, Unsupported
 from simulator.graph import Graph
 from simulator.machines.base import Machine
 from simulator.machines.hierarchy import PINS, UNROLLINGS
 from simulator.machines.spatial import Spatial
-from simulator.mapped import is_pinned, map_work, mappings
+from simulator.mapped import is_pinned, map_work
 from simulator.work import Work
 from workloads.mappings.files import FORMS, Pin, read_pins, write_nest
 
@@ -48,15 +49,16 @@ def check_mappings(machines: Sequence[Machine], form: str) -> None:
 
 
 def mappings_command(
-    model: str,
+    graph: Graph,
     machines: Sequence[Machine],
+    estimates: Sequence[Estimate],
     batch: int,
     folder: Path,
     form: str,
     json: Path | None,
 ) -> None:
     """Write the mappings in use and say how many."""
-    lines = write_mappings(folder, form, workloads.load(model), machines, batch)
+    lines = write_mappings(folder, form, graph, machines, estimates, batch)
     tell("\n".join(lines), json)
 
 
@@ -145,21 +147,26 @@ def _steps(pin: Pin) -> str:
 
 
 def write_mappings(
-    folder: Path, form: str, graph: Graph, machines: Sequence[Machine], batch: int
+    folder: Path,
+    form: str,
+    graph: Graph,
+    machines: Sequence[Machine],
+    estimates: Sequence[Estimate],
+    batch: int,
 ) -> list[str]:
-    """Write each mapped layer's nest to FOLDER/MACHINE/NUMBER_LAYER; returns lines to print.
+    """Write the nest that each layer was costed in to FOLDER/MACHINE/NUMBER_LAYER.
 
-    Where a form cannot say a nest, a line tells why, and the others are written.
+    Returns lines to print. Where a form cannot say a nest, one tells why; the others are written.
     """
     lines, written = [], 0
     works = batched_works(graph.work, batch)
-    for machine in machines:
-        if not isinstance(machine, Spatial):
+    for machine, found in zip(machines, estimates, strict=True):
+        if not isinstance(machine, Spatial) or found.nests is None:
             continue
         place = folder / _file_name(machine.name)
         make_folder(place, "--mappings")
-        nests = mappings(works, machine)
-        for index, (node, work, nest) in enumerate(zip(graph.nodes, works, nests, strict=True)):
+        layers = zip(graph.nodes, works, found.nests, strict=True)
+        for index, (node, work, nest) in enumerate(layers):
             if nest is None:
                 continue
             try:

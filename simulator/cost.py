@@ -16,6 +16,7 @@ from simulator.designs import (
     Evaluation,
     Ints,
     batched,
+    batched_works,
     evaluate_designs,
     evaluate_rows,
     largest_count,
@@ -44,11 +45,15 @@ from simulator.machines.actions import (
     price_layer,
 )
 from simulator.machines.base import Machine
+from simulator.machines.hierarchy import NOTHING_FITS
 from simulator.machines.platform import Platform
+from simulator.machines.spatial import NEST, Spatial
+from simulator.mapped import nests_of, no_room
+from simulator.mapping.loopnest import LoopNest
 from simulator.memory import constant_bytes, peak_memory_bytes
 from simulator.networks import evaluate_chained
 from simulator.notes import notes_of
-from simulator.residency import notes_on, retention_of
+from simulator.residency import notes_on, retention_of, works_on
 from simulator.spread import energy_at
 from simulator.technology.model import Bound, Technology
 from simulator.totals import Totals, component_names, totals_of
@@ -137,6 +142,8 @@ class Estimate:
     timeline: tuple[Event, ...] | None = None
     chains: tuple[ChainCost, ...] | None = None
     """What runs depth first, on a machine that may."""
+    nests: tuple[LoopNest | None, ...] | None = None
+    """On a `spatial` machine the loop nest that each layer was costed in; None without MACs."""
 
     def to_json_dict(self) -> dict[str, Any]:
         """One entry of `machines` in the document `bitlane.estimate/1`."""
@@ -164,7 +171,7 @@ def estimate(graph: Graph, machine: Machine, batch: int = 1) -> Estimate:
 
         _check(graph)
         return estimate_platform(graph, machine, batch)
-    result, chains = _evaluate(graph, machine, batch)
+    result, chains, nests = _evaluate(graph, machine, batch)
     layers = _layers(graph, machine, result)
     energies = tuple(_components(machine, row) for row in result.energy_fj[0])
     bits = machine.datapath.activation_bits if machine.datapath.narrow else None
@@ -177,7 +184,7 @@ def estimate(graph: Graph, machine: Machine, batch: int = 1) -> Estimate:
     if machine.depth_first.tile_rows:
         macs = [layer.macs for layer in layers]
         ran = tuple(chain_cost(graph, chain, macs, batch) for chain in chains)
-    return Estimate(machine.name, totals, layers, energies, notes, chains=ran)
+    return Estimate(machine.name, totals, layers, energies, notes, chains=ran, nests=nests)
 
 
 def count(graph: Graph, machine: Machine, batch: int = 1) -> tuple[LayerCost, ...]:
@@ -220,13 +227,24 @@ def _check(graph: Graph) -> None:
         raise Unsupported(f"{graph.name}: has no operators; there is nothing to cost")
 
 
-def _evaluate(graph: Graph, machine: Machine, batch: int) -> tuple[Evaluation, tuple[Chain, ...]]:
+def _evaluate(
+    graph: Graph, machine: Machine, batch: int
+) -> tuple[Evaluation, tuple[Chain, ...], tuple[LoopNest | None, ...] | None]:
     _check(graph)
-    result, (chains,) = evaluate_chained(graph, [machine], batch, per_layer=True)
+    chains: tuple[Chain, ...] = ()
+    nests = None
+    if isinstance(machine, Spatial):
+        # Its kind keeps nothing between layers, so that no layers run in chains.
+        works = works_on(graph, retention_of(machine), batch)
+        rows = np.full((1, len(works), NEST), -1, np.int64)
+        result = evaluate_designs(works, [machine], batch, True, rows)
+        nests = nests_of(batched_works(works, batch), machine, rows[0])
+    else:
+        result, (chains,) = evaluate_chained(graph, [machine], batch, per_layer=True)
     code = int(result.totals[0, TOTAL_REFUSAL])
     if code:
         refuse(graph, machine, code, int(result.totals[0, TOTAL_REFUSED_LAYER]), batch)
-    return result, chains
+    return result, chains, nests
 
 
 def refuse(
@@ -246,6 +264,8 @@ def refuse(
         too_many=f"{count} {what}",
         most=most,
     )
+    if isinstance(machine, Spatial) and code == NOTHING_FITS:
+        reason = no_room(work, machine)
     node = graph.nodes[layer]
     raise Unsupported(
         f"{graph.name}, {node.name} ({node.op.kind}) on {where or machine.name}: {reason}"

@@ -123,13 +123,18 @@ def uncountable(works: Sequence[Work], machine: Machine, batch: int = 1) -> int 
 
 
 def evaluate_designs(
-    works: Sequence[Work], machines: Sequence[Machine], batch: int = 1, per_layer: bool = False
+    works: Sequence[Work],
+    machines: Sequence[Machine],
+    batch: int = 1,
+    per_layer: bool = False,
+    nests: Ints | None = None,
 ) -> Evaluation:
     """Cost a graph's works on many machines of any kinds, in the order given.
 
     Works of one operator in several parts (`more`) count as one layer. A machine that cannot run
     them is marked refused, not raised. Memory grows with the number of
-    designs alone unless `per_layer` keeps every layer's actions and energies.
+    designs alone unless `per_layer` keeps every layer's actions and energies. `nests`, int64
+    [P, L, NEST] for `spatial` machines alone, takes the nests that were costed.
     """
     whole = [layer for layer, work in enumerate(works) if not work.more]
     kept = (len(machines), len(whole)) if per_layer else (0, 0)
@@ -155,6 +160,7 @@ def evaluate_designs(
             np.stack([technology.row() for technology in slots]),
             np.array(technology_of),
             per_layer and layer is None,
+            nests if layer is None else None,
         )
         for name in ("totals", "area_mm2", "latency_s", "actions", "energy_fj"):
             if getattr(part, name).shape[0]:
@@ -188,6 +194,7 @@ def evaluate_rows(
     technologies: Floats,
     technology_of: Ints,
     per_layer: bool = False,
+    nests: Ints | None = None,
 ) -> Evaluation:
     """Cost works [L, W] on machine rows [P, M] of one kind, over the available processors.
 
@@ -203,7 +210,8 @@ def evaluate_rows(
     def run(start: int) -> None:
         part = slice(start, start + _CHUNK)
         ours = (totals[part], area_mm2[part], actions[part], energy[part])
-        kind.evaluate(works, machines[part], technologies, technology_of[part], *ours)
+        mapped = () if nests is None else (nests[part],)
+        kind.evaluate(works, machines[part], technologies, technology_of[part], *ours, *mapped)
 
     starts = range(0, designs, _CHUNK)
     if len(starts) == 1:

@@ -9,8 +9,8 @@ their first call, never at import.
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -134,10 +134,29 @@ FUSED_MULTIPLY_ADD: Final = not JIT_DISABLED and any(_FEATURES.get(f) for f in (
 """True where kernels are compiled for a processor that fuses float multiply-adds."""
 
 
+_COST_FUNCTIONS: Final = tuple(
+    f"simulator.{name}" for name in ("machines", "mapping", "platform", "stepper", "technology")
+)
+
+
+def _any_value(template: Callable[..., Any], args: Sequence[Any], kws: dict[str, Any]) -> Any:
+    """Resolve a call of a cost function from another with its constants typed as variables.
+
+    Numba types a constant argument by its value, and compiles the function for each value anew.
+    Kernels of tensors are left to do so, since a constant may make their inner loop.
+    """
+    unliteral: Any = types.unliteral
+    plain = {name: unliteral(kind) for name, kind in kws.items()}
+    return template(tuple(unliteral(kind) for kind in args), plain)
+
+
 def njit(function: _FunctionT | None = None, *, parallel: bool = False) -> Any:
     """Compile a function to machine code at its first call; integer semantics, no fast-math."""
 
     def compile_(f: _FunctionT) -> _FunctionT:
-        return cast(_FunctionT, numba.njit(cache=True, parallel=parallel, nogil=True)(f))
+        made: Any = numba.njit(cache=True, parallel=parallel, nogil=True)(f)
+        if not JIT_DISABLED and f.__module__.startswith(_COST_FUNCTIONS):
+            made.get_call_template = partial(_any_value, made.get_call_template)
+        return cast(_FunctionT, made)
 
     return compile_ if function is None else compile_(function)

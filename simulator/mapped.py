@@ -1,5 +1,6 @@
 """Mappings of single layers on a `spatial` machine: searched, pinned, and what each costs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -8,7 +9,6 @@ import numpy as np
 
 from simulator.errors import Unsupported
 from simulator.machines.actions import ACTIONS
-from simulator.machines.base import Machine
 from simulator.machines.composition import channel_steps
 from simulator.machines.hierarchy import (
     NOTHING_FITS,
@@ -24,23 +24,28 @@ from simulator.machines.spatial import Spatial, design_prices
 from simulator.mapping.latency import cost_of_nest
 from simulator.mapping.layout import (
     ACCESS,
+    BITS,
     BOUNDS,
     DIMENSIONS,
     DIRECTIONS,
+    FINAL,
+    HELD,
     LEVEL,
     LOOPS,
     M_BITS,
     MEMORY,
     OPERANDS,
+    OUTPUT,
     RESULT,
     RESULT_NAMES,
     TEMPORAL,
     Ints,
     Reals,
     empty_tables,
+    level_row,
 )
 from simulator.mapping.loopnest import LoopNest, nest_of_row
-from simulator.mapping.search import MAPPING, load
+from simulator.mapping.search import BEST_COUNT, BEST_FACTORS, BEST_LOOPS, MAPPING, load
 from simulator.mapping.tiling import bits_held, fits
 from simulator.work import Work
 
@@ -69,17 +74,72 @@ def map_work(work: Work, machine: Spatial) -> MappedLayer:
     mapping, told = np.zeros(MAPPING, np.int64), np.zeros(2)
     chosen = map_layer(work.row(), machine.row(), prices, ints, reals, mapping, told)
     if chosen < 0:
-        raise Unsupported(f"{machine.name}: {machine.refusals[NOTHING_FITS]}")
+        raise Unsupported(f"{machine.name}: {no_room(work, machine)}")
     nest = nest_of_row(mapping, _spatial(machine, chosen, work), machine.chains())
     return _mapped(nest, machine, ints, reals, (int(told[0]), int(told[1])))
 
 
-def mappings(works: Sequence[Work], machine: Machine) -> list[LoopNest | None]:
-    """The loop nest of each layer; None where a machine or a layer has none."""
-    if not isinstance(machine, Spatial):
-        return [None] * len(works)
-    found = {work: map_work(work, machine).nest for work in set(works) if work.macs}
-    return [found.get(work) for work in works]
+def nests_of(works: Sequence[Work], machine: Spatial, rows: Ints) -> tuple[LoopNest | None, ...]:
+    """The loop nest of each layer, of int64 rows [L, NEST]; None of one that has no products."""
+    return tuple(
+        nest_of_row(row[1:], _spatial(machine, int(row[0]), work), machine.chains())
+        if row[0] >= 0
+        else None
+        for work, row in zip(works, rows, strict=True)
+    )
+
+
+def no_room(work: Work, machine: Spatial) -> str:
+    """Why no loop nest of a layer fits: the memory that is too small, its bytes and those needed.
+
+    Of several unrollings the one that comes nearest is told.
+    """
+    ints, reals, prices = _tables(machine)
+    read_layer(work.row(), machine.row(), ints)
+    least, told = math.inf, ""
+    for choice in range(len(machine.array.unrollings)):
+        unroll_layer(machine.row(), prices, choice, ints, reals)
+        needed, whole = _least_bits(machine, ints, reals)
+        short = [bits / int(ints[MEMORY + k, M_BITS]) for k, bits in enumerate(needed)]
+        worst = short.index(max(short))
+        if short[worst] < least:
+            least = short[worst]
+            have = f"memory '{machine.memory[worst].name}' has {machine.memory[worst].bytes} bytes"
+            told = f"{have}, and the tile of one step needs {-(-needed[worst] // 8)}"
+            way = "unroll fewer loops in array.unrollings"
+            if whole[worst]:
+                told = f"{have}, and what it holds of the whole layer {-(-needed[worst] // 8)}"
+                way = "split the layer"
+            told += f"; enlarge memory.{worst}.bytes or {way}"
+    # Each memory has room for the least: it is the joint cuts of the orders tried that do not fit.
+    general = machine.refusals[NOTHING_FITS]
+    return f"{general.split(':')[0]}: {told}" if least > 1 else general
+
+
+def _least_bits(machine: Spatial, ints: Ints, reals: Reals) -> tuple[list[int], list[bool]]:
+    """Bits that each memory holds at the least, and whether an operand ends in it.
+
+    All of an operand in the outermost memory of its chain, the tile of one step in the others.
+    """
+    mapping, count = np.zeros(MAPPING, np.int64), 0
+    for loop in range(len(LOOPS)):
+        if ints[TEMPORAL, loop] > 1:
+            mapping[BEST_LOOPS + count] = loop
+            mapping[BEST_FACTORS + count] = ints[TEMPORAL, loop]
+            count += 1
+    mapping[BEST_COUNT] = count
+    load(ints, reals, mapping)
+    needed, whole = [0] * len(machine.memory), [False] * len(machine.memory)
+    for operand, chain in enumerate(machine.chains().values()):
+        width = int(ints[BITS, operand])
+        if operand == OUTPUT:
+            width = min(width, int(ints[BITS, FINAL]))
+        for level in range(len(chain)):
+            memory, top = int(ints[LEVEL + operand, level]), level == len(chain) - 1
+            held = int(ints[HELD + level_row(operand, level), count if top else 0])
+            needed[memory] += held * width
+            whole[memory] = whole[memory] or top
+    return needed, whole
 
 
 def is_pinned(work: Work, machine: Spatial) -> bool:

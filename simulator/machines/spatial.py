@@ -82,6 +82,9 @@ from simulator.mapping.layout import (
 from simulator.mapping.loopnest import pin_row
 from simulator.mapping.search import MAPPING, OBJECTIVES
 
+NEST: Final = 1 + MAPPING
+"""Columns of a layer's nest as int64: its unrolling, -1 where it has none, and the mapping."""
+
 
 def _place(index: int) -> Callable[[Any], int]:
     return lambda hierarchy: int(hierarchy[index])
@@ -170,8 +173,12 @@ def evaluate(
     areas: Prices,
     counts: Counts,
     energies: Counts,
+    nests: Counts | None = None,
 ) -> None:
-    """Cost every layer on every design; see `simulator.cost.evaluate_rows` for the arrays."""
+    """Cost every layer on every design; see `simulator.designs.evaluate_rows` for the arrays.
+
+    `nests`, where given, is int64 [P, L, NEST] and takes each layer's unrolling and mapping.
+    """
     prices = np.zeros(ACTIONS, np.float64)
     mapping = np.zeros(MAPPING, np.int64)
     told = np.zeros(2)
@@ -188,7 +195,14 @@ def evaluate(
             while same < layer and not np.array_equal(works[same], works[layer]):
                 same += 1
             if same == layer:
-                layer_cost(works[layer], machine, prices, ints, reals, mapping, told, done[layer])
+                chosen = layer_cost(
+                    works[layer], machine, prices, ints, reals, mapping, told, done[layer]
+                )
+                if nests is not None:
+                    nests[design, layer, 0] = chosen
+                    nests[design, layer, 1:] = mapping
+            elif nests is not None:
+                nests[design, layer] = nests[design, same]
             actions[:] = done[same]
             done[layer] = actions
             start_inference(layer, machine, actions)
@@ -209,7 +223,8 @@ class Spatial(Machine):
     bounds: ClassVar = ("compute", "memory", "loading", "overhead")
     refusals: ClassVar = (
         *REFUSALS,
-        "no loop nest fits the memories: the tile of one step is larger than one of them; "
+        "no loop nest fits the memories: the tile of one step is larger than one of them, or the "
+        "layer than what holds all of it; "
         "enlarge memory.<index>.bytes or unroll fewer loops in array.unrollings",
     )
     design_prices: ClassVar = staticmethod(design_prices)

@@ -104,22 +104,27 @@ def layer_cost(
     mapping: Counts,
     told: Prices,
     actions: Counts,
-) -> None:
-    """Fill the int64 [ACTIONS] of one layer; `read_memories` has filled the tables before."""
+) -> int:
+    """Fill the int64 [ACTIONS] of one layer; `read_memories` has filled the tables before.
+
+    Returns the unrolling of its nest, which is left in `mapping`, or -1 where it has none.
+    """
     clear(actions)
     actions[REFUSAL] = refusal(work, machine)
     if actions[REFUSAL] != 0:
-        return
+        return -1
     count_operator(work, machine, actions)
     groups, m, n, k = gemm(work)
     if m * n * k == 0:
         vector_cost(work, machine, actions)
-        return
-    if map_layer(work, machine, prices, ints, reals, mapping, told) < 0:
+        return -1
+    chosen = map_layer(work, machine, prices, ints, reals, mapping, told)
+    if chosen < 0:
         actions[REFUSAL] = NOTHING_FITS
-        return
+        return -1
     macs = groups * m * n * k
     count_products(work, machine, actions, ceil_div(macs, machine[DOT_WIDTH]))
     count_nest(work, machine, ints, reals, actions)
     expand_weights(work, machine, ints, machine[MEMORY + MEMORY_COLUMNS :: MEMORY_WIDTH], actions)
     add_biases(work, machine, actions)
+    return int(chosen)

@@ -35,15 +35,16 @@ def test_the_document_and_the_table(bitlane: Run, tmp_path: Path) -> None:
 
 
 def test_faults_are_one_line(bitlane: Run, tmp_path: Path) -> None:
-    np.savez(tmp_path / "in.npz", input_0=np.zeros((1, 3), np.int8))
-    estimate = ("estimate", "zoo:digits", "--inputs", str(tmp_path / "in.npz"), "--hw")
+    np.savez(tmp_path / "short.npz", input_0=np.zeros((1, 3), np.int8))
+    np.savez(tmp_path / "digit.npz", input_0=np.zeros((1, 8, 8, 1), np.int8))
     cases = [
-        (("tpu_like",), "only model: systolic has an array whose order of operands is known"),
-        (("systolic_16x16", "--batch", "2"), "--inputs: prices one inference; found --batch 2"),
-        (("systolic_16x16",), "must have shape"),
+        ("digit", ("tpu_like",), "only model: systolic has an array whose order of operands"),
+        ("digit", ("systolic_16x16", "--batch", "2"), "prices one inference; found --batch 2"),
+        ("short", ("systolic_16x16",), "must have shape"),
     ]
-    for more, message in cases:
-        outcome = bitlane(*estimate, *more)
+    for name, more, message in cases:
+        given = ("--inputs", str(tmp_path / f"{name}.npz"), "--hw", *more)
+        outcome = bitlane("estimate", "zoo:digits", *given)
         assert outcome.code == 2
         assert message in outcome.err
         assert outcome.err.count("\n") == 1

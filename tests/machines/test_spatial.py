@@ -210,7 +210,7 @@ def test_the_same_search_twice_and_no_growth() -> None:
 def test_the_estimates_document_carries_each_nest() -> None:
     graph, machine = workloads.load("zoo:digits"), hwconfigs.load("tpu_like")
     assert isinstance(machine, Spatial)
-    found = document_of(graph, [estimate(graph, machine)], 1, [machine])
+    found = document_of(graph, [estimate(graph, machine)], 1)
     layers = found["machines"][0]["layers"]
     assert any(layer["macs"] for layer in layers)
     for layer in layers:
@@ -237,6 +237,15 @@ def test_every_fault_is_one_line() -> None:
 
 
 def test_a_layer_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(Unsupported, match="no loop nest fits the memories"):
-        map_work(conv((4, 4), 8, (3, 3), 4), small(("memory.1.bytes", 4)))
+    """The memory that is too small is named: one step's tile inside, all that is held outside."""
+    work = conv((4, 4), 8, (3, 3), 4)
+    # In a step 4 x 2 weights and 2 inputs of a byte each, and 4 sums that end as bytes.
+    step = "memory 'sram' has 4 bytes, and the tile of one step needs 14; enlarge memory.1.bytes"
+    with pytest.raises(Unsupported, match=f"no loop nest fits the memories: {step} or unroll"):
+        map_work(work, small(("memory.1.bytes", 4)))
+    weights, inputs, outputs = 4 * 8 * 9, work.input_elements, work.output_elements
+    needed = weights + inputs + outputs
+    layer = f"memory 'dram' has 300 bytes, and what it holds of the whole layer {needed}"
+    with pytest.raises(Unsupported, match=f"{layer}; enlarge memory.2.bytes or split the layer"):
+        map_work(work, small(("memory.2.bytes", 300)))
     assert len(LOOPS) == 8

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 import hwconfigs
 import workloads
 from analysis.estimate import document
+from analysis.mapping_files import write_mappings
 from simulator.cost import estimate, evaluate_designs
+from simulator.designs import batched_works
 from simulator.errors import BadConfig
 from simulator.machines.actions import (
     COMPUTE_CYCLES,
@@ -27,6 +30,7 @@ from simulator.mapping.loopnest import from_plain
 from simulator.residency import retention_of, works_on
 from simulator.work import Work
 from tests.machines.works import conv
+from workloads.mappings.files import read_pins
 
 NAMES = [f"ethos_u55_{units}" for units in (32, 64, 128, 256)]
 FLASH = 5
@@ -112,7 +116,7 @@ def test_the_mappings_of_an_estimate_are_those_it_was_costed_with() -> None:
     """Coded weights change what is best; the document pins the mapping of the coded ones."""
     graph, target = workloads.load("zoo:digits"), machine("ethos_u55_32")
     found = estimate(graph, target)
-    told = document(graph, [found], 1, [target])["machines"][0]["layers"]
+    told = document(graph, [found], 1)["machines"][0]["layers"]
     works = works_on(graph, retention_of(target))
     seen = 0
     for work, layer, entry in zip(works, found.layers, told, strict=True):
@@ -123,6 +127,28 @@ def test_the_mappings_of_an_estimate_are_those_it_was_costed_with() -> None:
             assert 0 < work.coded_weight_bits < 8 * work.weight_elements
             seen += 1
     assert seen > 1
+
+
+def test_a_layer_is_searched_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The document and the files have the nests of the estimate; a second search agrees."""
+    graph, target = workloads.load("zoo:digits"), machine("ethos_u55_32")
+    found = estimate(graph, target, 2)
+    works = batched_works(works_on(graph, retention_of(target), 2), 2)
+    nests = [map_work(work, target).nest if work.macs else None for work in works]
+    assert found.nests == tuple(nests)
+    assert estimate(graph, hwconfigs.load("cortex_m4")).nests is None
+
+    def searched(*_: object) -> int:
+        raise AssertionError
+
+    monkeypatch.setattr("simulator.mapped.map_layer", searched)
+    layers = document(graph, [found], 2)["machines"][0]["layers"]
+    told = [from_plain(x["mapping"], target.chains()) if "mapping" in x else None for x in layers]
+    assert told == nests
+    write_mappings(tmp_path, "bitlane", graph, [target], [found], 2)
+    files = sorted((tmp_path / target.name).iterdir())
+    read = [read_pins(file, target)[0] for file in files]
+    assert [pin.loops for pin in read] == [nest.loops for nest in nests if nest is not None]
 
 
 def test_the_requantizer_bounds_array_and_vector_layers() -> None:
