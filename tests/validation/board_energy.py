@@ -152,8 +152,8 @@ def section() -> Section:
             "Microjoules of an inference as power times time, the power as mW/MHz times the clock: "
             "of the same core as other submissions measured it (a submitter and round, left out "
             "with all its softwares and networks), of those at the same supply alone, and of the "
-            "other cores: one figure for all, as the technology `mcu_boards` has it. The time is the "
-            "measured one; in the last quantity it is that of the machine, fitted without the "
+            "other cores: one figure for all, as the technology `mcu_boards` has it. The time is "
+            "the measured one; in the last quantity it is that of the machine, fitted without the "
             "device as in the section of boards."
         ),
         source=(
