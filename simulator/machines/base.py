@@ -22,10 +22,7 @@ from typing import (
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from simulator.errors import Unsupported
 from simulator.machines.calibration import Calibration
