@@ -138,6 +138,7 @@ class Convolution(MacOperator):
             bias_elements=0 if bias is None else bias.elements,
             output_elements=outputs[0].elements,
             requantizations=outputs[0].elements,
+            requantizer_scales=len(self.weighted.requantize.scale),
             depthwise=int(groups > 1 and groups == x.shape[3]),
             input_rows=x.shape[1],
             input_columns=x.shape[2],

@@ -120,7 +120,7 @@ def chains_to(
         return
     trace = Trace(graph, last, room, batch, fused)
     written = _tensor_bits(graph, output, room, batch)
-    weights = _weight_bits(graph.work[last], room.narrow_bits)
+    weights = _weight_bits(graph.work[last], room)
     for first in range(last - 1, -1, -1):
         if layers[first] is None or not first < ends[first] <= last:
             return
@@ -128,7 +128,7 @@ def chains_to(
         peak = trace.peak_bytes()
         if peak > room.activation_bytes:
             return
-        weights += _weight_bits(graph.work[first], room.narrow_bits)
+        weights += _weight_bits(graph.work[first], room)
         if any(key[1] in fused for key, _, _ in trace.streams()):
             # It runs with the layer before the chain, pixel by pixel.
             continue
@@ -252,11 +252,12 @@ def _ends(graph: Graph) -> list[int]:
     return ends
 
 
-def _weight_bits(work: Work, narrow_bits: int | None) -> int:
+def _weight_bits(work: Work, room: Room) -> int:
     width = work.weight_bits
-    if narrow_bits is not None and width <= 16:
-        width = min(width, narrow_bits)
-    return work.weight_elements * width + work.bias_elements * work.bias_bits
+    if room.narrow_bits is not None and width <= 16:
+        width = min(width, room.narrow_bits)
+    scales = work.requantizer_scales * room.scale_bits
+    return work.weight_elements * width + work.bias_elements * work.bias_bits + scales
 
 
 def _tensor_bits(graph: Graph, name: str, room: Room, batch: int) -> int:
@@ -276,5 +277,5 @@ def _plain(graph: Graph, room: Room, batch: int, pairs: tuple[Pair, ...]) -> lis
         names = [n for n in node.inputs if n and n not in graph.constants]
         names = [n for n in (*names, *node.outputs) if n and n not in fused]
         bits = sum(_tensor_bits(graph, name, room, batch) for name in names)
-        moved.append(bits + _weight_bits(work, room.narrow_bits))
+        moved.append(bits + _weight_bits(work, room))
     return moved

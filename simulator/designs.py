@@ -92,10 +92,11 @@ def largest_count(work: Work, machine: Machine) -> tuple[int, int, str]:
     Up to the limit no product of the cost functions passes 2^63. Counts are operations and bits
     moved; where neither operand fits on chip, one is fetched again for each part of the other.
     """
+    scales = work.requantizer_scales * machine.datapath.scale_bits
     bits = {
         "input": work.input_elements * work.activation_bits,
         "weight": work.weight_elements * work.weight_bits,
-        "bias": work.bias_elements * work.bias_bits,
+        "bias": work.bias_elements * work.bias_bits + scales,
         "output": work.output_elements * work.output_bits,
     }
     per_mac, per_element, per_output = machine.cycle_scales

@@ -36,6 +36,7 @@ class Room:
     activation_bytes : for what waits between layers.
     weight_bits : for weights that stay while all tiles run.
     operand_bits, narrow_bits : widths that activations and weights are narrowed to, if they are.
+    scale_bits : of each scale of a requantization, read with the biases.
     """
 
     tile: DepthFirst
@@ -43,6 +44,7 @@ class Room:
     weight_bits: int
     operand_bits: int | None = None
     narrow_bits: int | None = None
+    scale_bits: int = 0
 
 
 class Trace:

@@ -43,7 +43,8 @@ def retention_of(machine: Machine) -> Retention:
     chains = None
     if room and machine.depth_first.tile_rows:
         w_bits = machine.datapath.weight_bits if narrow else None
-        chains = Room(machine.depth_first, room, machine.held_weight_bits, bits, w_bits)
+        held, scales = machine.held_weight_bits, machine.datapath.scale_bits
+        chains = Room(machine.depth_first, room, held, bits, w_bits, scales)
     fused, coded = machine.fusion == "elementwise", machine.codes_weights
     return Retention(fused, room, bits if room else None, coded, chains)
 

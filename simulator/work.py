@@ -34,6 +34,8 @@ class Work:
     coded_weight_bits : of all weights at the entropy of their values; 0 where it was not asked for.
     kept_weights : 1 where weights and biases are on chip already, from a tile before.
     times, more : how often it is done, and 1 where the next work is a part of the same operator.
+    requantizer_scales : multiplier and shift pairs that requantize the accumulators of weighted
+        sums: one a channel, or one; 0 for other operators.
     """
 
     n: int = 1
@@ -65,6 +67,7 @@ class Work:
     kept_weights: int = 0
     times: int = 1
     more: int = 0
+    requantizer_scales: int = 0
 
     @property
     def macs(self) -> int:
@@ -113,4 +116,5 @@ WORK_FIELDS: Final = tuple(f.name for f in fields(Work))
     W_KEPT_WEIGHTS,
     W_TIMES,
     W_MORE,
+    W_REQUANTIZER_SCALES,
 ) = range(len(WORK_FIELDS))

@@ -22,10 +22,7 @@ from typing import (
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from simulator.errors import Unsupported
 from simulator.machines.calibration import Calibration
@@ -134,6 +131,7 @@ COMMON: Final = (
     Column("datapath.decompress", lambda it: it.operations_per_element if it else 0),
     Column("memory", _dram_code),
     Column("wire_mm", lambda mm: round(mm * 1000)),
+    Column("datapath.scale_bits"),
 )
 (
     CLOCK_HZ,
@@ -153,6 +151,7 @@ COMMON: Final = (
     DECOMPRESS_OPERATIONS,
     DRAM_KIND,
     WIRE_UM,
+    SCALE_BITS,
 ) = range(len(COMMON))
 
 REFUSALS: Final = (

@@ -27,6 +27,7 @@ from simulator.machines.base import (
     NARROW,
     OP_CYCLES,
     OP_INSTRUCTIONS,
+    SCALE_BITS,
     WEIGHT_BITS,
 )
 from simulator.machines.datapath_schema import FIXED
@@ -51,6 +52,7 @@ from simulator.work import (
     W_OX,
     W_OY,
     W_REQUANTIZATIONS,
+    W_REQUANTIZER_SCALES,
     W_WEIGHT_BITS,
     W_WEIGHT_ELEMENTS,
 )
@@ -111,11 +113,15 @@ def refusal(work: Counts, machine: Counts) -> int:
 
 @njit
 def compulsory_bits(work: Counts, machine: Counts) -> tuple[int, int, int, int]:
-    """Bits of the distinct inputs, weights, biases and outputs, each counted once."""
+    """Bits of the distinct inputs, weights, biases and outputs, each counted once.
+
+    With the biases those of the scales of the requantization, where the machine counts them.
+    """
+    scales = work[W_REQUANTIZER_SCALES] * machine[SCALE_BITS]
     return (
         work[W_INPUT_ELEMENTS] * activation_bits(work[W_ACTIVATION_BITS], machine),
         work[W_WEIGHT_ELEMENTS] * weight_bits(work, machine),
-        work[W_BIAS_ELEMENTS] * work[W_BIAS_BITS],
+        work[W_BIAS_ELEMENTS] * work[W_BIAS_BITS] + scales,
         work[W_OUTPUT_ELEMENTS] * activation_bits(work[W_OUTPUT_BITS], machine),
     )
 

@@ -116,7 +116,9 @@ class DatapathConfig(Schema):
     -128, so that two products fit one bit less (Krishnamoorthi 2018, section 2.2).
     `composition` is what a multiplier does with operands of other widths than its own, see
     `simulator.machines.composition`; `serial_operand` is read by `serial` alone. Without
-    `decompress`, narrow weights are expanded unseen on their way.
+    `decompress`, narrow weights are expanded unseen on their way. `scale_bits` are what memory
+    holds for each scale of a requantization (a multiplier and its shift: 40, say), read with the
+    biases; by default 0: scales are not counted.
     """
 
     weight_bits: Annotated[int, Field(ge=1, le=16)] = 8
@@ -128,6 +130,7 @@ class DatapathConfig(Schema):
     accumulator: Accumulator = Accumulator()
     zero_point: ZeroPoint = "subtracted"
     requantize: Literal["graph"] | RequantizeConfig = "graph"
+    scale_bits: Annotated[int, Field(ge=0, le=128)] = 0
     narrow: bool = False
     widen: bool = False
     restricted_weights: bool = False

@@ -130,6 +130,7 @@ class FullyConnected(MacOperator):
             bias_elements=0 if bias is None else bias.elements,
             output_elements=outputs[0].elements,
             requantizations=outputs[0].elements,
+            requantizer_scales=len(self.weighted.requantize.scale),
         )
 
     def _output_shape(self, x: tuple[int, ...], w: tuple[int, ...]) -> tuple[int, ...]:

@@ -152,6 +152,7 @@ class TransposeConv(MacOperator):
             bias_elements=0 if bias is None else bias.elements,
             output_elements=outputs[0].elements,
             requantizations=outputs[0].elements,
+            requantizer_scales=len(self.weighted.requantize.scale),
         )
 
     @staticmethod

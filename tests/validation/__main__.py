@@ -24,6 +24,7 @@ SECTIONS: Final = (
     "gemmini",
     "gemmini_many",
     "boards",
+    "board_energy",
     "microcontrollers",
     "layers",
     "pixel",

@@ -1,9 +1,12 @@
 """MLPerf Tiny boards, each device with its software predicted by a fit without it."""
 
 import math
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
+from analysis.measurements import Measurement
 from tests.machines.silicon import board_rows, devices_left_out, family_of, split
 from tests.validation.rows import (
     Row,
@@ -24,16 +27,22 @@ NETWORKS = {
 BOARDS = "latency in cycles, boards left out"
 
 
+@cache
+def predictions(shared: Path) -> tuple[tuple[Measurement, float], ...]:
+    """Each measurement and its cycles by a fit without its device; NaN without another device."""
+    measurements = split(board_rows(shared))[0]
+    errors = devices_left_out(measurements).tolist()
+    pairs = zip(measurements, errors, strict=True)
+    return tuple((m, m.cycles * (1 + error / 100)) for m, error in pairs)
+
+
 def section_rows() -> tuple[list[Row], int]:
     """Cycles measured and predicted without the device, and how many have no other device."""
-    shared = shared_file("reference/silicon/mlperf_tiny.csv").parents[2]
-    measurements = split(board_rows(shared))[0]
-    errors = devices_left_out(measurements)
+    measurements = predictions(shared_file("reference/silicon/mlperf_tiny.csv").parents[2])
     found = []
-    for m, error in zip(measurements, errors, strict=True):
-        if not math.isnan(error):
+    for m, ours in measurements:
+        if not math.isnan(ours):
             name = f"{m.device}, {NETWORKS.get(m.model, m.model)}"
-            ours = m.cycles * (1 + float(error) / 100)
             found.append(Row(BOARDS, name, m.cycles, ours, family_of(m).replace(" ", ", ", 1)))
     return found, len(measurements) - len(found)
 

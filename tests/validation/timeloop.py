@@ -6,6 +6,7 @@ from typing import Any
 from tests.validation.rows import Row, Section, rows_module, section_of, shared_file, signed
 
 RULE, ARRAY = "cycles by Timeloop's rule", "ideal cycles of our nest"
+EYERISS, ALEXNET = "eyeriss_like", "alexnet"
 COUNTED, OURS = "energy by its conventions, pJ", "energy by our conventions, pJ"
 
 
@@ -36,6 +37,21 @@ def shares(figures: Sequence[Any]) -> str:
     return ", ".join(f"{name} {signed(value / total)}" for name, value in ordered)
 
 
+def shares_by_layer(figures: Sequence[Any]) -> str:
+    """Of AlexNet's layers each component's percent of the energy, theirs and ours, as Markdown."""
+    rows = [row for row in figures if (row.architecture, row.network) == (EYERISS, ALEXNET)]
+    names = list(rows[0].their_pj)
+    lines = [f"| layer | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
+    for row in rows:
+        theirs, ours = (sum(side.values()) for side in (row.their_pj, row.ours_pj))
+        cells = [
+            f"{100 * row.their_pj[name] / theirs:.1f} / {100 * row.ours_pj[name] / ours:.1f}"
+            for name in names
+        ]
+        lines.append(f"| {row.layer} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def section() -> Section:
     """Raises Missing where the checkout has no module of Timeloop's rows."""
     module = rows_module("tests.machines.timeloop_rows")
@@ -62,6 +78,9 @@ def section() -> Section:
         misses=[
             "From Timeloop's energy to ours, each convention as a share of its total: "
             f"{shares(figures)}.",
+            "Shares of the energy of AlexNet's layers by component on Eyeriss, Timeloop's / ours, "
+            "in percent, of the same mapping (the chip's own published shares are not among the "
+            f"figures at hand):\n\n{shares_by_layer(figures)}",
             "Timeloop overlaps all traffic with computing and has no stalls by itself: its cycles "
             "are the slowest of computing and of one buffer's traffic; our ideal cycles are "
             "computing alone.",
