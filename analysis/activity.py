@@ -76,7 +76,7 @@ def _layer(layer: LayerEnergy) -> dict[str, Any]:
 def _activity(found: Activity) -> dict[str, Any]:
     plain: Sequence[str] = (
         *("products", "zero_activations", "zero_weights", "zero_products", "essential_bits"),
-        *("input_toggles", "gated_input_toggles", "gated_accumulator_writes", "sampled"),
+        *("product_toggles", "gated_product_toggles", "gated_accumulator_writes", "sampled"),
     )
     maps: Mapping[str, Mapping[str, Any]] = {
         "toggles": found.toggles,

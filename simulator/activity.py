@@ -2,8 +2,8 @@
 
 The data-blind price of a multiplication, an addition or a register is that of operands whose every
 code is as likely. The same array is therefore given such operands as well, and a component costs
-its price times the toggles of the real ones over theirs. Memories, instructions and requantizers
-cost what they cost whatever the bits.
+its price times the toggles of the real ones over theirs, multipliers by their partial products.
+Memories, instructions and requantizers cost what they cost whatever the bits.
 """
 
 import math
@@ -126,9 +126,9 @@ def _ratios(machine: Systolic, real: Activity, uniform: Activity) -> dict[str, t
     if machine.datapath.composition != "fixed":
         bits = real.products * machine.datapath.activation_bits
         return {"multiply": (min(real.essential_bits / bits, 1.0), 0.0)} if gating.bits else {}
-    kind = "gated_input" if gating.zero else "input"
-    inputs = real.gated_input_toggles if gating.zero else real.input_toggles
-    multiply = _ratio(inputs, real.standard_error.get(kind, 0.0), uniform.input_toggles, uniform)
+    kind = "gated_product" if gating.zero else "product"
+    inputs = real.gated_product_toggles if gating.zero else real.product_toggles
+    multiply = _ratio(inputs, real.standard_error.get(kind, 0.0), uniform.product_toggles, uniform)
     sums = _ratio(
         real.toggles["accumulator"],
         real.standard_error.get("accumulator", 0.0),
@@ -150,7 +150,7 @@ def _ratios(machine: Systolic, real: Activity, uniform: Activity) -> dict[str, t
 
 
 def _ratio(
-    real: float, real_error: float, uniform: float, of: Activity, kind: str = "input"
+    real: float, real_error: float, uniform: float, of: Activity, kind: str = "product"
 ) -> tuple[float, float]:
     """Real toggles over uniform ones and the standard error of that; 1 where nothing toggles."""
     if not uniform:

@@ -32,10 +32,10 @@ def energy(kind: str, flow: str = "weight_stationary", *changes: tuple[str, obje
 @pytest.mark.parametrize("flow", FLOWS)
 def test_zeros_cost_less_than_random_operands_which_stay_within_the_bound(flow: str) -> None:
     none, some = energy("zero", flow), energy("random", flow)
-    assert none.energy_fj < some.energy_fj
     first_none, first_some = none.layers[0], some.layers[0]
+    assert sum(first_none.energy_fj.values()) < sum(first_some.energy_fj.values())
     assert first_none.real.zero_activations == first_none.real.products
-    assert first_none.energy_fj["multiply"] < first_some.energy_fj["multiply"] / 2
+    assert first_none.energy_fj["multiply"] == 0
     target = hwconfigs.load("systolic_16x16", [("array.dataflow", flow)])
     found = estimate(workloads.load("zoo:digits"), target)
     assert some.blind_fj == none.blind_fj == found.totals.energy_fj

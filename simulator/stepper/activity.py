@@ -16,11 +16,11 @@ from simulator.mac import MacOperator, Product
 from simulator.machines.base import Machine
 from simulator.stepper.activity_kernels import (
     COUNTS,
-    GATED_INPUT_TOGGLES,
+    GATED_PRODUCT_TOGGLES,
     GATED_SUM_WRITES,
     HELD_TOGGLES,
     HELD_WRITES,
-    INPUT_TOGGLES,
+    PRODUCT_TOGGLES,
     SUM_TOGGLES,
     Registers,
     held_vectors,
@@ -44,8 +44,8 @@ class Activity:
     """What one layer's operands did on an array.
 
     toggles, writes : bits that changed and words clocked, by register kind.
-    input_toggles : bits that changed at the inputs of multipliers at work; `gated_input_toggles`
-        where a multiplier keeps its operands while one of the two is zero.
+    product_toggles : partial products, of a bit of each operand, that changed in multipliers at
+        work; `gated_product_toggles` where one keeps its operands while one of the two is zero.
     gated_accumulator_writes : accumulator clocks left where one is not clocked for zero products.
     zero_activations, zero_weights, zero_products : products with such an operand, of `products`.
     essential_bits : ones in the magnitudes of the activations, over all products (Albericio et
@@ -61,8 +61,8 @@ class Activity:
     essential_bits: int
     toggles: Mapping[str, int]
     writes: Mapping[str, int]
-    input_toggles: int
-    gated_input_toggles: int
+    product_toggles: int
+    gated_product_toggles: int
     gated_accumulator_writes: int
     standard_error: Mapping[str, float]
     sampled: float
@@ -130,7 +130,7 @@ def _named(
     held, passing = (1, 0) if layout.swapped else (0, 1)
     weight, moved = (HELD_TOGGLES + held, HELD_TOGGLES + passing)
     of = {"weight": weight, "activation": moved, "accumulator": SUM_TOGGLES}
-    named = {**of, "input": INPUT_TOGGLES, "gated_input": GATED_INPUT_TOGGLES}
+    named = {**of, "product": PRODUCT_TOGGLES, "gated_product": GATED_PRODUCT_TOGGLES}
     zeros = [sum(found) for found in zip(*(_zeros(product) for product in products), strict=True)]
     shift = HELD_WRITES - HELD_TOGGLES
     return Activity(
@@ -141,8 +141,8 @@ def _named(
         essential_bits=zeros[3],
         toggles=MappingProxyType({kind: int(counts[i]) for kind, i in of.items()}),
         writes=MappingProxyType({kind: int(counts[i + shift]) for kind, i in of.items()}),
-        input_toggles=int(counts[INPUT_TOGGLES]),
-        gated_input_toggles=int(counts[GATED_INPUT_TOGGLES]),
+        product_toggles=int(counts[PRODUCT_TOGGLES]),
+        gated_product_toggles=int(counts[GATED_PRODUCT_TOGGLES]),
         gated_accumulator_writes=int(counts[GATED_SUM_WRITES]),
         standard_error=MappingProxyType(
             {kind: float(errors[i]) for kind, i in named.items()} if errors.size else {}

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simulator.jit import njit
-from simulator.numeric.bit_count import toggled
+from simulator.numeric.bit_count import bit_count, toggled
 from simulator.stepper.array import COLUMN_0, COLUMNS, ROW_0, ROWS, TILE_0
 from simulator.stepper.element import add_step, fit
 
@@ -20,12 +20,12 @@ from simulator.stepper.element import add_step, fit
     HELD_WRITES,
     PASSING_WRITES,
     SUM_WRITES,
-    INPUT_TOGGLES,
-    GATED_INPUT_TOGGLES,
+    PRODUCT_TOGGLES,
+    GATED_PRODUCT_TOGGLES,
     GATED_SUM_WRITES,
 ) = range(9)
-"""What is counted. `HELD` moves down the columns, `PASSING` along the rows; inputs are those of
-multipliers at work, gated ones keep their operands where one of the two is zero."""
+"""What is counted. `HELD` moves down the columns, `PASSING` along the rows; products are the
+partial ones of multipliers at work, which keep their operands where a gate sees a zero."""
 COUNTS = GATED_SUM_WRITES + 1
 
 
@@ -49,6 +49,20 @@ class Registers(NamedTuple):
     total: Any
     lanes: Any
     counts: Any
+
+
+@njit
+def product_toggles(before: tuple[int, int], after: tuple[int, int], widths: Any) -> Any:
+    """How many of a multiplier's one-bit partial products change with its two operands.
+
+    Each is the conjunction of a bit of either, so those that are set before and after are the bits
+    that each operand keeps, multiplied.
+    """
+    masks = ((1 << widths[0]) - 1, (1 << widths[1]) - 1)
+    w, x = before[0] & masks[0], before[1] & masks[1]
+    w_next, x_next = after[0] & masks[0], after[1] & masks[1]
+    kept = bit_count(w & w_next) * bit_count(x & x_next)
+    return bit_count(w) * bit_count(x) + bit_count(w_next) * bit_count(x_next) - 2 * kept
 
 
 @njit
@@ -115,13 +129,13 @@ def pass_row(
 ) -> None:
     """One row of a held fold as its vectors go by; `place`: row, first and last vector + 1."""
     i, first, end = place
-    bits, held_bits, counts = registers.widths[1], registers.widths[0], registers.counts
+    bits, counts, mask = registers.widths[1], registers.counts, (1 << registers.widths[0]) - 1
     used, gated = registers.used, registers.gated
     for lane in range(registers.passing.shape[2]):
         tap = (fold[ROW_0] + i) * registers.passing.shape[2] + lane
         works = i < fold[ROWS] and tap < passing.shape[1]
         entering = operand(passing, fold[TILE_0] + first, tap) if works else np.int64(0)
-        before, opened, chain, gated_chain = entering, np.int64(0), np.int64(0), np.int64(0)
+        before, chain, gated_chain = entering, np.int64(0), np.int64(0)
         any_open = entering != 0
         first_open, last_open = entering, entering
         for t in range(first + 1, end):
@@ -141,13 +155,15 @@ def pass_row(
             if not works or j >= fold[COLUMNS]:
                 continue
             weight = registers.held[i, j, lane]
-            counts[INPUT_TOGGLES] += toggled(used[1, i, j, lane], entering, bits) + chain
-            counts[INPUT_TOGGLES] += toggled(used[0, i, j, lane], weight, held_bits)
+            ones = bit_count(weight & mask)
+            old = (used[0, i, j, lane], used[1, i, j, lane])
+            counts[PRODUCT_TOGGLES] += product_toggles(old, (weight, entering), registers.widths)
+            counts[PRODUCT_TOGGLES] += ones * chain
             used[1, i, j, lane], used[0, i, j, lane] = before, weight
             if any_open and weight != 0:
-                opened = toggled(gated[1, i, j, lane], first_open, bits) + gated_chain
-                opened += toggled(gated[0, i, j, lane], weight, held_bits)
-                counts[GATED_INPUT_TOGGLES] += opened
+                old = (gated[0, i, j, lane], gated[1, i, j, lane])
+                opened = product_toggles(old, (weight, first_open), registers.widths)
+                counts[GATED_PRODUCT_TOGGLES] += opened + ones * gated_chain
                 gated[1, i, j, lane], gated[0, i, j, lane] = last_open, weight
     counts[PASSING_WRITES] += (end - first) * span_cols
 

@@ -7,16 +7,17 @@ import numpy as np
 from simulator.jit import njit
 from simulator.numeric.bit_count import toggled
 from simulator.stepper.activity_kernels import (
-    GATED_INPUT_TOGGLES,
+    GATED_PRODUCT_TOGGLES,
     GATED_SUM_WRITES,
     HELD_TOGGLES,
     HELD_WRITES,
-    INPUT_TOGGLES,
+    PRODUCT_TOGGLES,
     SUM_TOGGLES,
     SUM_WRITES,
     Registers,
     add_products,
     operand,
+    product_toggles,
     start,
     take_sum,
 )
@@ -55,13 +56,11 @@ def pass_line(
 
 @njit
 def change_inputs(kept: Any, lanes: Any, place: tuple[int, int, int], widths: Any) -> Any:
-    """Take a lane's two operands into a multiplier's inputs; how many of their bits change."""
+    """Take a lane's two operands into a multiplier; how many of its partial products change."""
     i, j, lane = place
-    changed = np.int64(0)
-    for kind in range(2):
-        changed += toggled(kept[kind, i, j, lane], lanes[kind, lane], widths[kind])
-        kept[kind, i, j, lane] = lanes[kind, lane]
-    return changed
+    old, new = (kept[0, i, j, lane], kept[1, i, j, lane]), (lanes[0, lane], lanes[1, lane])
+    kept[0, i, j, lane], kept[1, i, j, lane] = new
+    return product_toggles(old, new, widths)
 
 
 @njit
@@ -74,14 +73,14 @@ def scalar_sums(
     used, gated, running = registers.used, registers.gated, registers.total[0]
     used_w, used_x = used[0, i, j, 0], used[1, i, j, 0]
     gated_w, gated_x, kept = gated[0, i, j, 0], gated[1, i, j, 0], registers.sums[i, j, 0]
-    w_bits, x_bits, bits, saturates = widths[0], widths[1], rules[0, 1], rules[0, 2]
-    inputs, gated_inputs, changed, opened = np.int64(0), np.int64(0), np.int64(0), 0
+    bits, saturates = rules[0, 1], rules[0, 2]
+    products, gated_products, changed, opened = np.int64(0), np.int64(0), np.int64(0), 0
     for tap in range(x.shape[1]):
         weight, value = w[lines[1], tap], x[lines[0], tap]
-        inputs += toggled(used_w, weight, w_bits) + toggled(used_x, value, x_bits)
+        products += product_toggles((used_w, used_x), (weight, value), widths)
         used_w, used_x = weight, value
         if weight != 0 and value != 0:
-            gated_inputs += toggled(gated_w, weight, w_bits) + toggled(gated_x, value, x_bits)
+            gated_products += product_toggles((gated_w, gated_x), (weight, value), widths)
             gated_w, gated_x = weight, value
             opened += 1
         running = fit(running + weight * value, bits, saturates)
@@ -90,8 +89,8 @@ def scalar_sums(
     used[0, i, j, 0], used[1, i, j, 0] = used_w, used_x
     gated[0, i, j, 0], gated[1, i, j, 0] = gated_w, gated_x
     registers.total[0], registers.sums[i, j, 0] = running, running
-    counts[INPUT_TOGGLES] += inputs
-    counts[GATED_INPUT_TOGGLES] += gated_inputs
+    counts[PRODUCT_TOGGLES] += products
+    counts[GATED_PRODUCT_TOGGLES] += gated_products
     counts[SUM_TOGGLES] += changed
     counts[SUM_WRITES] += x.shape[1]
     counts[GATED_SUM_WRITES] += opened
@@ -109,7 +108,7 @@ def element_sums(registers: Registers, w: Any, x: Any, fold: Any, place: tuple[i
     used, gated, total, rules = registers.used, registers.gated, registers.total, registers.rules
     sums, bits = registers.sums[i, j], registers.rules[-1, 1]
     count = lanes.shape[1]
-    inputs, gated_inputs, changed, opened_steps = np.int64(0), np.int64(0), np.int64(0), 0
+    products, gated_products, changed, opened_steps = np.int64(0), np.int64(0), np.int64(0), 0
     steps = -(-taps // count)
     for step in range(steps):
         opened = False
@@ -117,16 +116,16 @@ def element_sums(registers: Registers, w: Any, x: Any, fold: Any, place: tuple[i
             tap = step * count + lane
             lanes[0, lane], lanes[1, lane] = operand(w, lines[1], tap), operand(x, lines[0], tap)
             if tap < taps:
-                inputs += change_inputs(used, lanes, (i, j, lane), widths)
+                products += change_inputs(used, lanes, (i, j, lane), widths)
                 if lanes[0, lane] != 0 and lanes[1, lane] != 0:
-                    gated_inputs += change_inputs(gated, lanes, (i, j, lane), widths)
+                    gated_products += change_inputs(gated, lanes, (i, j, lane), widths)
                     opened = True
         add_products(total, lanes, rules, step * count, taps)
         changed += take_sum(sums, total, bits)
         opened_steps += 1 if opened else 0
     counts = registers.counts
-    counts[INPUT_TOGGLES] += inputs
-    counts[GATED_INPUT_TOGGLES] += gated_inputs
+    counts[PRODUCT_TOGGLES] += products
+    counts[GATED_PRODUCT_TOGGLES] += gated_products
     counts[SUM_TOGGLES] += changed
     counts[SUM_WRITES] += steps
     counts[GATED_SUM_WRITES] += opened_steps

@@ -15,7 +15,7 @@ from simulator.stepper.activity import Activity, activity
 from simulator.stepper.step import step
 from tests.machines.works import machine
 from tests.shared import ROOT
-from tests.stepper.test_stepper import FLOWS, Layer, drawn_machine, layers, plain, popcount
+from tests.stepper.test_stepper import FLOWS, Layer, drawn_machine, layers, plain
 
 
 def measured(layer: Layer, target: Systolic, **options: int) -> Activity:
@@ -52,8 +52,17 @@ def sparse(rows: int, taps: int, channels: int, seed: int) -> Layer:
     return Layer(layer.operator, (x, w, bias), layer.work)
 
 
+def partial_products(before: tuple[int, int], after: tuple[int, int], bits: tuple[int, int]) -> int:
+    """The one-bit products that change, one by one."""
+    return sum(
+        (before[0] >> i & before[1] >> j & 1) != (after[0] >> i & after[1] >> j & 1)
+        for i in range(bits[0])
+        for j in range(bits[1])
+    )
+
+
 def multipliers_by_hand(x: Array, w: Array, flow: str, rows: int, cols: int) -> tuple[int, int]:
-    """Input toggles with and without a gate, operand by operand, in the order of the folds."""
+    """Partial products that change, with and without a gate, in the order of the folds."""
     swapped = flow == "input_stationary"
     held, passing = (x, w) if swapped else (w, x)
     bits = (9, 8) if swapped else (8, 9)
@@ -65,7 +74,7 @@ def multipliers_by_hand(x: Array, w: Array, flow: str, rows: int, cols: int) -> 
             if index == 1 and 0 in pair:
                 continue
             before = kept.get(place, (0, 0))
-            counts[index] += sum(popcount(*v) for v in zip(before, pair, bits, strict=True))
+            counts[index] += partial_products(before, pair, bits)
             kept[place] = pair
 
     taps = x.shape[1]
@@ -86,12 +95,12 @@ def multipliers_by_hand(x: Array, w: Array, flow: str, rows: int, cols: int) -> 
 
 
 @pytest.mark.parametrize("flow", FLOWS)
-def test_multiplier_inputs_and_zeros_by_hand(flow: str) -> None:
+def test_multipliers_and_zeros_by_hand(flow: str) -> None:
     layer = sparse(11, 9, 7, 3)
     x, w = (np.asarray(a).astype(int) for a in layer.inputs[:2])
     found = measured(layer, systolic(flow, array__rows=4, array__cols=3))
     by_hand = multipliers_by_hand(x, w, flow, 4, 3)
-    assert (found.input_toggles, found.gated_input_toggles) == by_hand
+    assert (found.product_toggles, found.gated_product_toggles) == by_hand
     zero_x, zero_w = x[:, None, :] == 0, w[None, :, :] == 0
     assert found.zero_activations == np.broadcast_to(zero_x, (11, 7, 9)).sum()
     assert found.zero_weights == np.broadcast_to(zero_w, (11, 7, 9)).sum()
@@ -112,10 +121,10 @@ def test_zeros_cost_nothing_and_random_operands_toggle() -> None:
         target = systolic(flow, array__rows=8, array__cols=8)
         none, some = measured(zeros, target), measured(layer, target)
         assert none.toggles["activation"] == 0
-        assert none.gated_input_toggles == 0
+        assert none.gated_product_toggles == 0
         assert none.zero_products == none.products == 40 * 30 * 20
         assert none.toggles["accumulator"] < some.toggles["accumulator"]
-        assert none.input_toggles < some.input_toggles
+        assert none.product_toggles < some.product_toggles
 
 
 def test_the_order_of_channels_moves_toggles_and_no_sum() -> None:
@@ -141,15 +150,19 @@ def test_drawn_stretches_agree_within_their_standard_error(flow: str) -> None:
     target = systolic(flow, array__rows=8, array__cols=8)
     whole = step(layer.operator, layer.inputs, target, layer.work).toggles
     exact = measured(layer, target)
-    reference = {**whole, "input": exact.input_toggles, "gated_input": exact.gated_input_toggles}
+    reference = {
+        **whole,
+        "product": exact.product_toggles,
+        "gated_product": exact.gated_product_toggles,
+    }
     within, cases = 0, 0
     for seed in range(20):
         found = measured(layer, target, seed=seed, most_products=120_000)
         assert 0.1 < found.sampled < 0.5
         estimates = {
             **found.toggles,
-            "input": found.input_toggles,
-            "gated_input": found.gated_input_toggles,
+            "product": found.product_toggles,
+            "gated_product": found.gated_product_toggles,
         }
         for kind, error in found.standard_error.items():
             if error == 0:
