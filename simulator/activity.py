@@ -126,37 +126,34 @@ def _ratios(machine: Systolic, real: Activity, uniform: Activity) -> dict[str, t
     if machine.datapath.composition != "fixed":
         bits = real.products * machine.datapath.activation_bits
         return {"multiply": (min(real.essential_bits / bits, 1.0), 0.0)} if gating.bits else {}
-    kind = "gated_product" if gating.zero else "product"
-    inputs = real.gated_product_toggles if gating.zero else real.product_toggles
-    multiply = _ratio(inputs, real.standard_error.get(kind, 0.0), uniform.product_toggles, uniform)
-    sums = _ratio(
-        real.toggles["accumulator"],
-        real.standard_error.get("accumulator", 0.0),
-        uniform.toggles["accumulator"],
-        uniform,
-        "accumulator",
-    )
-    errors = (real.standard_error.get(kind, 0.0) for kind in real.toggles)
-    moved = _ratio(
-        sum(real.toggles.values()), math.hypot(*errors), sum(uniform.toggles.values()), uniform
-    )
-    clocked = _clocked(machine, real)
-    register = CLOCK_SHARE * clocked + (1 - CLOCK_SHARE) * moved[0]
+    product = "gated_product" if gating.zero else "product"
+    moved = _ratio(_registers(real), _registers(uniform))
+    register = CLOCK_SHARE * _clocked(machine, real) + (1 - CLOCK_SHARE) * moved[0]
     return {
-        "multiply": multiply,
-        "accumulate": sums,
+        "multiply": _ratio(_toggles(real, product), _toggles(uniform, "product")),
+        "accumulate": _ratio(_toggles(real, "accumulator"), _toggles(uniform, "accumulator")),
         "register": (register, (1 - CLOCK_SHARE) * moved[1]),
     }
 
 
-def _ratio(
-    real: float, real_error: float, uniform: float, of: Activity, kind: str = "product"
-) -> tuple[float, float]:
+def _toggles(found: Activity, kind: str) -> tuple[float, float]:
+    """One count of toggles and its standard error."""
+    products = {"product": found.product_toggles, "gated_product": found.gated_product_toggles}
+    return {**found.toggles, **products}[kind], found.standard_error.get(kind, 0.0)
+
+
+def _registers(found: Activity) -> tuple[float, float]:
+    """The toggles of all registers and their standard error."""
+    counts, errors = zip(*(_toggles(found, kind) for kind in found.toggles), strict=True)
+    return sum(counts), math.hypot(*errors)
+
+
+def _ratio(real: tuple[float, float], uniform: tuple[float, float]) -> tuple[float, float]:
     """Real toggles over uniform ones and the standard error of that; 1 where nothing toggles."""
-    if not uniform:
+    if not uniform[0]:
         return 1.0, 0.0
-    ratio = real / uniform
-    return ratio, math.hypot(real_error, ratio * of.standard_error.get(kind, 0.0)) / uniform
+    ratio = real[0] / uniform[0]
+    return ratio, math.hypot(real[1], ratio * uniform[1]) / uniform[0]
 
 
 def _clocked(machine: Systolic, real: Activity) -> float:

@@ -254,7 +254,7 @@ def evaluate(
     counts: Counts,
     energies: Counts,
 ) -> None:
-    """Cost every layer on every design; see `simulator.cost.evaluate_rows` for the arrays."""
+    """Cost every layer on every design; see `simulator.designs.evaluate_rows` for the arrays."""
     prices = np.zeros(ACTIONS, np.float64)
     actions = np.zeros(ACTIONS, np.int64)
     part = np.zeros(ACTIONS, np.int64)

@@ -20,7 +20,7 @@ from simulator.memory import plan_arena
 from simulator.receptive import Room
 from tests.machines.depth_first_oracle import walk
 from tests.machines.networks import CHANNELS, network
-from tests.shared import shared_folder
+from tests.shared import absence, shared_folder
 
 FOLDER = shared_folder()
 MODELS = ["zoo:digits"] + [
@@ -172,7 +172,7 @@ def test_laws_of_what_moves(name: str, machine: str, overlap: str) -> None:
             assert found.layers == plain.layers
 
 
-@pytest.mark.skipif(FOLDER is None, reason="the shared folder is absent")
+@pytest.mark.skipif(FOLDER is None, reason=absence())
 def test_inner_tensors_never_move() -> None:
     """Within a chain whose weights stay, DRAM takes its ends, its other operands and weights."""
     name = MODELS[2]

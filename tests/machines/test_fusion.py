@@ -16,7 +16,7 @@ from simulator.cost import Estimate
 from simulator.errors import BadConfig
 from simulator.fusion import fusible
 from simulator.graph import Graph
-from tests.shared import shared_folder
+from tests.shared import absence, shared_folder
 
 FOLDER = shared_folder()
 MODELS = ["zoo:digits"] + [
@@ -110,7 +110,7 @@ def test_what_must_not_be_fused_is_not() -> None:
     assert fusible(replace(graph, nodes=tuple(nodes))) == ()
 
 
-@pytest.mark.skipif(FOLDER is None, reason="the shared folder is absent")
+@pytest.mark.skipif(FOLDER is None, reason=absence())
 def test_the_three_residual_additions_of_resnet8() -> None:
     graph = graph_of(str(FOLDER / "models" / RESNET)) if FOLDER else graph_of("zoo:digits")
     # 32 x 32 x 16, 16 x 16 x 32 and 8 x 8 x 64: each block halves the image, doubles the channels.

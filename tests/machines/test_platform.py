@@ -29,7 +29,7 @@ from simulator.machines.timeline import in_host_cycles
 from simulator.numeric.datapath import Datapath
 from simulator.platforms import datapaths
 from tests.ops.build import OneOp, tensor
-from tests.shared import shared_folder
+from tests.shared import absence, shared_folder
 
 FOLDER = shared_folder()
 MODELS = ["zoo:digits"] + [
@@ -264,7 +264,7 @@ def test_clocks_are_converted_exactly_and_rounded_up() -> None:
     assert in_host_cycles(2**60, 3, 1) == -1
 
 
-@pytest.mark.skipif(FOLDER is None, reason="the shared folder is absent")
+@pytest.mark.skipif(FOLDER is None, reason=absence())
 def test_users_of_a_variable_keep_their_order_on_all_units() -> None:
     """State lies with the host: read from there, and back at the end of the timeline."""
     assert FOLDER is not None
