@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from analysis import explore_commands
 from analysis.chosen import datapath_of, optional_machine_of
 from analysis.hw_commands import hw_app
 from analysis.limits import MAX_BATCH
@@ -283,39 +284,9 @@ def estimate(
         mappings_command(graph, machines, found, batch, mappings, mapping_format, json)
 
 
-@app.command()
-def sweep(
-    spec: Annotated[Path, typer.Argument(help="The sweep's YAML.", metavar="SPEC.yaml")],
-    out: Annotated[Path, typer.Option(help="Folder for the results.")],
-    resume: Annotated[bool, typer.Option(help="Go on with the run in this folder.")] = False,
-) -> None:
-    """Evaluate every design of a sweep and keep the results as Parquet."""
-    from analysis.sweeps import sweep_command
-
-    sweep_command(spec, out, resume)
-
-
-@app.command()
-def report(
-    folder: Annotated[Path, typer.Argument(help="Folder of a sweep.", metavar="DIR")],
-    out: Annotated[Path | None, typer.Option(help="The page; DIR/report.html otherwise.")] = None,
-) -> None:
-    """Make one offline HTML page of a sweep: Pareto front, layers, roofline."""
-    from analysis.report import report_command
-
-    report_command(folder, out or folder / "report.html")
-
-
-@app.command()
-def diff(
-    first: Annotated[Path, typer.Argument(help="What estimate --json wrote.", metavar="A.json")],
-    second: Annotated[Path, typer.Argument(help="Another such document.", metavar="B.json")],
-) -> None:
-    """Compare two estimates, layer by layer."""
-    from analysis.diff import diff as compare
-    from analysis.diff import load_estimate
-
-    print(compare(load_estimate(first), load_estimate(second)))
+app.command()(explore_commands.sweep)
+app.command()(explore_commands.report)
+app.command()(explore_commands.diff)
 
 
 @app.command()
