@@ -1,5 +1,6 @@
 """How a layer lies on a systolic array: its products by group, its folds, its registers' widths."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -38,11 +39,18 @@ class Layout:
 
     @classmethod
     def of(
-        cls, operator: MacOperator, machine: Machine, work: Work, *, composed: bool = False
+        cls,
+        operator: MacOperator,
+        machine: Machine,
+        work: Work,
+        *,
+        composed: bool = False,
+        datapath: Datapath | None = None,
     ) -> Self:
         """The layout of the analytic model's mapping; raises Unsupported where there is none.
 
-        `composed` multipliers are looked at as if each took its operands at once.
+        `composed` multipliers are looked at as if each took its operands at once; `datapath` is
+        the layer's own where it is not the machine's.
         """
         if not isinstance(machine, Systolic):
             raise Unsupported(
@@ -57,13 +65,11 @@ class Layout:
         row_folds, col_folds, tiles, _, _ = mapping(work.row(), machine.row())
         if row_folds == 0:
             raise Unsupported(f"{machine.name}: {machine.refusals[OFMAP_TOO_SMALL]}")
-        datapath = machine.datapath.datapath()
+        datapath = datapath or machine.datapath.datapath()
         last = (1, datapath.accumulator_bits, datapath.overflow == "saturate")
         rules = [(s.fan_in, s.bits, s.overflow == "saturate") for s in datapath.stages]
         swapped = machine.array.dataflow == "input_stationary"
-        signed = any(operator.weighted.weight_zero_points)
-        subtracted = datapath.zero_point != "folded"
-        widths = (datapath.weight_bits + signed, datapath.activation_bits + subtracted)
+        widths = operand_widths(operator, datapath)
         return cls(
             machine,
             datapath,
@@ -107,14 +113,20 @@ class Layout:
         return int(fold[TILES if self.output_stationary else ROWS]), int(fold[COLUMNS])
 
 
+def operand_widths(operator: MacOperator, datapath: Datapath) -> tuple[int, int]:
+    """Bits of a weight and an activation at the multiplier, one more less their zero points."""
+    signed = any(operator.weighted.weight_zero_points)
+    subtracted = datapath.zero_point != "folded"
+    return datapath.weight_bits + signed, datapath.activation_bits + subtracted
+
+
 def products_by_group(
-    operator: MacOperator, inputs: "list[Array | None]", layout: Layout, work: Work
+    operator: MacOperator, inputs: "Sequence[Array | None]", folded: bool, work: Work
 ) -> list[Product]:
     """One product a group: a depthwise convolution gives one a filter.
 
     Raises Unsupported for an operator whose products are not those of its work.
     """
-    folded = layout.datapath.zero_point == "folded"
     products = list(operator.products(inputs, folded=folded))
     m, n, k = work.n * work.oy * work.ox, work.oc, work.ky * work.kx * work.ic
     each = len(products) // work.groups if work.groups else 0

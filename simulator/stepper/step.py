@@ -78,7 +78,7 @@ def step(
     large, and IllegalValues where an accumulator that traps overflows.
     """
     layout = Layout.of(operator, machine, work)
-    products = products_by_group(operator, list(inputs), layout, work)
+    products = products_by_group(operator, inputs, layout.datapath.zero_point == "folded", work)
     array = _Array(layout, traced_cycles)
     sums = [array.run(product) for product in products]
     counters = array.chip.counters
