@@ -5,7 +5,7 @@ from typing import Any
 
 from analysis.text import si, table
 from simulator.activity import GraphEnergy, LayerEnergy
-from simulator.stepper.activity import Activity
+from simulator.stepper.counted import Activity
 
 _HEADER = (
     "node",
@@ -27,7 +27,8 @@ def to_text(name: str, found: GraphEnergy) -> str:
     rows = [_row(layer) for layer in found.layers]
     total = ("total", "", "", "", "", *_energies(found.blind_fj, found.energy_fj))
     rows.append((*total, _error(found.standard_error_fj)))
-    return f"{name}, by what the operands do\n" + table(_HEADER, rows)
+    notes = "".join(f"\nnote, {name}: {note}" for note in found.notes)
+    return f"{name}, by what the operands do\n" + table(_HEADER, rows) + notes
 
 
 def _row(layer: LayerEnergy) -> tuple[object, ...]:
@@ -37,7 +38,7 @@ def _row(layer: LayerEnergy) -> tuple[object, ...]:
     return (
         layer.name,
         *(f"{share / products:.1%}" for share in shares),
-        f"{toggles:.2f}",
+        f"{toggles:.2f}" if real.toggles else "-",
         *_energies(sum(layer.blind_fj.values()), sum(layer.energy_fj.values())),
         _error(layer.standard_error_fj),
     )
@@ -58,6 +59,7 @@ def to_json_dict(found: GraphEnergy, seed: int) -> dict[str, Any]:
         "energy_fj": found.energy_fj,
         "data_blind_fj": found.blind_fj,
         "standard_error_fj": found.standard_error_fj,
+        "notes": list(found.notes),
         "layers": [_layer(layer) for layer in found.layers],
     }
 
@@ -65,6 +67,7 @@ def to_json_dict(found: GraphEnergy, seed: int) -> dict[str, Any]:
 def _layer(layer: LayerEnergy) -> dict[str, Any]:
     return {
         "name": layer.name,
+        **({"unit": layer.unit} if layer.unit else {}),
         **_activity(layer.real),
         "uniform": _activity(layer.uniform),
         "energy_fj": dict(layer.energy_fj),

@@ -41,7 +41,7 @@ def estimate_command(
                 )
     graph = workloads.load(model)
     estimates = [estimate(graph, machine, batch) for machine in machines]
-    busy = [] if inputs is None else _activities(graph, machines, batch, inputs, seed)
+    busy = [] if inputs is None else _activities(graph, machines, estimates, batch, inputs, seed)
     texts = [to_text(graph, estimates)]
     texts += [activity.to_text(m.name, f) for m, f in zip(machines, busy, strict=False)]
     tell("\n\n".join(texts), json)
@@ -61,12 +61,18 @@ def estimate_command(
 
 
 def _activities(
-    graph: Graph, machines: Sequence[Machine], batch: int, inputs: Path, seed: int
+    graph: Graph,
+    machines: Sequence[Machine],
+    estimates: Sequence[Estimate],
+    batch: int,
+    inputs: Path,
+    seed: int,
 ) -> list[GraphEnergy]:
     if batch != 1:
         raise Unsupported(f"--inputs: prices one inference; found --batch {batch}; leave it out")
     arrays = one_sample(require_values(graph), inputs)
-    return [energy_of(graph, machine, arrays, seed) for machine in machines]
+    pairs = zip(machines, estimates, strict=True)
+    return [energy_of(graph, machine, arrays, seed, found) for machine, found in pairs]
 
 
 def document(graph: Graph, estimates: Sequence[Estimate], batch: int) -> dict[str, Any]:

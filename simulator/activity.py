@@ -1,8 +1,6 @@
-"""Energy from what the operands do: a graph's real values on an array, beside the data-blind price.
+"""Energy from what the operands do: a graph's values on a machine, beside the data-blind price.
 
-The data-blind price of a multiplication, an addition or a register is that of operands whose every
-code is as likely. The same array is therefore given such operands as well, and a component costs
-its price times the toggles of the real ones over theirs, multipliers by their partial products.
+Each layer that multiplies is priced by `simulator.activity_prices` on the machine that runs it.
 Memories, instructions and requantizers cost what they cost whatever the bits.
 """
 
@@ -12,23 +10,29 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from simulator.cost import count, price
+from simulator import layers as overrides
+from simulator.activity_prices import priced, shares_of
+from simulator.cost import Estimate, estimate
 from simulator.decode import value_range
 from simulator.errors import Unsupported
 from simulator.execute import run
 from simulator.graph import Array, Graph, Node
-from simulator.mac import MacOperator
+from simulator.mac import AccumulatingOperator, MacOperator
 from simulator.machines.base import Machine
+from simulator.machines.platform import Platform
 from simulator.machines.systolic import Systolic
-from simulator.narrow import requantized
-from simulator.stepper.activity import Activity, activity, uniform_activity
+from simulator.mapping.loopnest import LoopNest
+from simulator.narrow import datapath_of, requantized
+from simulator.numeric.datapath import Datapath
+from simulator.platforms import datapaths
+from simulator.residency import retention_of, works_on
+from simulator.stepper.activity import Activity, Lay, lay_out, real_activity, uniform_activity
+from simulator.work import Work
 
-CLOCK_SHARE: Final = 0.71
-"""Of a register's energy, what its clock takes whatever the data: 8.35 fJ a bit and cycle of the
-11.7 fJ that a bit of a MAC's accumulator takes with uniform operands, gate-level simulation of
-Nangate 45 nm MACs at 1.1 V."""
 UNIFORM_PRODUCTS: Final = 1 << 20
 """Products visited of uniform operands, which differ little from one another."""
+_MOST_CODE: Final = (1 << 15) - 1
+"""Operands are int16."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +40,11 @@ class LayerEnergy:
     """One layer that multiplies: its activity, that of uniform operands, and both prices.
 
     `energy_fj` and `blind_fj` map component to integer femtojoules; `standard_error_fj` is that of
-    the sum of `energy_fj`, 0 where every product was visited.
+    the sum of `energy_fj`, 0 where every product was visited. `unit` is the machine of a platform.
     """
 
     name: str
+    unit: str
     real: Activity
     uniform: Activity
     energy_fj: Mapping[str, int]
@@ -51,121 +56,176 @@ class LayerEnergy:
 class GraphEnergy:
     """A graph's energy with the activity of its operands, and the data-blind one.
 
-    `layers` are those that multiply; the others cost in both totals what they cost data-blind.
+    `layers` are those whose products are known; the others cost in both totals what they cost
+    data-blind. `notes` are sentences that say what was not looked at.
     """
 
     layers: tuple[LayerEnergy, ...]
     energy_fj: int
     blind_fj: int
     standard_error_fj: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One layer and the machine that runs it; `prefix` stands before its memories' names."""
+
+    node: Node
+    operands: Sequence[Array | None]
+    machine: Machine
+    unit: str
+    work: Work
+    datapath: Datapath
+    nest: LoopNest | None
+    blind_fj: Mapping[str, int]
+    codes: tuple[int, int]
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.unit}." if self.unit else ""
 
 
 def energy_of(
-    graph: Graph, machine: Machine, inputs: Mapping[str, Array], seed: int = 0
+    graph: Graph,
+    machine: Machine,
+    inputs: Mapping[str, Array],
+    seed: int = 0,
+    found: Estimate | None = None,
 ) -> GraphEnergy:
     """Run a graph on a machine's datapath and price each layer by what its operands do.
 
-    Batch 1. Large layers are drawn with `seed`. Raises Unsupported for a machine that has no array
-    whose order is known, and whatever `simulator.run` and `simulator.cost.count` raise.
+    Batch 1. Large layers are drawn with `seed`. `found` is the machine's estimate where there is
+    one already. Raises Unsupported for a cost model that is no energy, and whatever
+    `simulator.run` and `simulator.cost.estimate` raise.
     """
-    if not isinstance(machine, Systolic):
-        raise Unsupported(
-            f"{machine.name}: --inputs: only model: systolic has an array whose order of operands "
-            f"is known; found model: {machine.model}; leave out --inputs"
-        )
-    datapath = machine.datapath.datapath()
-    graph = requantized(graph, datapath).graph
-    found: dict[str, Sequence[Array | None]] = {}
+    for name, unit in _units(machine).items():
+        if not unit.technology.physical:
+            raise Unsupported(
+                f"{'.'.join(filter(None, (machine.name, name)))}: --inputs: bits move energy, and "
+                f"{unit.technology.name} counts {unit.technology.unit}; leave out --inputs"
+            )
+    found = found or estimate(graph, machine)
+    layers, left = [], []
+    for job in _jobs(graph, machine, inputs, found):
+        try:
+            layers.append(_layer(job, seed))
+        except Unsupported:
+            left.append(job.node)
+    left += [
+        node
+        for node in graph.nodes
+        if isinstance(node.op, AccumulatingOperator) and not isinstance(node.op, MacOperator)
+    ]
+    blind = sum(sum(energy.values()) for energy in found.energy_fj)
+    saved = sum(sum(la.blind_fj.values()) - sum(la.energy_fj.values()) for la in layers)
+    error = math.hypot(*(layer.standard_error_fj for layer in layers))
+    notes = tuple(_notes(machine, left))
+    return GraphEnergy(tuple(layers), blind - saved, blind, error, notes)
+
+
+def _units(machine: Machine) -> Mapping[str, Machine]:
+    """The machines of a platform by name; any other under no name."""
+    return machine.machines if isinstance(machine, Platform) else {"": machine}
+
+
+def _jobs(
+    graph: Graph, machine: Machine, inputs: Mapping[str, Array], found: Estimate
+) -> list[_Job]:
+    """Every layer whose operator tells its products, with the operands of one run."""
+    own = (
+        datapaths(graph, machine)
+        if isinstance(machine, Platform)
+        else overrides.datapaths(machine.datapath, graph)
+    )
+    taken: dict[str, tuple[Node, Sequence[Array | None]]] = {}
 
     def keep(node: Node, operands: Sequence[Array | None], _: Sequence[Array]) -> None:
         if isinstance(node.op, MacOperator):
-            found[node.name] = list(operands)
+            taken[node.name] = (node, list(operands))
 
-    run(graph, inputs, datapath=datapath, tap=keep)
-    counted = count(graph, machine)
-    prices = price(counted, machine)
-    layers = [
-        _layer(graph, index, machine, found[node.name], prices[index], seed)
-        for index, node in enumerate(graph.nodes)
-        if node.name in found and counted[index].macs
-    ]
-    blind = sum(sum(energy.values()) for energy in prices)
-    saved = sum(sum(la.blind_fj.values()) - sum(la.energy_fj.values()) for la in layers)
-    error = math.hypot(*(layer.standard_error_fj for layer in layers))
-    return GraphEnergy(tuple(layers), blind - saved, blind, error)
+    run(graph, inputs, datapath=own, tap=keep)
+    units, jobs = _units(machine), []
+    places = [layer.unit if isinstance(machine, Platform) else "" for layer in found.layers]
+    works = _works(graph, units, places)
+    tensors = requantized(graph, own).graph.tensors
+    for index, layer in enumerate(found.layers):
+        if layer.name not in taken or not layer.macs:
+            continue
+        node, operands = taken[layer.name]
+        unit, datapath = units[places[index]], datapath_of(node, own)
+        assert isinstance(node.op, MacOperator)
+        low, high = value_range(tensors[node.inputs[node.op.positions[0]]])
+        # The price is that of the datapath's width, and so are the codes of uniform operands.
+        wider = max(0, datapath.activation_bits - (high - low).bit_length())
+        zero = 0 if datapath.zero_point == "folded" else node.op.weighted.input_zero_point
+        codes = ((low << wider) - zero, min(((high + 1) << wider) - 1 - zero, _MOST_CODE))
+        nest = found.nests[index] if found.nests is not None else None
+        jobs.append(
+            _Job(
+                node, operands, unit, places[index], works[index], datapath, nest,
+                found.energy_fj[index], codes,
+            )
+        )  # fmt: skip
+    return jobs
 
 
-def _layer(
-    graph: Graph,
-    index: int,
-    machine: Systolic,
-    operands: Sequence[Array | None],
-    blind: Mapping[str, int],
-    seed: int,
-) -> LayerEnergy:
-    node, work = graph.nodes[index], graph.work[index]
-    op = node.op
+def _works(graph: Graph, units: Mapping[str, Machine], places: Sequence[str]) -> list[Work]:
+    """The work of each node on the machine that runs it."""
+    made = {}
+    for name, unit in units.items():
+        nodes = frozenset(i for i, place in enumerate(places) if place == name) if name else None
+        made[name] = works_on(graph, retention_of(unit), 1, nodes)
+    return [made[place][index] for index, place in enumerate(places)]
+
+
+def _layer(job: _Job, seed: int) -> LayerEnergy:
+    op, machine = job.node.op, job.machine
     assert isinstance(op, MacOperator)
-    low, high = value_range(graph.tensors[node.inputs[op.positions[0]]])
-    zero = op.weighted.input_zero_point if machine.datapath.zero_point == "subtracted" else 0
-    real = activity(op, operands, machine, work, seed)
-    codes = (low - zero, high - zero)
-    uniform = uniform_activity(op, operands, machine, work, codes, seed, UNIFORM_PRODUCTS)
-    ratios = _ratios(machine, real, uniform)
-    energy = {
-        component: math.floor(fj * ratios[component][0] + 0.5) if component in ratios else fj
-        for component, fj in blind.items()
+    lay: Lay = lay_out(
+        op,
+        job.operands,
+        machine,
+        job.work,
+        datapath=job.datapath,
+        nest=job.nest,
+        ordered=not machine.technology.whole_system,
+    )
+    real = real_activity(lay, seed)
+    uniform = uniform_activity(lay, job.codes, seed, UNIFORM_PRODUCTS)
+    shares = {
+        (job.prefix + name if name in machine.levels else name): share
+        for name, share in shares_of(machine, real).items()
     }
-    error = math.hypot(*(blind[component] * e for component, (_, e) in ratios.items()))
-    return LayerEnergy(node.name, real, uniform, MappingProxyType(energy), blind, error)
+    energy, error = priced(job.blind_fj, shares, real, uniform)
+    return LayerEnergy(
+        job.node.name, job.unit, real, uniform, MappingProxyType(energy), job.blind_fj, error
+    )
 
 
-def _ratios(machine: Systolic, real: Activity, uniform: Activity) -> dict[str, tuple[float, float]]:
-    """What each component costs, of its data-blind price, and the standard error of that."""
-    gating = machine.datapath.gating
-    if machine.datapath.composition != "fixed":
-        bits = real.products * machine.datapath.activation_bits
-        return {"multiply": (min(real.essential_bits / bits, 1.0), 0.0)} if gating.bits else {}
-    product = "gated_product" if gating.zero else "product"
-    moved = _ratio(_registers(real), _registers(uniform))
-    register = CLOCK_SHARE * _clocked(machine, real) + (1 - CLOCK_SHARE) * moved[0]
-    return {
-        "multiply": _ratio(_toggles(real, product), _toggles(uniform, "product")),
-        "accumulate": _ratio(_toggles(real, "accumulator"), _toggles(uniform, "accumulator")),
-        "register": (register, (1 - CLOCK_SHARE) * moved[1]),
-    }
-
-
-def _toggles(found: Activity, kind: str) -> tuple[float, float]:
-    """One count of toggles and its standard error."""
-    products = {"product": found.product_toggles, "gated_product": found.gated_product_toggles}
-    return {**found.toggles, **products}[kind], found.standard_error.get(kind, 0.0)
-
-
-def _registers(found: Activity) -> tuple[float, float]:
-    """The toggles of all registers and their standard error."""
-    counts, errors = zip(*(_toggles(found, kind) for kind in found.toggles), strict=True)
-    return sum(counts), math.hypot(*errors)
-
-
-def _ratio(real: tuple[float, float], uniform: tuple[float, float]) -> tuple[float, float]:
-    """Real toggles over uniform ones and the standard error of that; 1 where nothing toggles."""
-    if not uniform[0]:
-        return 1.0, 0.0
-    ratio = real[0] / uniform[0]
-    return ratio, math.hypot(real[1], ratio * uniform[1]) / uniform[0]
-
-
-def _clocked(machine: Systolic, real: Activity) -> float:
-    """The share of the register bits that is still clocked where accumulators are gated."""
-    if not machine.datapath.gating.clock:
-        return 1.0
-    datapath = machine.datapath
-    widths = {
-        "weight": datapath.weight_bits * datapath.dot_width,
-        "activation": datapath.activation_bits * datapath.dot_width,
-        "accumulator": datapath.accumulator.bits,
-    }
-    bits = {kind: real.writes[kind] * width for kind, width in widths.items()}
-    saved = real.writes["accumulator"] - real.gated_accumulator_writes
-    return 1 - saved * widths["accumulator"] / sum(bits.values())
+def _notes(machine: Machine, left: Sequence[Node]) -> list[str]:
+    """What was not looked at, a line each."""
+    notes = []
+    for name, unit in _units(machine).items():
+        where, datapath = f"{name}: " if name else "", unit.datapath
+        if unit.technology.whole_system:
+            notes.append(
+                f"{where}{unit.technology.name} prices power times time, in which no multiplier is "
+                "told apart: zeros are counted, the price is the data-blind one"
+            )
+        elif datapath.composition != "fixed" and not isinstance(unit, Systolic):
+            notes.append(
+                f"{where}multipliers are composed ({datapath.composition}): zeros and essential "
+                "bits are counted, toggles are not"
+            )
+        elif datapath.accumulator.stages and not isinstance(unit, Systolic):
+            notes.append(f"{where}narrow sums before the accumulator are counted as one sum in it")
+        if unit.depth_first.tile_rows:
+            notes.append(f"{where}layers that run depth first are counted as if each ran whole")
+    if left:
+        kinds = ", ".join(dict.fromkeys(node.op.kind for node in left))
+        notes.append(
+            f"{len(left)} layers cost what they cost data-blind: the order of their products is "
+            f"not known ({kinds})"
+        )
+    return notes

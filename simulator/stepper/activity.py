@@ -67,9 +67,19 @@ def lay_out(
             on = nest_order(nest or map_work(work, machine).nest, machine, work)
         elif isinstance(machine, (Cpu, Dsp)):
             on = vector_order(machine, work)
+            products = _by_filter(products) if work.depthwise else products
         else:
             raise Unsupported(f"{machine.name}: the order of its operands is not known")
     return Lay(operator, datapath, tuple(products), on)
+
+
+def _by_filter(products: Sequence[Product]) -> list[Product]:
+    """Each filter of each group as a group of its own."""
+    return [
+        Product(p.x, p.w[o : o + 1], p.bias[o : o + 1], p.first_channel + o)
+        for p in products
+        for o in range(len(p.w))
+    ]
 
 
 def activity(

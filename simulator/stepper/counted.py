@@ -7,8 +7,9 @@ counted, and how a sample becomes an estimate with a standard error, is the same
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +86,7 @@ class Activity:
 class Stream(ABC):
     """One layer's operands in the order in which a machine takes them, cut into stretches."""
 
+    least_stretches: ClassVar[int] = LEAST_STRETCHES
     held_is_activation: bool = False
     """Whether what the counts call held are activations."""
 
@@ -102,8 +104,8 @@ class Stream(ABC):
         """The int64 [COUNTS] of one stretch and its products; visited in ascending order."""
 
     @abstractmethod
-    def exactly(self) -> Mapping[int, int]:
-        """Counts of the whole layer that take no drawing."""
+    def exactly(self, most_products: int) -> Mapping[int, int]:
+        """Counts of the whole layer for which no more than so many products are looked at."""
 
     def effort(self) -> float:
         """Products that must be looked at for one that is counted, on average."""
@@ -177,24 +179,43 @@ def _codes(
 def _drawn(stream: Stream, total: int, seed: int, most: int) -> tuple[Ints, Reals, int]:
     """Counts scaled up from drawn stretches, their covariance [COUNTS, COUNTS], products visited.
 
-    Simple random sampling without replacement, ratio estimator on products (Cochran, Sampling
-    Techniques, 3rd ed., equations 6.9 and 6.13; the covariance in the manner of the variance).
+    Two are drawn without replacement from each of so many parts of the layer, so that its ragged
+    end is in every sample: the combined ratio estimator on products (Cochran, Sampling Techniques,
+    3rd ed., section 6.11; the covariance in the manner of the variance).
     """
     wanted = int(most * stream.stretches / (total * stream.effort()))
-    count = min(stream.stretches, max(LEAST_STRETCHES, wanted))
-    drawn = np.sort(np.random.default_rng(seed).permutation(stream.stretches)[:count])
-    visited = [stream.visit(int(index)) for index in drawn]
-    found = np.array([counts for counts, _ in visited], dtype=np.float64)
-    m = np.array([products for _, products in visited], dtype=np.float64)
-    ratio = found.sum(axis=0) / m.sum()
-    left = found - ratio * m[:, None]
-    part = (1 - count / stream.stretches) * stream.stretches**2 / count
-    covariance: Reals = part * (left.T @ left) / max(count - 1, 1)
+    parts = max(stream.least_stretches, min(wanted, stream.stretches)) // 2
+    drawn = _from_parts(stream.stretches, parts, np.random.default_rng(seed))
+    visited = [[stream.visit(index) for index in part] for _, part in drawn]
+    weights = [np.full(len(part), size / len(part)) for size, part in drawn]
+    found = [np.array([counts for counts, _ in part], dtype=np.float64) for part in visited]
+    m = [np.array([products for _, products in part], dtype=np.float64) for part in visited]
+    ratio = sum(w @ y for w, y in zip(weights, found, strict=True))
+    ratio = ratio / sum(float(w @ n) for w, n in zip(weights, m, strict=True))
+    covariance = np.zeros((len(ratio), len(ratio)))
+    for (size, part), y, n in zip(drawn, found, m, strict=True):
+        if len(part) < size:
+            left = y - ratio * n[:, None]
+            left -= left.mean(axis=0)
+            scale = (1 - len(part) / size) * size**2 / len(part)
+            covariance += scale * (left.T @ left) / (len(part) - 1)
     totals = ratio * total
-    for kind, exact in stream.exactly().items():
+    for kind, exact in stream.exactly(most).items():
         totals[kind] = exact
         covariance[kind], covariance[:, kind] = 0.0, 0.0
-    return np.rint(totals).astype(np.int64), covariance, int(m.sum())
+    return np.rint(totals).astype(np.int64), covariance, int(sum(n.sum() for n in m))
+
+
+def _from_parts(
+    stretches: int, parts: int, rng: np.random.Generator
+) -> list[tuple[int, list[int]]]:
+    """How many stretches each part of the layer has, and those drawn of it, ascending."""
+    edges = np.linspace(0, stretches, min(parts, stretches) + 1).astype(int).tolist()
+    drawn = []
+    for first, end in pairwise(edges):
+        some = rng.permutation(end - first)[:2]
+        drawn.append((end - first, sorted((first + some).tolist())))
+    return drawn
 
 
 def _zeros(product: Product) -> tuple[int, int, int, int]:

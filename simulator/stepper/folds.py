@@ -55,7 +55,7 @@ class FoldStream(Stream):
         counts: Ints = self.registers.counts.copy()
         return counts, self.parts[index].size(self.products[0].w.shape[1])
 
-    def exactly(self) -> Mapping[int, int]:
+    def exactly(self, most_products: int) -> Mapping[int, int]:
         """What loading the held operand toggles; nothing where nothing is held."""
         held = _held_counts(self.layout, self.products)
         kinds = () if held is None else (HELD_TOGGLES, HELD_WRITES)

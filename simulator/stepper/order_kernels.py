@@ -17,8 +17,6 @@ from simulator.stepper.activity_kernels import (
     GATED_SUM_WRITES,
     HELD_TOGGLES,
     HELD_WRITES,
-    PASSING_TOGGLES,
-    PASSING_WRITES,
     PRODUCT_TOGGLES,
     SUM_TOGGLES,
     SUM_WRITES,
@@ -166,21 +164,59 @@ def number_of(walk: Walk, cell: int, output: tuple[int, int, int]) -> Any:
 
 
 @njit
-def take_product(walk: Walk, unit: int, pair: tuple[int, int], at: tuple[int, int]) -> None:
-    """Clock two operands into a multiplier; `at`: where they lie."""
-    kept, counts, (weight, value) = walk.kept[unit], walk.counts, pair
+def operand_at(walk: Walk, kind: int, output: tuple[int, int, int], tap: int) -> tuple[int, int]:
+    """The weight or activation of a product, and where it lies, counted from 1."""
+    group, pixel, channel = output
+    taps = walk.x.shape[2]
+    if kind == WEIGHT:
+        at = (group * walk.w.shape[1] + channel) * taps + tap + 1
+        return np.int64(walk.w[group, channel, tap]), at
+    at = (group * walk.x.shape[1] + pixel) * taps + tap + 1
+    return np.int64(walk.x[group, pixel, tap]), at
+
+
+@njit
+def clock_operand(walk: Walk, unit: int, kind: int, operand: tuple[int, int]) -> None:
+    """Take an operand, and where it lies, into a multiplier's register."""
+    kept, counts = walk.kept[unit], walk.counts
+    counts[HELD_TOGGLES + kind] += toggled(kept[kind], operand[0], walk.widths[kind])
+    counts[HELD_WRITES + kind] += 1 if kept[WEIGHT_AT + kind] != operand[1] else 0
+    kept[kind], kept[WEIGHT_AT + kind] = operand
+
+
+@njit
+def take_product(walk: Walk, unit: int, weight: tuple[int, int], value: tuple[int, int]) -> bool:
+    """Clock two operands, and where they lie, into a multiplier; whether neither is zero."""
+    kept, counts, pair = walk.kept[unit], walk.counts, (weight[0], value[0])
     before = (kept[WEIGHT], kept[ACTIVATION])
-    counts[HELD_TOGGLES] += toggled(before[0], weight, walk.widths[0])
-    counts[PASSING_TOGGLES] += toggled(before[1], value, walk.widths[1])
-    counts[HELD_WRITES] += 1 if kept[WEIGHT_AT] != at[0] else 0
-    counts[PASSING_WRITES] += 1 if kept[ACTIVATION_AT] != at[1] else 0
     counts[PRODUCT_TOGGLES] += product_toggles(before, pair, walk.widths)
-    kept[WEIGHT], kept[ACTIVATION], kept[WEIGHT_AT], kept[ACTIVATION_AT] = *pair, *at
-    if weight != 0 and value != 0:
-        gated = (kept[GATED_WEIGHT], kept[GATED_ACTIVATION])
-        counts[GATED_PRODUCT_TOGGLES] += product_toggles(gated, pair, walk.widths)
-        kept[GATED_WEIGHT], kept[GATED_ACTIVATION] = pair
+    clock_operand(walk, unit, WEIGHT, weight)
+    clock_operand(walk, unit, ACTIVATION, value)
     counts[PRODUCTS] += 1
+    if pair[0] == 0 or pair[1] == 0:
+        return False
+    gated = (kept[GATED_WEIGHT], kept[GATED_ACTIVATION])
+    counts[GATED_PRODUCT_TOGGLES] += product_toggles(gated, pair, walk.widths)
+    kept[GATED_WEIGHT], kept[GATED_ACTIVATION] = pair
+    return True
+
+
+@njit
+def walk_operand(walk: Walk, kind: int, span: tuple[int, int]) -> None:
+    """The registers of one operand alone; `span`: all steps, and how many it stays for."""
+    steps, stays = span
+    for step in range(0, steps, stays):
+        go_to(walk, step)
+        for turn in range(walk.spans.shape[0]):
+            for cell in range(walk.spans.shape[1]):
+                output = output_of(walk, cell)
+                if output[0] < 0:
+                    continue
+                for member in range(walk.spans[turn, cell, 0], walk.spans[turn, cell, 1]):
+                    tap = tap_of(walk, member, walk.base)
+                    if tap >= 0:
+                        operand = operand_at(walk, kind, output, tap)
+                        clock_operand(walk, walk.members[member, 0], kind, operand)
 
 
 @njit
@@ -189,20 +225,17 @@ def step_cell(walk: Walk, turn: int, cell: int, before: int, stretch: int) -> No
     output = output_of(walk, cell)
     if output[0] < 0:
         return
-    group, pixel, channel = output
     dot, taken, opened = np.int64(0), False, False
-    taps = walk.x.shape[2]
     for member in range(walk.spans[turn, cell, 0], walk.spans[turn, cell, 1]):
         tap = tap_of(walk, member, walk.base)
         if tap < 0:
             continue
-        value, weight = np.int64(walk.x[group, pixel, tap]), np.int64(walk.w[group, channel, tap])
-        weight_at = (group * walk.w.shape[1] + channel) * taps + tap + 1
-        value_at = (group * walk.x.shape[1] + pixel) * taps + tap + 1
-        take_product(walk, walk.members[member, 0], (weight, value), (weight_at, value_at))
-        dot += weight * value
         taken = True
-        opened = opened or (weight != 0 and value != 0)
+        weight = operand_at(walk, WEIGHT, output, tap)
+        value = operand_at(walk, ACTIVATION, output, tap)
+        if take_product(walk, walk.members[member, 0], weight, value):
+            opened = True
+        dot += weight[0] * value[0]
     if not taken:
         return
     number = number_of(walk, cell, output)
@@ -257,22 +290,22 @@ def recall_cell(
     output = output_of(walk, cell)
     if output[0] < 0:
         return
-    group, pixel, channel = output
-    taken, taps = False, walk.x.shape[2]
+    taken = False
     for member in range(walk.spans[turn, cell, 0], walk.spans[turn, cell, 1]):
         tap, unit = tap_of(walk, member, walk.base), walk.members[member, 0]
         if tap < 0:
             continue
         taken = True
-        value, weight = np.int64(walk.x[group, pixel, tap]), np.int64(walk.w[group, channel, tap])
+        weight = operand_at(walk, WEIGHT, output, tap)
+        value = operand_at(walk, ACTIVATION, output, tap)
         if open_units[0, unit] == 0:
             open_units[0, unit] = 1
-            walk.kept[unit, WEIGHT], walk.kept[unit, ACTIVATION] = weight, value
-            walk.kept[unit, WEIGHT_AT] = (group * walk.w.shape[1] + channel) * taps + tap + 1
-            walk.kept[unit, ACTIVATION_AT] = (group * walk.x.shape[1] + pixel) * taps + tap + 1
-        if open_units[1, unit] == 0 and weight != 0 and value != 0:
+            walk.kept[unit, WEIGHT], walk.kept[unit, WEIGHT_AT] = weight
+            walk.kept[unit, ACTIVATION], walk.kept[unit, ACTIVATION_AT] = value
+        if open_units[1, unit] == 0 and weight[0] != 0 and value[0] != 0:
             open_units[1, unit] = 1
-            walk.kept[unit, GATED_WEIGHT], walk.kept[unit, GATED_ACTIVATION] = weight, value
+            walk.kept[unit, GATED_WEIGHT] = weight[0]
+            walk.kept[unit, GATED_ACTIVATION] = value[0]
     if taken and open_cells[cell] == 0:
         open_cells[cell] = 1
         walk.last[cell] = number_of(walk, cell, output)

@@ -6,17 +6,26 @@ from typing import Final
 import numpy as np
 
 from simulator.mac import Product
-from simulator.mapping.layout import IC, KX, KY, N
+from simulator.mapping.layout import IC, KX, KY, OC, OX, OY, N
 from simulator.numeric.datapath import Datapath
-from simulator.stepper.activity_kernels import COUNTS
+from simulator.stepper.activity_kernels import COUNTS, HELD_TOGGLES, HELD_WRITES
 from simulator.stepper.counted import Stream
 from simulator.stepper.layout import Ints
-from simulator.stepper.order_kernels import PRODUCTS, Walk, look_back, reduces, walk_steps
+from simulator.stepper.order_kernels import (
+    ACTIVATION,
+    PRODUCTS,
+    WEIGHT,
+    Walk,
+    look_back,
+    reduces,
+    walk_operand,
+    walk_steps,
+)
 from simulator.stepper.orders import IDLE, Order
 
-STRETCH_PRODUCTS: Final = 4096
+STRETCH_PRODUCTS: Final = 1024
 """Products of a drawn stretch, about; so many steps, but no fewer than `LEAST_STEPS`."""
-LEAST_STEPS: Final = 16
+LEAST_STEPS: Final = 4
 
 
 class OrderStream(Stream):
@@ -25,6 +34,8 @@ class OrderStream(Stream):
     `widths` are bits of a weight and an activation. Narrower sums before the accumulator are not
     told apart. A drawn stretch begins with what the steps before it left in the registers.
     """
+
+    least_stretches = 200
 
     def __init__(
         self, order: Order, products: Sequence[Product], datapath: Datapath, widths: tuple[int, int]
@@ -49,9 +60,21 @@ class OrderStream(Stream):
         first = index * self.length
         return self._visit(first, min(first + self.length, self.order.steps))
 
-    def exactly(self) -> Mapping[int, int]:
-        """Nothing."""
-        return {}
+    def exactly(self, most_products: int) -> Mapping[int, int]:
+        """What an operand toggles that stays for many steps: only the first of them is visited."""
+        found, places = {}, self.order.places.shape
+        for kind, loops in ((WEIGHT, (N, OY, OX)), (ACTIVATION, (OC,))):
+            stays = 1
+            for loop, factor in self.order.loops:
+                if places[0] > 1 or (loop not in loops and factor > 1):
+                    break
+                stays *= factor
+            if self.order.steps // stays * places[1] <= most_products:
+                self.walk.counts[:], self.walk.kept[:] = 0, 0
+                walk_operand(self.walk, kind, (self.order.steps, stays))
+                for place in (HELD_TOGGLES + kind, HELD_WRITES + kind):
+                    found[place] = int(self.walk.counts[place])
+        return found
 
     def effort(self) -> float:
         """Products of a stretch and of the sums that its outputs have before it, over the first."""

@@ -102,40 +102,34 @@ def _numbered(beyond: Ints) -> Ints:
 def vector_order(machine: Cpu | Dsp, work: Work) -> Order:
     """The order of a kernel: vectors of sums, a step of the reduction over a block of them.
 
-    Filters lie across the lanes, channels for a depthwise layer, and the products of a sum that an
-    instruction reduces beside each other. A block of pixels (and of filters, on a core) keeps its
-    sums in registers while the reduction goes on, then come the next filters, then the next pixels.
+    Filters lie across the lanes, channels (each filter a group of its own) for a depthwise layer,
+    and the products of a sum that an instruction reduces beside each other. A block of pixels (and
+    of filters, on a core) keeps its sums in registers while the reduction goes on; then come the
+    next filters, then the next pixels.
     """
     lanes, dot, filters, by_tap = _vector(machine, work)
     bounds = bounds_of(work)
+    if work.depthwise:
+        bounds[G], bounds[OC] = work.groups * work.oc, 1
     if not by_tap:
         # The reduction of a core runs over all taps of a filter as they lie in memory.
         bounds[IC], bounds[KY], bounds[KX] = work.ky * work.kx * work.ic, 1, 1
     bounds[[LOOPS.index(loop) for loop in ("n", "oy")]] = 1
     bounds[OX] = work.n * work.oy * work.ox
-    across = G if work.depthwise else OC
-    widths = {OC: 1, G: 1, IC: dot}
-    if across == G:
-        widths[OC] = min(lanes, work.oc)
-    widths[across] = lanes // widths[OC] if across == G else lanes
+    across, other = (G, OC) if work.depthwise else (OC, G)
     strides = np.ones(8, np.int64)
-    for loop, width in widths.items():
-        strides[loop] = width
-    sides = [(loop, range(int(strides[loop]))) for loop in (G, OC, IC)]
-    units = list(grid(*(places for _, places in sides)))
+    strides[across], strides[IC] = lanes, dot
+    units = list(grid(range(lanes), range(dot)))
     places = np.zeros((1, len(units), 8), np.int64)
-    for u, unit in enumerate(units):
-        for (loop, _), at in zip(sides, unit, strict=True):
-            places[0, u, loop] = at
+    places[0][:, [across, IC]] = units
     steps = [-(-int(bound) // int(stride)) for bound, stride in zip(bounds, strides, strict=True)]
     block = machine.selected.pixel_block if isinstance(machine, Cpu) else machine.vector.pixel_block
     loops = [
         *((across, filters), (OX, block), (IC, steps[IC]), (KX, steps[KX]), (KY, steps[KY])),
-        *((across, -(-steps[across] // filters)), (OC if across == G else G, -1)),
-        (OX, -(-steps[OX] // block)),
+        *((across, -(-steps[across] // filters)), (OX, -(-steps[OX] // block))),
+        (other, steps[other]),
     ]
-    made = tuple((loop, steps[loop] if factor < 0 else factor) for loop, factor in loops)
-    return Order(made, bounds, strides, places, np.zeros((1, len(units)), np.int64))
+    return Order(tuple(loops), bounds, strides, places, np.zeros((1, len(units)), np.int64))
 
 
 def _vector(machine: Cpu | Dsp, work: Work) -> tuple[int, int, int, bool]:
