@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from simulator import layers as overrides
 from simulator.activity_prices import priced, shares_of
 from simulator.cost import Estimate, estimate
 from simulator.decode import value_range
@@ -133,11 +132,7 @@ def _jobs(
     graph: Graph, machine: Machine, inputs: Mapping[str, Array], found: Estimate
 ) -> list[_Job]:
     """Every layer whose operator tells its products, with the operands of one run."""
-    own = (
-        datapaths(graph, machine)
-        if isinstance(machine, Platform)
-        else overrides.datapaths(machine.datapath, graph)
-    )
+    own = datapaths(graph, machine)
     taken: dict[str, tuple[Node, Sequence[Array | None]]] = {}
 
     def keep(node: Node, operands: Sequence[Array | None], _: Sequence[Array]) -> None:

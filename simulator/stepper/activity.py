@@ -6,6 +6,7 @@ of their loop nest or kernel (`simulator.stepper.orders`).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from simulator.errors import Unsupported
 from simulator.graph import Array
@@ -24,6 +25,9 @@ from simulator.stepper.layout import Layout, operand_widths, products_by_group
 from simulator.stepper.order_stream import OrderStream
 from simulator.stepper.orders import Order, nest_order, vector_order
 from simulator.work import Work
+
+MOST_ORDERED: Final = 1 << 22
+"""As `MOST_PRODUCTS`, in an order that is walked product by product."""
 
 __all__ = ["Activity", "Lay", "activity", "lay_out", "uniform_activity"]
 
@@ -88,18 +92,20 @@ def activity(
     machine: Machine,
     work: Work,
     seed: int = 0,
-    most_products: int = MOST_PRODUCTS,
+    most_products: int | None = None,
 ) -> Activity:
     """Count what a layer's operands do on a machine.
 
-    Beyond `most_products` products, stretches of the layer are drawn with `seed`. Raises as
-    `lay_out`.
+    Beyond `most_products` products (`MOST_PRODUCTS` on a systolic array, `MOST_ORDERED` elsewhere)
+    stretches of the layer are drawn with `seed`. Raises as `lay_out`.
     """
     return real_activity(lay_out(operator, inputs, machine, work), seed, most_products)
 
 
-def real_activity(lay: Lay, seed: int = 0, most_products: int = MOST_PRODUCTS) -> Activity:
+def real_activity(lay: Lay, seed: int = 0, most_products: int | None = None) -> Activity:
     """Count what a layer's own operands do."""
+    if most_products is None:
+        most_products = MOST_ORDERED if isinstance(lay.on, Order) else MOST_PRODUCTS
     return counted(_stream(lay, lay.products), lay.products, seed, most_products)
 
 

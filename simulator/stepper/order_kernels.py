@@ -26,7 +26,7 @@ from simulator.stepper.element import fit
 
 PRODUCTS = COUNTS
 """Behind the counts of every stream: products taken."""
-LOOK_BACK = 64
+LOOK_BACK = 16
 """Steps before a stretch in which the last operands of a multiplier are looked for."""
 WEIGHT, ACTIVATION, GATED_WEIGHT, GATED_ACTIVATION, WEIGHT_AT, ACTIVATION_AT = range(6)
 """What a multiplier keeps: its operands, those it took last where a gate sees a zero, and where
@@ -43,7 +43,7 @@ class Walk(NamedTuple):
     members : [members, 4], a multiplier and its place in ic, ky and kx.
     kept : [multipliers, 6]; results, last : [cells], what an accumulator holds and of which output.
     sums, seen : [groups * pixels * filters * apart], partial sums and the stretch they are of.
-    base : [8], scratch; counts : [COUNTS + 1].
+    base, reduced, reach : [8], scratch; counts : [COUNTS + 1].
     """
 
     x: Any
@@ -63,6 +63,8 @@ class Walk(NamedTuple):
     widths: Any
     rule: Any
     base: Any
+    reduced: Any
+    reach: Any
     counts: Any
     apart: int
 
@@ -82,7 +84,8 @@ def go_to(walk: Walk, step: int) -> Any:
     for loop in range(8):
         walk.base[loop] = 0
     before, radix = np.int64(0), np.int64(1)
-    reach = walk.strides.copy()
+    reach = walk.reach
+    reach[:] = walk.strides
     for place in range(walk.loops.shape[0]):
         loop, factor = walk.loops[place, 0], walk.loops[place, 1]
         digit = step % factor
@@ -99,7 +102,8 @@ def go_to(walk: Walk, step: int) -> Any:
 def reduce_to(walk: Walk, step: int, base: Any) -> None:
     """Set the reduced loops of `base` to where their step number `step` has them."""
     base[IC], base[KY], base[KX] = 0, 0, 0
-    reach = walk.strides.copy()
+    reach = walk.reach
+    reach[:] = walk.strides
     for place in range(walk.loops.shape[0]):
         loop, factor = walk.loops[place, 0], walk.loops[place, 1]
         if reduces(loop):
@@ -141,7 +145,7 @@ def sum_before(walk: Walk, cell: int, output: tuple[int, int, int], steps: int) 
     """The partial sum that a cell has of an output after so many steps of the reduction."""
     total = start_of(walk, cell, output)
     group, pixel, channel = output
-    base = walk.base.copy()
+    base = walk.reduced
     for step in range(steps):
         reduce_to(walk, step, base)
         for turn in range(walk.spans.shape[0]):

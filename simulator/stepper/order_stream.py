@@ -117,6 +117,8 @@ def _walk(
         widths=np.array(widths, dtype=np.int64),
         rule=np.array([datapath.accumulator_bits, datapath.overflow == "saturate"], np.int64),
         base=np.zeros(8, np.int64),
+        reduced=np.zeros(8, np.int64),
+        reach=np.zeros(8, np.int64),
         counts=np.zeros(PRODUCTS + 1, np.int64),
         apart=apart,
     )

@@ -38,7 +38,11 @@ def test_faults_are_one_line(bitlane: Run, tmp_path: Path) -> None:
     np.savez(tmp_path / "short.npz", input_0=np.zeros((1, 3), np.int8))
     np.savez(tmp_path / "digit.npz", input_0=np.zeros((1, 8, 8, 1), np.int8))
     cases = [
-        ("digit", ("tpu_like",), "only model: systolic has an array whose order of operands"),
+        (
+            "digit",
+            ("systolic_16x16", "--set", "technology=pareto_linear"),
+            "--inputs: bits move energy, and pareto_linear counts multiplication bits; leave out",
+        ),
         ("digit", ("systolic_16x16", "--batch", "2"), "prices one inference; found --batch 2"),
         ("short", ("systolic_16x16",), "must have shape"),
     ]
