@@ -137,8 +137,8 @@ def test_the_order_of_channels_moves_toggles_and_no_output(name: str) -> None:
     assert before.product_toggles != after.product_toggles
     assert before.zero_products == after.zero_products
     datapath = target.datapath.datapath()
-    sums = [layer.operator.accumulate(given, datapath) for given in (layer.inputs, turned)]
-    assert np.array_equal(*sums)
+    sums = layer.operator.accumulate(layer.inputs, datapath)
+    assert np.array_equal(sums, layer.operator.accumulate(turned, datapath))
 
 
 def test_boards_count_zeros_and_keep_the_price_that_sees_no_data() -> None:

@@ -120,10 +120,11 @@ def counted(
     Beyond `most_products` stretches are drawn with `seed`.
     """
     total = sum(p.x.shape[0] * p.w.size for p in products)
-    zeros = [sum(found) for found in zip(*(_zeros(product) for product in products), strict=True)]
+    x_zero, w_zero, both, bits = np.sum([_zeros(product) for product in products], axis=0).tolist()
     if stream is None:
         none: Mapping[str, int] = MappingProxyType({})
-        return Activity(total, *zeros, none, none, 0, 0, 0, MappingProxyType({}), 1.0)
+        free = MappingProxyType[tuple[str, str], float]({})
+        return Activity(total, x_zero, w_zero, both, bits, none, none, 0, 0, 0, free, 1.0)
     if total <= most_products:
         counts, covariance, visited = stream.whole(), None, total
     else:
@@ -138,8 +139,11 @@ def counted(
         spread = {(a, b): float(covariance[of[a], of[b]]) for a in TOGGLES for b in TOGGLES}
     named = list(zip(TOGGLES, places, strict=False))
     return Activity(
-        total,
-        *zeros,
+        products=total,
+        zero_activations=x_zero,
+        zero_weights=w_zero,
+        zero_products=both,
+        essential_bits=bits,
         toggles=MappingProxyType({kind: int(counts[i]) for kind, i in named}),
         writes=MappingProxyType({kind: int(counts[i + shift]) for kind, i in named}),
         product_toggles=int(counts[PRODUCT_TOGGLES]),
@@ -190,8 +194,8 @@ def _drawn(stream: Stream, total: int, seed: int, most: int) -> tuple[Ints, Real
     weights = [np.full(len(part), size / len(part)) for size, part in drawn]
     found = [np.array([counts for counts, _ in part], dtype=np.float64) for part in visited]
     m = [np.array([products for _, products in part], dtype=np.float64) for part in visited]
-    ratio = sum(w @ y for w, y in zip(weights, found, strict=True))
-    ratio = ratio / sum(float(w @ n) for w, n in zip(weights, m, strict=True))
+    ratio: Reals = np.sum([w @ y for w, y in zip(weights, found, strict=True)], axis=0)
+    ratio /= sum(float(w @ n) for w, n in zip(weights, m, strict=True))
     covariance = np.zeros((len(ratio), len(ratio)))
     for (size, part), y, n in zip(drawn, found, m, strict=True):
         if len(part) < size:
@@ -199,7 +203,7 @@ def _drawn(stream: Stream, total: int, seed: int, most: int) -> tuple[Ints, Real
             left -= left.mean(axis=0)
             scale = (1 - len(part) / size) * size**2 / len(part)
             covariance += scale * (left.T @ left) / (len(part) - 1)
-    totals = ratio * total
+    totals: Reals = ratio * total
     for kind, exact in stream.exactly(most).items():
         totals[kind] = exact
         covariance[kind], covariance[:, kind] = 0.0, 0.0

@@ -168,7 +168,7 @@ def number_of(walk: Walk, cell: int, output: tuple[int, int, int]) -> Any:
 
 
 @njit
-def operand_at(walk: Walk, kind: int, output: tuple[int, int, int], tap: int) -> tuple[int, int]:
+def operand_at(walk: Walk, kind: int, output: tuple[int, int, int], tap: int) -> Any:
     """The weight or activation of a product, and where it lies, counted from 1."""
     group, pixel, channel = output
     taps = walk.x.shape[2]

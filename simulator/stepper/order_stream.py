@@ -49,7 +49,7 @@ class OrderStream(Stream):
     @property
     def stretches(self) -> int:
         """How many stretches there are."""
-        return -(-self.order.steps // self.length)
+        return int(-(-self.order.steps // self.length))
 
     def whole(self) -> Ints:
         """Every step."""
@@ -83,7 +83,7 @@ class OrderStream(Stream):
             outputs *= 1 if reduces(loop) else min(factor, left)
             left = -(-left // factor)
             reduction *= factor if reduces(loop) else 1
-        return 1 + (1 + outputs) * reduction / 2 / self.length
+        return float(1 + (1 + outputs) * reduction / 2 / self.length)
 
     def _visit(self, first: int, end: int) -> tuple[Ints, int]:
         self.visits += 1
@@ -134,14 +134,16 @@ def _cells(order: Order) -> tuple[Ints, Ints, Ints]:
     found: list[list[list[tuple[int, int, int, int]]]] = [
         [[] for _ in range(len(cells))] for _ in range(turns)
     ]
-    for number, cell in zip(np.flatnonzero(~idle), which.reshape(-1), strict=True):
-        turn, unit = divmod(int(number), units)
+    busy = np.flatnonzero(~idle).tolist()
+    for number, cell in zip(busy, which.reshape(-1).tolist(), strict=True):
+        turn, unit = divmod(number, units)
         place = order.places[turn, unit]
         found[turn][cell].append((unit, int(place[IC]), int(place[KY]), int(place[KX])))
-    spans, members = np.zeros((turns, len(cells), 2), np.int64), []
+    spans = np.zeros((turns, len(cells), 2), np.int64)
+    members: list[tuple[int, int, int, int]] = []
     for turn in range(turns):
-        for cell in range(len(cells)):
+        for at in range(len(cells)):
             first = len(members)
-            members += found[turn][cell]
-            spans[turn, cell] = first, len(members)
+            members += found[turn][at]
+            spans[turn, at] = first, len(members)
     return spans, cells.astype(np.int64), np.array(members, dtype=np.int64).reshape(-1, 4)

@@ -82,12 +82,12 @@ def nest_order(nest: LoopNest, machine: Spatial, work: Work) -> Order:
             if any(at[name] >= used[k] for k, name in enumerate(names)):
                 places[t, u] = IDLE
                 continue
-            for name, loop, factor, stride in before:
+            for name, number, factor, stride in before:
                 offset = at[name] % factor * stride
                 at[name] //= factor
-                places[t, u, loop] += offset
-                if loop in REDUCED and name not in reached:
-                    beyond[t, u, REDUCED.index(loop)] += offset
+                places[t, u, number] += offset
+                if number in REDUCED and name not in reached:
+                    beyond[t, u, REDUCED.index(number)] += offset
     loops = tuple((LOOPS.index(loop), factor) for loop, factor in nest.loops)
     return Order(loops, bounds_of(work), strides, places, _numbered(beyond))
 
