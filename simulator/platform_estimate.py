@@ -1,6 +1,6 @@
 """The estimate of a graph on a platform: layers with unit and start, transfers, one timeline."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from simulator.cost import (
@@ -31,7 +31,7 @@ from simulator.machines.actions import (
 from simulator.machines.platform import HOST, Platform
 from simulator.machines.timeline import EVENT_NAMES
 from simulator.memory import constant_bytes, peak_memory_bytes
-from simulator.notes import notes_of
+from simulator.notes import notes_of, unpriced_notes
 from simulator.platforms import EXTRA_COMPONENTS, Timelines, evaluate_platforms
 from simulator.spread import energy_at, prices_at
 from simulator.technology.costs import Bound
@@ -56,7 +56,7 @@ def estimate_platform(graph: Graph, platform: Platform, batch: int) -> Estimate:
         totals=_totals(platform, result, batch, peak),
         layers=tuple(_layer(graph, platform, result, i) for i in range(len(graph.nodes))),
         energy_fj=tuple(_energy(platform, result, i) for i in range(len(graph.nodes))),
-        notes=_notes(graph, platform, peak),
+        notes=_notes(graph, platform, peak, result.places[0].tolist()),
         timeline=_timeline(graph, flow, platform, result),
     )
 
@@ -154,15 +154,18 @@ def _timeline(graph: Graph, flow: Flow, platform: Platform, result: Timelines) -
     return tuple(sorted(events, key=lambda event: (event.start, event.unit)))
 
 
-def _notes(graph: Graph, platform: Platform, peak: int) -> tuple[str, ...]:
+def _notes(graph: Graph, platform: Platform, peak: int, places: Sequence[int]) -> tuple[str, ...]:
     notes = [
         "cycles are those of the host's clock, the total is the end of the timeline; every unit, "
         "the host and every link work in the order of the nodes",
         "weights lie in the memory of the unit that uses them before the inference starts; a unit "
         "that waits costs no energy",
     ]
-    for name, machine in platform.machines.items():
-        own = notes_of(graph.work, machine, peak if name == HOST else 0, 0)
+    for place, (name, machine) in enumerate(platform.machines.items()):
+        own = list(notes_of(graph.work, machine, peak if name == HOST else 0, 0))
+        here = [i for i, chosen in enumerate(places) if chosen == place]
+        names, works = [graph.nodes[i].name for i in here], [graph.work[i] for i in here]
+        own += unpriced_notes(names, works, machine)
         notes += [f"{name}: {note}" for note in own]
     room = platform.storage()[1]
     if room is not None and constant_bytes(graph) > room:

@@ -14,6 +14,7 @@ from simulator.technology.costs import (
     AnyLaw,
     Bound,
     Curve,
+    Derived,
     Fit,
     Floats,
     Grid,
@@ -47,6 +48,7 @@ from simulator.technology.plausible import REFERENCE_NM, first_implausible
 __all__ = ["Area", "Bound", "Energy", "Law", "Leakage", "Scale", "Technology"]
 
 DramType: TypeAlias = Literal["lpddr4", "lpddr", "ddr3", "gddr5", "hbm2", "hmc"]
+OfScales: TypeAlias = Annotated[Law | Derived, Field(discriminator="law")]
 OfOperands: TypeAlias = Annotated[Operands | Fit, Field(discriminator="law")]
 _PICOJOULES: Final = "pJ"
 _SRAM: Final = ("sram_read", "sram_write")
@@ -73,7 +75,7 @@ class Group(Schema):
                 found = {kind: getattr(law, kind) for kind in DRAM_TYPES}
                 laws |= {"dram": law.unnamed} if law.unnamed is not None else {}
                 laws |= {f"dram.{kind}": each for kind, each in found.items() if each is not None}
-            elif isinstance(law, Curve | Fit | Grid):
+            elif isinstance(law, Curve | Derived | Fit | Grid):
                 laws[name] = law
         return laws
 
@@ -115,16 +117,16 @@ class Energy(Group):
     """Picojoules per action, or thousands of the unit of a cost model.
 
     `multiply` is of two operands; `add` by bits; `register_bit` by the bits of its file;
-    `requantize` by the bits of its multiplier (where absent: a multiply and two adds); `lut` by
-    bytes; `float_add` and `float_multiply` by bits; an `instruction` fetched and decoded; `cycle`
-    everything that runs on a clock, for figures of whole systems; `stored_weight_bit` once for
-    each bit of a network's weights; `sram_read` and `sram_write` by bytes and word bits.
+    `requantize` by the bits of its multiplier (where derived or absent: a multiply and two adds);
+    `lut` by bytes; `float_add` and `float_multiply` by bits; an `instruction` fetched and decoded;
+    `cycle` everything that runs on a clock, for figures of whole systems; `stored_weight_bit` once
+    for each bit of a network's weights; `sram_read` and `sram_write` by bytes and word bits.
     """
 
     multiply: OfOperands | None = None
     add: Law | None = None
     register_bit: Law | None = None
-    requantize: Law | None = None
+    requantize: OfScales | None = None
     lut: Law | None = None
     float_add: Law | None = None
     float_multiply: Law | None = None
@@ -305,6 +307,8 @@ class Technology(Schema):
             (0, MULTIPLY_AREA, LOGIC_LEAKAGE), laws, names, strict=True
         ):
             for name, law in group.items():
+                if isinstance(law, Derived):
+                    continue
                 plain = name.removeprefix("dram.")
                 if plain in actions:
                     start = (first + actions.index(plain)) * TABLE

@@ -8,7 +8,7 @@ femtojoules written as picojoules, square millimetres as square micrometres.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeAlias
 
-from simulator.technology.costs import Access, AnyLaw, Fit, Grid, Operands
+from simulator.technology.costs import Access, AnyLaw, Derived, Fit, Grid, Operands
 
 SPREAD: Final = 30.0
 REFERENCE_NM: Final = 45.0
@@ -86,7 +86,7 @@ def _cited(group: str, action: str, law: AnyLaw) -> Iterator[Cited]:
                     )
         return
     rough = (_ENERGY if group == "energy_pj" else _AREA).get(names[0])
-    if rough is None:
+    if rough is None or isinstance(law, Derived):
         return
     if isinstance(law, Fit):
         bits = law.operand_bits[1]
