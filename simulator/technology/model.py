@@ -43,7 +43,7 @@ from simulator.technology.laws import (
     VALUES,
     WIRE_BIT_MM,
 )
-from simulator.technology.plausible import REFERENCE_NM, first_implausible
+from simulator.technology.plausible import REFERENCE_NM, first_implausible, first_slipped_bound
 
 __all__ = ["Area", "Bound", "Energy", "Law", "Leakage", "Scale", "Technology"]
 
@@ -230,7 +230,7 @@ class Technology(Schema):
                 text = (
                     f"is missing; a technology in {self.unit} has its laws here"
                     if name == wanted
-                    else f"does not go with unit '{self.unit}'"
+                    else f"does not go with unit '{self.unit}'; leave 'unit' out, or give 'cost'"
                     if self.scaled_from is None
                     else "is that of 'scaled_from'; leave it out"
                 )
@@ -247,7 +247,8 @@ class Technology(Schema):
             for group in ("energy_pj", "area_um2"):
                 laws = getattr(self, group)
                 node = self.node_nm or REFERENCE_NM
-                found = first_implausible(group, laws.given(), node) if laws else None
+                given = laws.given() if laws else {}
+                found = first_implausible(group, given, node) or first_slipped_bound(group, given)
                 if found is not None:
                     raise FieldError(*found)
         return self
