@@ -269,19 +269,28 @@ def estimate(
         Path | None, typer.Option(help="Price by what these operands do as well, .npz.")
     ] = None,
     seed: Annotated[int, _number("--seed", "With --inputs: what large layers draw.", 0)] = 0,
+    constraint: Annotated[
+        list[str] | None,
+        typer.Option(help="'area_mm2 <= 2.0': exit 1 where a machine breaks it (repeatable)."),
+    ] = None,
 ) -> None:
     """Count cycles, energy and area of a model on machines, layer by layer."""
     from analysis.estimate import estimate_command
+    from analysis.held import constraints_of
     from analysis.mapping_files import check_mappings, mappings_command, pinned_machines
 
     if mapping_format != "bitlane" and mappings is None:
         raise BitlaneError("--mapping-format belongs to --mappings; add it")
+    limits = constraints_of(constraint or [])
     machines = pinned_machines(model, hw, set_, mapping or [], batch)
     if mappings:
         check_mappings(machines, mapping_format)
-    graph, found = estimate_command(model, machines, batch, json, csv, html, inputs, seed)
+    files = (json, csv, html, inputs)
+    graph, found, held = estimate_command(model, machines, batch, *files, seed, limits)
     if mappings:
         mappings_command(graph, machines, found, batch, mappings, mapping_format, json)
+    if not held:
+        raise typer.Exit(1)
 
 
 app.command()(explore_commands.sweep)

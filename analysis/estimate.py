@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import workloads
-from analysis import activity
+from analysis import activity, held
 from analysis.arrays import one_sample
+from analysis.constraints import Constraint
 from analysis.files import check_places, tell, write_json, write_text
 from analysis.text import si, table
 from simulator.activity import GraphEnergy, energy_of
@@ -29,8 +30,12 @@ def estimate_command(
     html: Path | None,
     inputs: Path | None = None,
     seed: int = 0,
-) -> tuple[Graph, list[Estimate]]:
-    """Estimate, print, and write what was asked for; returns the network and its estimates."""
+    constraints: Sequence[Constraint] = (),
+) -> tuple[Graph, list[Estimate], bool]:
+    """Estimate, print, and write what was asked for.
+
+    Returns the network, its estimates and whether every machine holds every constraint.
+    """
     check_places({"--json": json, "--csv": csv_file, "--html": html})
     if html:
         for machine in machines:
@@ -44,11 +49,17 @@ def estimate_command(
     busy = [] if inputs is None else _activities(graph, machines, estimates, batch, inputs, seed)
     texts = [to_text(graph, estimates)]
     texts += [activity.to_text(m.name, f) for m, f in zip(machines, busy, strict=False)]
+    judged = [held.verdicts(constraints, e, m) for e, m in zip(estimates, machines, strict=True)]
+    if constraints:
+        texts.append(held.to_text([e.name for e in estimates], judged))
     tell("\n\n".join(texts), json)
     if json:
         made = document(graph, estimates, batch)
         for entry, found in zip(made["machines"], busy, strict=False):
             entry["activity"] = activity.to_json_dict(found, seed)
+        if constraints:
+            for entry, verdicts in zip(made["machines"], judged, strict=True):
+                entry["constraints"] = verdicts
         write_json(json, made)
     if csv_file:
         write_text(csv_file, to_csv(estimates))
@@ -57,7 +68,7 @@ def estimate_command(
         from analysis.report import estimate_data
 
         write_text(html, render(estimate_data(graph, machines, estimates, batch)))
-    return graph, estimates
+    return graph, estimates, all(verdict["met"] for of in judged for verdict in of)
 
 
 def _activities(

@@ -7,7 +7,18 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from analysis.text import table
-from simulator.technology.costs import Access, AnyLaw, Bound, Cells, Curve, Fit, Grid, Operands
+from simulator.technology.costs import (
+    Access,
+    AnyLaw,
+    Bound,
+    Cells,
+    Curve,
+    Derived,
+    Fit,
+    Grid,
+    Operands,
+)
+from simulator.technology.laws import requantize_fj
 from simulator.technology.model import Technology
 
 _SIZES: Final = {
@@ -60,8 +71,14 @@ def _laws(
     rows = [
         row
         for name, law in laws.items()
-        if not isinstance(law, Grid)
+        if not isinstance(law, Grid | Derived)
         for row in _rows(name, law, _factors(technology, name, energy))
+    ]
+    rows += [
+        row
+        for name, law in laws.items()
+        if isinstance(law, Derived)
+        for row in _derived(name, technology)
     ]
     yield ""
     yield table((title, "at", "low", "value", "high"), rows)
@@ -95,6 +112,15 @@ def _rows(name: str, law: AnyLaw, factors: Mapping[Bound, float]) -> Iterator[Ro
             values = (getattr(point, b) * factors[b] for b in _BOUNDS)
             low, value, high = (f"{v:.6g}" for v in values)
             yield name, _size(name, law, point.at), low, value, high
+
+
+def _derived(name: str, technology: Technology) -> Iterator[Row]:
+    """A requantization of 32 bits, which a technology makes of its multiply and add."""
+    for bits in (8, 16, 32):
+        low, value, high = (
+            f"{requantize_fj(technology.row(b), 32, bits) / 1000:.6g}" for b in _BOUNDS
+        )
+        yield name, f"32 x {bits} bits (derived)", low, value, high
 
 
 def _size(name: str, law: Curve, at: float) -> str:

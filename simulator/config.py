@@ -145,7 +145,9 @@ def _written(root: Entry, error: Any) -> tuple[Step, ...]:
 def _rule(model: type[BaseModel], loc: tuple[Step, ...], error: Any) -> str:
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"unknown field; {close_match(str(loc[-1]), _fields(model, loc[:-1]))}"
+        # Another member of a union may have a field of this name.
+        known = [name for name in _fields(model, loc[:-1]) if name != str(loc[-1])]
+        return f"unknown field; {close_match(str(loc[-1]), known)}"
     if kind == "missing":
         above = ".".join(map(str, loc[:-1]))
         where = f"under '{above}'" if above else "at the top level"

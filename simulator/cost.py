@@ -52,7 +52,7 @@ from simulator.mapped import nests_of, no_room
 from simulator.mapping.loopnest import LoopNest
 from simulator.memory import constant_bytes, peak_memory_bytes
 from simulator.networks import evaluate_chained
-from simulator.notes import notes_of
+from simulator.notes import notes_of, unpriced_notes
 from simulator.residency import notes_on, retention_of, works_on
 from simulator.spread import energy_at
 from simulator.technology.model import Bound, Technology
@@ -179,6 +179,8 @@ def estimate(graph: Graph, machine: Machine, batch: int = 1) -> Estimate:
     peak = peak_memory_bytes(graph, batch, bits, chained)
     totals = _totals(machine, result, batch, peak, layers)
     notes = notes_of(graph.work, machine, peak, constant_bytes(graph))
+    names = [node.name for node in graph.nodes]
+    notes += tuple(unpriced_notes(names, graph.work, machine))
     notes += tuple(notes_on(graph, retention_of(machine), batch, chains))
     ran = None
     if machine.depth_first.tile_rows:

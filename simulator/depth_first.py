@@ -218,6 +218,9 @@ def _part(
         output_elements=outputs,
         elementwise=work.elementwise // whole * pixels,
         requantizations=work.requantizations // whole * pixels,
+        lookups=work.lookups // whole * pixels,
+        real_multiplications=work.real_multiplications // whole * pixels,
+        real_additions=work.real_additions // whole * pixels,
         kept_inputs=kept_inputs,
         kept_outputs=outputs if layer.output in (*trace.inner, *kept) else 0,
     )

@@ -68,6 +68,9 @@ def batched(work: Work, batch: int) -> Work:
         output_elements=work.output_elements * batch,
         elementwise=work.elementwise * batch,
         requantizations=work.requantizations * batch,
+        lookups=work.lookups * batch,
+        real_multiplications=work.real_multiplications * batch,
+        real_additions=work.real_additions * batch,
         kept_inputs=work.kept_inputs * batch,
         kept_outputs=work.kept_outputs * batch,
     )

@@ -37,6 +37,7 @@ from simulator.numeric.pairs import table_of_pairs
 from simulator.numeric.requantize import Requantize, requantize_array
 from simulator.numeric.tables import Grids
 from simulator.prepared import Prepared, PreparedPairs
+from simulator.real_work import computes_reals, on_reals
 from simulator.shapes import broadcast
 from simulator.work import Work
 
@@ -55,6 +56,10 @@ class Elementwise(Operator):
     operands: ClassVar[int] = 1
     operations: ClassVar[int] = 1
     """Scalar ALU operations an output element, for `work`."""
+    real_multiplications: ClassVar[int] = 0
+    """Of the operations multiplications and divisions, where the tensors are real."""
+    integer_operations: ClassVar[int] = 0
+    """Of the operations those that are on codes or bits even so."""
     requantizations: ClassVar[int] = 0
     """How often an output element, or what it is made of, is brought onto another grid."""
 
@@ -99,7 +104,7 @@ class Elementwise(Operator):
         """`operations` and `requantizations` an output element."""
         kinds = [present(inputs, i) for i in range(self.operands)]
         y = outputs[0]
-        return Work(
+        work = Work(
             activation_bits=kinds[0].bits,
             output_bits=y.bits,
             input_elements=sum(kind.elements for kind in kinds),
@@ -107,6 +112,9 @@ class Elementwise(Operator):
             elementwise=self.operations * y.elements,
             requantizations=self.requantizations * y.elements,
         )
+        if not computes_reals((*kinds, y)):
+            return work
+        return on_reals(work, self.real_multiplications, self.integer_operations)
 
 
 def unary_grids(source: Source, dtypes: tuple[str, ...]) -> Grids:

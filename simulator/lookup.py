@@ -17,6 +17,7 @@ from simulator.numeric.coarse import Coarser, CoarseTable
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.elementwise import nearest_power_of_two
 from simulator.numeric.reals import RealFunction
+from simulator.numeric.roots import NotNegative
 from simulator.numeric.tables import (
     ByteTable,
     FixedPointSigmoid,
@@ -63,15 +64,23 @@ class Lookup(Operator):
         return (self.table.look_up(present(inputs, 0)),)
 
     def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
-        """The table's operations an element."""
-        x, y = present(inputs, 0), outputs[0]
+        """The table's operations an element, and the entries that it reads."""
+        x, y, inner = present(inputs, 0), outputs[0], innermost(self.table)
         return Work(
             activation_bits=x.bits,
             output_bits=y.bits,
             input_elements=x.elements,
             output_elements=y.elements,
             elementwise=self.table.operations * y.elements,
+            lookups=inner.lookups * y.elements,
+            real_multiplications=inner.real_multiplications * y.elements,
+            real_additions=inner.real_additions * y.elements,
         )
+
+
+def innermost(table: Table) -> Table:
+    """The table that another one rounds or checks, which holds the entries."""
+    return innermost(table.inner) if isinstance(table, CoarseTable | NotNegative) else table
 
 
 def tabulate(source: Source, function: RealFunction, dtypes: tuple[str, ...]) -> Table:

@@ -1,12 +1,13 @@
 """What a reader of an estimate must know: how prices were reached, and what does not fit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from simulator.machines.base import Machine
 from simulator.reached import REACHED, priced_by, reached
 from simulator.work import Work
 
+_NAMED: Final = 4
 _COMPOSED: Final = {
     "fixed": [],
     "fused": [
@@ -43,10 +44,49 @@ def notes_of(
     return tuple(notes)
 
 
+def unpriced_notes(names: Sequence[str], works: Sequence[Work], machine: Machine) -> Iterator[str]:
+    """Sentences on what layers do and the machine's technology has no price of, with their names.
+
+    And on what it prices and has no area of.
+    """
+    technology, energy = machine.technology, machine.technology.energy
+    if not technology.physical or technology.whole_system:
+        return
+    looking = [n for n, work in zip(names, works, strict=True) if work.lookups]
+    if looking and energy.lut is None:
+        yield (
+            f"{technology.name} prices no look-up in a table: {_listed(looking)} "
+            "pay none for theirs"
+        )
+    products = [n for n, work in zip(names, works, strict=True) if work.real_products]
+    scalar = [
+        n
+        for n, work in zip(names, works, strict=True)
+        if work.real_multiplications + work.real_additions and n not in products
+    ]
+    if (products or scalar) and (energy.float_add is None or energy.float_multiply is None):
+        yield (
+            f"{technology.name} prices no operations on real numbers: {_listed(products + scalar)} "
+            "pay those on integers, which cost less"
+        )
+    elif products:
+        yield (
+            f"{_listed(products)} multiply real numbers and pay for it; area holds integer "
+            "multipliers alone"
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first few names, and how many there are more."""
+    shown = ", ".join(names[:_NAMED])
+    return shown if len(names) <= _NAMED else f"{shown} and {len(names) - _NAMED} more"
+
+
 def _narrowed(works: Sequence[Work], machine: Machine) -> list[str]:
     datapath = machine.datapath
-    wider = any(
+    wider = datapath.narrow and any(
         work.macs
+        and not work.real_products
         and (
             work.weight_bits > datapath.weight_bits
             or work.activation_bits > datapath.activation_bits

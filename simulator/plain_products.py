@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from simulator.decode import optional, present
 from simulator.errors import IllegalGraph
@@ -20,6 +21,9 @@ Shape = tuple[int, ...]
 @dataclass(frozen=True)
 class PlainConvolution(Operator):
     """Inputs x (n, h, w, c), weights (filters, ky, kx, c / groups), bias (filters) or none."""
+
+    real: ClassVar[bool] = False
+    """Whether it multiplies real numbers, not codes."""
 
     windows: Windows
 
@@ -58,6 +62,7 @@ class PlainConvolution(Operator):
             depthwise=int(groups > 1 and groups == x.shape[3]),
             input_rows=x.shape[1],
             input_columns=x.shape[2],
+            real_products=int(self.real),
         )
 
 
@@ -90,6 +95,9 @@ def check_convolution(inputs: Sequence[TensorType | None]) -> None:
 class PlainMatMul(Operator):
     """Inputs x (.., m, k), w (.., k, n) and an addend or none; stacks as in NumPy's matmul."""
 
+    real: ClassVar[bool] = False
+    """Whether it multiplies real numbers, not codes."""
+
     def infer(self, inputs: Sequence[TensorType | None]) -> tuple[Shape, ...]:
         """(.., m, n), the leading dimensions broadcast."""
         x, w = present(inputs, 0).shape, present(inputs, 1).shape
@@ -116,4 +124,5 @@ class PlainMatMul(Operator):
             weight_elements=w.elements,
             bias_elements=0 if c is None else c.elements,
             output_elements=outputs[0].elements,
+            real_products=int(self.real),
         )

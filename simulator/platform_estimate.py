@@ -1,6 +1,7 @@
 """The estimate of a graph on a platform: layers with unit and start, transfers, one timeline."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from simulator.cost import (
@@ -31,7 +32,7 @@ from simulator.machines.actions import (
 from simulator.machines.platform import HOST, Platform
 from simulator.machines.timeline import EVENT_NAMES
 from simulator.memory import constant_bytes, peak_memory_bytes
-from simulator.notes import notes_of
+from simulator.notes import notes_of, unpriced_notes
 from simulator.platforms import EXTRA_COMPONENTS, Timelines, evaluate_platforms
 from simulator.spread import energy_at, prices_at
 from simulator.technology.costs import Bound
@@ -56,7 +57,7 @@ def estimate_platform(graph: Graph, platform: Platform, batch: int) -> Estimate:
         totals=_totals(platform, result, batch, peak),
         layers=tuple(_layer(graph, platform, result, i) for i in range(len(graph.nodes))),
         energy_fj=tuple(_energy(platform, result, i) for i in range(len(graph.nodes))),
-        notes=_notes(graph, platform, peak),
+        notes=_notes(graph, platform, peak, result.places[0].tolist()),
         timeline=_timeline(graph, flow, platform, result),
     )
 
@@ -125,14 +126,24 @@ def _totals(platform: Platform, result: Timelines, batch: int, peak: int) -> Tot
 
 
 def _energy_at(platform: Platform, result: Timelines, bound: Bound) -> int:
-    """Femtojoules at one bound of each machine's prices; a link's price has no bounds."""
+    """Femtojoules at one bound of the prices of each machine and link."""
     total = 0
     for place, machine in enumerate(platform.machines.values()):
         actions = result.evaluation.actions[0, result.places[0] == place]
         total += energy_at(machine, actions.tolist(), bound)
-    link, dispatch = (int(extra) for extra in result.extra_fj[0].sum(axis=0))
+    dispatch = int(result.extra_fj[0].sum(axis=0)[1])
+    link = sum(_copied_fj(platform, moved.tolist(), bound) for moved in result.moved[0])
     prices = [float(prices_at(platform.host, b)[INSTRUCTIONS]) for b in ("value", bound)]
     return total + link + (round(dispatch * prices[1] / prices[0]) if dispatch else 0)
+
+
+def _copied_fj(platform: Platform, moved: Sequence[Sequence[int]], bound: Bound) -> int:
+    """Femtojoules of one node's copies, rounded once as `node_energy` rounds them."""
+    copied = 0.0
+    for (into, out), name in zip(moved[1:], platform.units, strict=True):
+        link = platform.attach[name].link
+        copied += (into + out) * (link.byte_fj(bound) if link else 0.0)
+    return math.floor(copied + 0.5)
 
 
 def _timeline(graph: Graph, flow: Flow, platform: Platform, result: Timelines) -> tuple[Event, ...]:
@@ -154,16 +165,26 @@ def _timeline(graph: Graph, flow: Flow, platform: Platform, result: Timelines) -
     return tuple(sorted(events, key=lambda event: (event.start, event.unit)))
 
 
-def _notes(graph: Graph, platform: Platform, peak: int) -> tuple[str, ...]:
+def _notes(graph: Graph, platform: Platform, peak: int, places: Sequence[int]) -> tuple[str, ...]:
     notes = [
         "cycles are those of the host's clock, the total is the end of the timeline; every unit, "
         "the host and every link work in the order of the nodes",
         "weights lie in the memory of the unit that uses them before the inference starts; a unit "
         "that waits costs no energy",
     ]
-    for name, machine in platform.machines.items():
-        own = notes_of(graph.work, machine, peak if name == HOST else 0, 0)
+    for place, (name, machine) in enumerate(platform.machines.items()):
+        own = list(notes_of(graph.work, machine, peak if name == HOST else 0, 0))
+        here = [i for i, chosen in enumerate(places) if chosen == place]
+        names, works = [graph.nodes[i].name for i in here], [graph.work[i] for i in here]
+        own += unpriced_notes(names, works, machine)
         notes += [f"{name}: {note}" for note in own]
+    notes += [
+        f"{name}: the energy of its link has no bounds: low and high hold its value"
+        for name, attachment in platform.attach.items()
+        if attachment.link is not None
+        and attachment.link.pj_per_byte
+        and attachment.link.low_pj_per_byte is None
+    ]
     room = platform.storage()[1]
     if room is not None and constant_bytes(graph) > room:
         notes.append(

@@ -228,7 +228,7 @@ def _prices(platform: Platform) -> list[tuple[float, float]]:
     found = [(0.0, 0.0)]
     for name in platform.units:
         attachment = platform.attach[name]
-        byte_fj = attachment.link.pj_per_byte * 1000 if attachment.link else 0.0
+        byte_fj = attachment.link.byte_fj() if attachment.link else 0.0
         found.append((byte_fj, float(attachment.dispatch.instructions)))
     return found
 

@@ -12,6 +12,7 @@ from simulator.decode import present
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, InPlace, Operator, TensorType
 from simulator.numeric.datapath import Datapath
+from simulator.real_work import computes_reals, on_reals
 from simulator.shapes import broadcast
 from simulator.work import Work
 
@@ -26,6 +27,14 @@ class Pointwise(Operator):
     operands: ClassVar[int] = 1
     operations: ClassVar[int] = 1
     """Scalar ALU operations an output element, for `work`."""
+    real_multiplications: ClassVar[int] = 0
+    """Of the operations multiplications and divisions, where the tensors are real."""
+    integer_operations: ClassVar[int] = 0
+    """Of the operations those that are on codes or bits even so."""
+    real: ClassVar[bool] = False
+    """Whether it computes with real numbers although its tensors hold codes."""
+    lookups: ClassVar[int] = 0
+    """Entries of tables that an output element reads, beside its operations."""
     requantizes: ClassVar[bool] = False
     """Whether each output element is rounded onto a grid."""
 
@@ -50,7 +59,7 @@ class Pointwise(Operator):
         """`operations` an output element; parameters count as weights."""
         kinds = [kind for kind in inputs[: self.operands] if kind is not None]
         parameters = [kind for kind in inputs[self.operands :] if kind is not None]
-        return Work(
+        work = Work(
             weight_bits=max((kind.bits for kind in parameters), default=8),
             activation_bits=kinds[0].bits,
             output_bits=outputs[0].bits,
@@ -59,7 +68,16 @@ class Pointwise(Operator):
             output_elements=outputs[0].elements,
             elementwise=self.operations * outputs[0].elements,
             requantizations=outputs[0].elements if self.requantizes else 0,
+            lookups=self.lookups * outputs[0].elements,
         )
+        if not (self.real or computes_reals((*kinds, *outputs))):
+            return work
+        products = self.real_multiplications or int(self.multiplies())
+        return on_reals(work, products, self.integer_operations)
+
+    def multiplies(self) -> bool:
+        """Whether the one operation of an operator of many functions is a multiplication."""
+        return False
 
 
 def broadcasts_into(shape: Shape, target: Shape) -> bool:

@@ -5,7 +5,9 @@ from typing import Final
 
 from simulator.machines.base import Machine
 from simulator.machines.composition import unit_widths
+from simulator.machines.datapath_schema import multiplier_bits
 from simulator.machines.platform import Platform
+from simulator.machines.spatial import Spatial
 from simulator.technology.costs import Curve, Fit, Grid
 from simulator.technology.model import Technology
 
@@ -13,6 +15,7 @@ REACHED: Final[Mapping[str, str]] = {
     "interpolated": "the price of {what} is interpolated between its cited points",
     "fitted": "the price of {what} is that of a law fitted to its cited rows",
     "extrapolated": "the price of {what} is extrapolated beyond its cited points",
+    "derived": "the price of {what} is derived: a multiplication and two additions",
     "banked": "{what} is wider than any cited word: it is priced as banks side by side",
 }
 
@@ -58,10 +61,34 @@ def reached(machine: Machine) -> Iterator[tuple[str, str]]:
     bits = datapath.accumulator.bits
     if energy.add is not None:
         yield from _of_points(energy.add, bits, f"an accumulation of {bits} bits")
+    yield from _of_requantizer(machine, bits)
+    if energy.register_bit is not None and isinstance(machine, Spatial):
+        for level, size in machine.registers().items():
+            what = f"an access to {level}, registers of {size} bits,"
+            yield from _of_points(energy.register_bit, size, what)
     words = machine.words()
     for level, size in machine.srams().items():
         if energy.sram_read is not None:
             yield from _of_memory(energy.sram_read, level, size, words[level])
+
+
+def _of_requantizer(machine: Machine, bits: int) -> Iterator[tuple[str, str]]:
+    """A requantization, where the technology makes it of its multiplication and additions."""
+    energy = machine.technology.energy
+    multiplier = multiplier_bits(machine.datapath.requantize)
+    what = f"a requantization of {bits} by {multiplier} bits"
+    if isinstance(energy.requantize, Curve):
+        yield from _of_points(energy.requantize, multiplier, what)
+    elif "requantize" not in energy.left_out and energy.multiply is not None:
+        yield what, "derived"
+        law = energy.multiply
+        beyond = (
+            law.extrapolates(bits, multiplier)
+            if isinstance(law, Fit)
+            else law.extrapolates(law.size(bits, multiplier))
+        )
+        if beyond:
+            yield what, "extrapolated"
 
 
 def _of_points(law: Curve, size: float, what: str) -> Iterator[tuple[str, str]]:

@@ -19,6 +19,7 @@ from simulator.movement import Shape, axis_of, integers, require_one_grid
 from simulator.numeric.affine import Affine, affine_array
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.requantize import Requantize, requantize_array
+from simulator.real_work import computes_reals, on_reals
 from simulator.work import Work
 
 
@@ -182,10 +183,11 @@ class Arg(Operator):
     def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
         """One comparison an element."""
         x = present(inputs, 0)
-        return Work(
+        work = Work(
             activation_bits=x.bits,
             output_bits=outputs[0].bits,
             input_elements=x.elements,
             output_elements=outputs[0].elements,
             elementwise=x.elements,
         )
+        return on_reals(work, 0, 0) if computes_reals((x,)) else work

@@ -10,6 +10,7 @@ import numpy as np
 from simulator.decode import present
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Operator, Source, TensorType
+from simulator.numeric.coarse import CoarseRows
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.rows import RowFunction
 from simulator.work import Work
@@ -53,6 +54,7 @@ class RowOperator(Operator):
     def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
         """The form's operations an element, and one requantization."""
         x, y = present(inputs, 0), outputs[0]
+        inner = self.function.inner if isinstance(self.function, CoarseRows) else self.function
         return Work(
             activation_bits=x.bits,
             output_bits=y.bits,
@@ -60,4 +62,7 @@ class RowOperator(Operator):
             output_elements=y.elements,
             elementwise=self.function.operations * y.elements,
             requantizations=y.elements,
+            lookups=inner.lookups * y.elements,
+            real_multiplications=inner.real_multiplications * y.elements,
+            real_additions=inner.real_additions * y.elements,
         )

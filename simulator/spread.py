@@ -1,14 +1,23 @@
 """What bounds of a technology's figures make of a machine: energies and areas, low to high."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import numpy as np
 
-from simulator.machines.actions import ACTIONS, AREA_NAMES, AREAS, COMPONENTS, price_layer
+from simulator.machines.actions import (
+    ACTIONS,
+    AREA_NAMES,
+    AREAS,
+    COMPONENTS,
+    price_layer,
+)
 from simulator.machines.base import Machine
 from simulator.machines.platform import Platform
 from simulator.machines.pricing import UM2_PER_MM2, finish
 from simulator.technology.costs import Bound
+
+_STEP: Final = 1 << 20
 
 
 def prices_at(machine: Machine, bound: Bound) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -27,7 +36,10 @@ def energy_at(machine: Machine, layers: Iterable[Sequence[int]], bound: Bound) -
     for actions in layers:
         found = int(price_layer(np.array(actions, np.int64), prices, energy))
         # What int64 does not hold is rounded.
-        total += found if found >= 0 else round(float(np.dot(prices, np.array(actions, float))))
+        if found < 0:
+            # What int64 does not hold is summed in steps of 2^20 femtojoules.
+            found = int(price_layer(np.array(actions, np.int64), prices / _STEP, energy)) * _STEP
+        total += found
     return total
 
 

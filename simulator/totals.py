@@ -55,9 +55,10 @@ class Totals:
 
 
 def component_names(technology: Technology) -> tuple[str, ...]:
-    """The components before memory levels; `time` and `storage` only where they are priced."""
+    """The components before memory levels; `time`, `storage`, `lookup` only where priced."""
     left = {"time"} if not technology.priced_time else set()
     left |= {"storage"} if technology.energy.stored_weight_bit is None else set()
+    left |= {"lookup"} if technology.energy.lut is None else set()
     return tuple(name for name in COMPONENT_NAMES if name not in left)
 
 

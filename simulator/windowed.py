@@ -10,6 +10,7 @@ from simulator.errors import IllegalGraph
 from simulator.graph import Array, Operator, Source, TensorType
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.matmul import Window
+from simulator.real_work import computes_reals, on_reals
 from simulator.work import Work
 
 
@@ -64,7 +65,7 @@ class WindowPooling(Operator):
         """As many additions or comparisons an output as a window has taps."""
         x, y = present(inputs, 0), outputs[0]
         ky, kx = self.windows.kernel
-        return Work(
+        work = Work(
             activation_bits=x.bits,
             output_bits=y.bits,
             input_elements=x.elements,
@@ -72,6 +73,7 @@ class WindowPooling(Operator):
             elementwise=y.elements * ky * kx,
             requantizations=y.elements if self.requantizes else 0,
         )
+        return on_reals(work, 0, 0) if computes_reals((x, y)) else work
 
     def window_of(self, inputs: Sequence[TensorType | None]) -> Window:
         """Of the elements that one output is made of."""

@@ -36,6 +36,10 @@ class Work:
     times, more : how often it is done, and 1 where the next work is a part of the same operator.
     requantizer_scales : multiplier and shift pairs that requantize the accumulators of weighted
         sums: one a channel, or one; 0 for other operators.
+    lookups : reads of tables of a function's values, beside the scalar operations.
+    real_products : 1 where the multiply-accumulates are of real numbers, else 0.
+    real_multiplications, real_additions : of the elementwise operations those on real numbers,
+        divisions with the first, comparisons and roundings with the second.
     """
 
     n: int = 1
@@ -68,6 +72,10 @@ class Work:
     times: int = 1
     more: int = 0
     requantizer_scales: int = 0
+    lookups: int = 0
+    real_products: int = 0
+    real_multiplications: int = 0
+    real_additions: int = 0
 
     @property
     def macs(self) -> int:
@@ -117,4 +125,8 @@ WORK_FIELDS: Final = tuple(f.name for f in fields(Work))
     W_TIMES,
     W_MORE,
     W_REQUANTIZER_SCALES,
+    W_LOOKUPS,
+    W_REAL_PRODUCTS,
+    W_REAL_MULTIPLICATIONS,
+    W_REAL_ADDITIONS,
 ) = range(len(WORK_FIELDS))

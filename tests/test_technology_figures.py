@@ -28,8 +28,12 @@ from simulator.technology.laws import (
     dram_byte_fj,
     in_grid,
     look_up,
+    lookup_fj,
     multiply_fj,
+    real_add_fj,
+    real_multiply_fj,
     register_byte_fj,
+    requantize_fj,
     sram_byte_fj,
     sram_um2,
 )
@@ -232,3 +236,79 @@ def test_a_cycle_of_a_board_is_its_power_over_its_clock() -> None:
     assert value == pytest.approx(middles[4], rel=0.01)
     assert low == pytest.approx(middles[0], rel=0.02)
     assert high == pytest.approx(middles[-1], rel=0.02)
+
+
+def component(name: str, bits: int, latency_ns: str = "") -> float:
+    """The energy of one row of the component table in picojoules."""
+    (row,) = [
+        row
+        for row in figures("component_energy")
+        if (row["component"], row["width_bits"]) == (name, str(bits))
+        and latency_ns in ("", row["latency_ns"])
+        and row["node_nm"] in ("40", "45")
+    ]
+    return float(row["energy_pJ"])
+
+
+def test_a_register_file_costs_a_flip_flop_to_the_smallest_memory() -> None:
+    smallest = [
+        float(row["energy_pJ"]) / 16
+        for kind in ("sram_read", "sram_write")
+        for row in cacti(kind)
+        if (row["size_bytes"], row["width_bits"]) == ("512", "16")
+    ]
+    assert len(smallest) == 2
+    cell = 8000 * sum(smallest) / 2
+    assert register_byte_fj(PRICES, 4096) == pytest.approx(cell, rel=1e-3)
+    horowitz = hwconfigs.load_technology("horowitz_45nm").row()
+    assert register_byte_fj(horowitz, 4096) == register_byte_fj(PRICES, 4096)
+    assert register_byte_fj(horowitz, 32) == 8000 * component("aladdin_reg", 1, "1")
+    for row in (PRICES, horowitz):
+        one = register_byte_fj(row, 1)
+        assert one == register_byte_fj(row, 8) == register_byte_fj(row, 32)
+        sizes = [register_byte_fj(row, bits) for bits in (32, 64, 512, 3584, 4096)]
+        assert sizes == sorted(set(sizes))
+    law = SYNTHESIZED.energy.register_bit
+    assert law is not None
+    assert [law.extrapolates(bits) for bits in (1, 4096, 8192)] == [False, False, True]
+
+
+def test_look_ups_are_a_read_of_the_smallest_memory_of_cacti() -> None:
+    for name in ("synthesized_45nm", "horowitz_45nm"):
+        low, value, high = (
+            lookup_fj(hwconfigs.load_technology(name).row(bound), 512)
+            for bound in ("low", "value", "high")
+        )
+        reads = {int(row["size_bytes"]): float(row["energy_pJ"]) for row in cacti("sram_read")
+                 if row["width_bits"] == "16"}  # fmt: skip
+        assert value == 1000 * reads[512]
+        # 513 entries of 16 bits lie within the bounds.
+        assert low <= 1000 * reads[1024] <= high
+
+
+def test_real_numbers_cost_what_horowitz_prints_and_at_most_what_aladdin_has() -> None:
+    horowitz = hwconfigs.load_technology("horowitz_45nm").row()
+    for bits in (16, 32):
+        add, multiply = component("fp_add", bits), component("fp_mul", bits)
+        for row in (horowitz, PRICES):
+            assert real_add_fj(row, bits) == 1000 * add
+            assert real_multiply_fj(row, bits) == 1000 * multiply
+    assert real_add_fj(HIGH, 32) == 1000 * component("aladdin_fp_sp_adder", 32, "10")
+    assert real_multiply_fj(HIGH, 32) == 1000 * component("aladdin_fp_sp_multiplier", 32, "10")
+
+
+def test_a_derived_requantization_agrees_with_the_synthesized_areas() -> None:
+    areas = {widths(row)[0]: float(row["area"]) for row in synthesis("requant")}
+    (mac,) = [float(r["area"]) for r in synthesis("mac") if widths(r) == (8, 8, 32)]
+    energy = multiply_fj(PRICES, 8, 8) + add_fj(PRICES, 32) + 4 * register_byte_fj(PRICES, 32)
+    assert sorted(areas) == [8, 16, 32]
+    for bits, area in areas.items():
+        by_energy = requantize_fj(PRICES, 32, bits) / energy
+        # What the technology's source states: 2.9, 5.6 and 11.1 for 3.5, 6.3 and 12.5.
+        assert 0.8 < by_energy / (area / mac) < 0.92, bits
+        assert requantize_fj(LOW, 32, bits) < requantize_fj(PRICES, 32, bits)
+        assert requantize_fj(PRICES, 32, bits) < requantize_fj(HIGH, 32, bits)
+    # A published multiplier of a requantizer is a sixth, below the bounds: the source says so.
+    published = 1000 * component("requant_mul_16x8", 16)
+    assert multiply_fj(PRICES, 16, 8) / published == pytest.approx(6.2, abs=0.1)
+    assert published < multiply_fj(LOW, 16, 8)

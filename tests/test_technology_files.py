@@ -1,5 +1,6 @@
 """What a technology's YAML may not hold, each refused with file, line and way out."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,59 @@ def test_a_machine_names_what_its_technology_does_not_price() -> None:
         hwconfigs.load("systolic_16x16", [("wire_mm", 1)])
     with pytest.raises(BadConfig, match="must be 'lpddr4', 'lpddr', 'ddr3'"):
         hwconfigs.load("systolic_16x16", [("memory.dram.type", "ddr9")])
+
+
+@pytest.mark.parametrize(
+    ("new", "message"),
+    [
+        ("{value: 70, low: 0.031, high: 140}", "found 0.031, 70, 140"),
+        ("{value: 70, low: 31, high: 140000}", "found 31, 70, 140000"),
+    ],
+)
+def test_a_slip_of_the_unit_in_a_bound_alone(tmp_path: Path, new: str, message: str) -> None:
+    found = refused(tmp_path, "{value: 70, low: 31, high: 140}", new)
+    assert found == (
+        "energy_pj.instruction.points.0: must have low and high within 100 times of the value; "
+        f"{message}: is one in another unit?"
+    )
+
+
+def test_a_slip_of_the_unit_in_the_bounds_of_a_table(tmp_path: Path) -> None:
+    text = HOROWITZ.read_text(encoding="utf-8").split("  sram_write:")[0].split("  sram_read:")[1]
+    slipped = text.replace("[93.5]", "[0.0935]")
+    found = refused(tmp_path, text, slipped, "values: [[10], [20], [100]]")
+    assert found.startswith("energy_pj.sram_read.values.2.0: must have low and high within 100 ")
+
+
+def test_a_derived_law_has_no_points(tmp_path: Path) -> None:
+    points = "    law: derived\n    points: [{value: 1, low: 1, high: 1}]\n"
+    found = refused(tmp_path, "    law: derived\n", points, "    points: [{value: 1,")
+    assert found == "energy_pj.requantize.points: unknown field; known: law, source"
+
+
+def test_only_a_requantization_is_derived(tmp_path: Path) -> None:
+    found = refused(
+        tmp_path, "  add:\n    law: linear", "  add:\n    law: derived", "    law: derived"
+    )
+    assert found == (
+        "energy_pj.add.law: must be 'constant', 'linear', 'power' or 'step'; found 'derived'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty; expected a mapping of fields"),
+        ("- 1\n", "must be a mapping of fields (name: value); found a list"),
+    ],
+)
+def test_files_that_hold_no_technology(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(BadConfig, match=re.escape(message)):
+        hwconfigs.load_technology(path)
+
+
+def test_a_folder_is_no_technology(tmp_path: Path) -> None:
+    with pytest.raises(BadFile, match="is a directory; give a YAML file"):
+        hwconfigs.load_technology(tmp_path)

@@ -37,6 +37,10 @@ ACTION_NAMES: Final = (
     "register_bytes",
     "stored_weight_bits",
     *(f"level_{k}_{way}_bytes" for k in range(LEVELS) for way in ("read", "write")),
+    "lookups",
+    "real_products",
+    "real_multiplications",
+    "real_additions",
 )
 ACTIONS: Final = len(ACTION_NAMES)
 (
@@ -61,6 +65,10 @@ ACTIONS: Final = len(ACTION_NAMES)
 `MULTIPLIER_CYCLES` are the cycles of one multiplier that the products fill: as many as `MACS`
 where each takes one, fewer or more where the datapath is composed.
 """
+(LOOKUPS, REAL_PRODUCTS, REAL_MULTIPLICATIONS, REAL_ADDITIONS) = range(ACTIONS - 4, ACTIONS)
+"""`REAL_PRODUCTS` are the `MACS` of a layer that multiplies real numbers, the next two those of
+its `ELEMENTWISE` operations that are on real numbers; `LOOKUPS` come beside these.
+"""
 
 COMPONENT_NAMES: Final = (
     "multiply",
@@ -71,11 +79,13 @@ COMPONENT_NAMES: Final = (
     "register",
     "time",
     "storage",
+    "lookup",
 )
 """Energy components before the memory levels, which follow in the kind's own names.
 
 `time` is what costs by the clock cycle (leakage, figures of whole systems), `storage` what costs
-once for each bit of a layer's weights; most technologies price neither.
+once for each bit of a layer's weights, `lookup` reads of tables of a function's values; where a
+technology prices one of them not, it is left out.
 """
 FIRST_LEVEL: Final = len(COMPONENT_NAMES)
 COMPONENTS: Final = FIRST_LEVEL + LEVELS
@@ -158,30 +168,48 @@ def femtojoules(count: int, price_fj: float) -> int:
 
 
 @njit
+def price_products(actions: Counts, prices: Prices, energy: Counts) -> None:
+    """Fill what products and their additions cost.
+
+    Those of real numbers pay what real numbers cost in place of the multiplier's and accumulator's
+    prices, unless a technology has no such price (0): then they pay these, and a note says so.
+    """
+    if actions[REAL_PRODUCTS] > 0 and prices[REAL_PRODUCTS] > 0.0:
+        energy[0] = femtojoules(actions[REAL_PRODUCTS], prices[REAL_PRODUCTS])
+        energy[1] = femtojoules(actions[REAL_PRODUCTS], prices[REAL_ADDITIONS])
+        return
+    energy[0] = femtojoules(actions[MULTIPLIER_CYCLES], prices[MULTIPLIER_CYCLES])
+    tree = actions[TREE_ADDITIONS] * prices[TREE_ADDITIONS]
+    energy[1] = femtojoules(1, tree + actions[ACCUMULATIONS] * prices[ACCUMULATIONS])
+
+
+@njit
 def price_layer(actions: Counts, prices: Prices, energy: Counts) -> int:
     """Fill `energy` (int64 [COMPONENTS], femtojoules) from int64 actions and float64 prices.
 
     Returns the sum of the components, -1 where it or one of them overflows. Prices are femtojoules
     per action, indexed as actions are.
     """
-    energy[0] = femtojoules(actions[MULTIPLIER_CYCLES], prices[MULTIPLIER_CYCLES])
-    tree = actions[TREE_ADDITIONS] * prices[TREE_ADDITIONS]
-    energy[1] = femtojoules(1, tree + actions[ACCUMULATIONS] * prices[ACCUMULATIONS])
+    price_products(actions, prices, energy)
     energy[2] = femtojoules(actions[REQUANTIZATIONS], prices[REQUANTIZATIONS])
-    energy[3] = femtojoules(actions[ELEMENTWISE], prices[ELEMENTWISE])
+    real = actions[REAL_MULTIPLICATIONS] * prices[REAL_MULTIPLICATIONS]
+    real += actions[REAL_ADDITIONS] * prices[REAL_ADDITIONS]
+    whole = actions[ELEMENTWISE] - actions[REAL_MULTIPLICATIONS] - actions[REAL_ADDITIONS]
+    energy[3] = femtojoules(1, whole * prices[ELEMENTWISE] + real)
     energy[4] = femtojoules(actions[INSTRUCTIONS], prices[INSTRUCTIONS])
     energy[5] = femtojoules(actions[REGISTER_BYTES], prices[REGISTER_BYTES])
     cycles = actions[COMPUTE_CYCLES] + actions[STALL_CYCLES] + actions[OVERHEAD_CYCLES]
     energy[6] = femtojoules(cycles, prices[COMPUTE_CYCLES])
     energy[7] = femtojoules(actions[STORED_WEIGHT_BITS], prices[STORED_WEIGHT_BITS])
+    energy[8] = femtojoules(actions[LOOKUPS], prices[LOOKUPS])
     for level in range(LEVELS):
         read, write = LEVEL_0 + 2 * level, LEVEL_0 + 2 * level + 1
         joined = actions[read] * prices[read] + actions[write] * prices[write]
         energy[FIRST_LEVEL + level] = femtojoules(1, joined)
-    total, real = 0, 0.0
+    total, real_total = 0, 0.0
     for component in range(COMPONENTS):
-        real += float(energy[component])
-        if energy[component] < 0 or real >= MOST_FJ:
+        real_total += float(energy[component])
+        if energy[component] < 0 or real_total >= MOST_FJ:
             return -1
         total += energy[component]
     return total

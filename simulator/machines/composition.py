@@ -26,6 +26,7 @@ from simulator.machines.actions import (
     ELEMENTWISE,
     MACS,
     MULTIPLIER_CYCLES,
+    REAL_PRODUCTS,
     TREE_ADDITIONS,
     Counts,
     Prices,
@@ -52,7 +53,7 @@ from simulator.technology.laws import (
     multiplier_area,
     multiply_fj,
 )
-from simulator.work import W_ACTIVATION_BITS, W_IC
+from simulator.work import W_ACTIVATION_BITS, W_IC, W_REAL_PRODUCTS
 
 BRICK_BITS: Final = 2
 """Operands of the smallest multiplier that fuses, the BitBrick (Sharma et al., ISCA 2018)."""
@@ -196,6 +197,7 @@ def count_products(work: Counts, machine: Counts, actions: Counts, sums: int) ->
     macs = groups * m * n * k
     parts = partial_products(machine, w, a)
     actions[MACS] = macs
+    actions[REAL_PRODUCTS] = macs if work[W_REAL_PRODUCTS] != 0 else 0
     actions[MULTIPLIER_CYCLES] = multiplier_cycles(machine, w, a, macs)
     actions[ACCUMULATIONS] = sums * parts
     actions[TREE_ADDITIONS] = (macs - sums) * parts

@@ -12,7 +12,10 @@ from simulator.machines.actions import (
     ELEMENTWISE,
     INSTRUCTIONS,
     LEVEL_0,
+    LOOKUPS,
     OVERHEAD_CYCLES,
+    REAL_ADDITIONS,
+    REAL_MULTIPLICATIONS,
     REQUANTIZATIONS,
     STALL_CYCLES,
     STORED_WEIGHT_BITS,
@@ -45,12 +48,15 @@ from simulator.work import (
     W_KEPT_WEIGHTS,
     W_KX,
     W_KY,
+    W_LOOKUPS,
     W_N,
     W_OC,
     W_OUTPUT_BITS,
     W_OUTPUT_ELEMENTS,
     W_OX,
     W_OY,
+    W_REAL_ADDITIONS,
+    W_REAL_MULTIPLICATIONS,
     W_REQUANTIZATIONS,
     W_REQUANTIZER_SCALES,
     W_WEIGHT_BITS,
@@ -186,6 +192,9 @@ def count_operator(work: Counts, machine: Counts, actions: Counts) -> None:
     actions[OVERHEAD_CYCLES] = machine[OP_CYCLES]
     actions[INSTRUCTIONS] += machine[OP_INSTRUCTIONS]
     actions[STORED_WEIGHT_BITS] = work[W_WEIGHT_ELEMENTS] * weight_bits(work, machine)
+    actions[LOOKUPS] = work[W_LOOKUPS]
+    actions[REAL_MULTIPLICATIONS] = work[W_REAL_MULTIPLICATIONS]
+    actions[REAL_ADDITIONS] = work[W_REAL_ADDITIONS]
 
 
 @njit

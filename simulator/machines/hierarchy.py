@@ -48,6 +48,7 @@ from simulator.mapping.layout import (
     KX,
     KY,
     LATENCY,
+    LEAK,
     LEVEL,
     M_RATE,
     M_REQUEST,
@@ -216,7 +217,7 @@ def read_layer(work: Counts, machine: Counts, ints: Counts) -> None:
 
 @njit
 def unroll_layer(machine: Counts, prices: Prices, choice: int, ints: Counts, reals: Prices) -> None:
-    """Unroll the layer in one of the machine's ways; fills what the drain and the MACs cost."""
+    """Unroll the layer in one of the machine's ways; fills what drain, MACs and clock cost."""
     dimensions = machine[DIMENSION_COUNT]
     factors = np.ones((DIMENSIONS, 8), np.int64)
     drain, macs = 0, 1
@@ -233,6 +234,7 @@ def unroll_layer(machine: Counts, prices: Prices, choice: int, ints: Counts, rea
     reals[FIXED, DRAIN_CYCLES] = ceil_div(drain, machine[STEP_CYCLES])
     w, a = ints[BITS, STORED_W], ints[BITS, STORED_A]
     reals[FIXED, MAC_ENERGY] = product_energy(machine, prices, w, a, macs)
+    reals[FIXED, LEAK] = prices[COMPUTE_CYCLES] * machine[STEP_CYCLES]
 
 
 @njit
@@ -290,7 +292,8 @@ def map_layer(
         if objective == FOR_LATENCY and total_cycles(ints, reals) >= least:
             continue
         if search(ints, reals, memories, objective, budget, every, trial, told):
-            found = score(objective, reals[RESULT, LATENCY], reals[RESULT, ENERGY])
+            leak = reals[FIXED, LEAK]
+            found = score(objective, reals[RESULT, LATENCY], reals[RESULT, ENERGY], leak)
             if found < least:
                 chosen, least = choice, found
                 mapping[:] = trial

@@ -18,7 +18,8 @@ from simulator.machines.base import FRACTION, Machine
 from simulator.machines.registry import register, registered
 from simulator.machines.timeline import COLUMNS, DISPATCH_CYCLES, HAS_LINK
 from simulator.registry import operators
-from simulator.schema import NonNegative, Rate, Schema
+from simulator.schema import FieldError, NonNegative, Rate, Schema
+from simulator.technology.costs import Bound
 
 if TYPE_CHECKING:
     AnyMachine: TypeAlias = Machine
@@ -36,17 +37,41 @@ MOST_RATIO: Final = 2**31
 """Of the terms of a ratio of clocks: their product with a count of cycles stays below 2^63."""
 
 
+PicojoulesPerByte: TypeAlias = Annotated[float, Field(ge=0, le=1e9)]
+
+
 class Link(Schema):
     """The way between the host's memory and a unit's: DMA in the host's clock.
 
     A transfer takes its latency and then `bytes_per_cycle`. Double-buffered, it runs while the unit
-    works on something else; otherwise the unit waits.
+    works on something else; otherwise the unit waits. `low_pj_per_byte` and `high_pj_per_byte` are
+    the bounds of its energy: both, or neither where the energy has no error bar.
     """
 
     bytes_per_cycle: Rate
     latency_cycles: NonNegative
-    pj_per_byte: Annotated[float, Field(ge=0, le=1e9)]
+    pj_per_byte: PicojoulesPerByte
+    low_pj_per_byte: PicojoulesPerByte | None = None
+    high_pj_per_byte: PicojoulesPerByte | None = None
     double_buffered: bool = True
+
+    @model_validator(mode="after")
+    def _bounds_hold_the_energy(self) -> Self:
+        low, value, high = self.low_pj_per_byte, self.pj_per_byte, self.high_pj_per_byte
+        if (low is None) != (high is None):
+            raise ValueError("low_pj_per_byte and high_pj_per_byte must both be given, or neither")
+        if low is not None and high is not None and not low <= value <= high:
+            raise FieldError(
+                ("pj_per_byte",),
+                f"must lie from low_pj_per_byte to high_pj_per_byte; found {low:g}, {value:g}, "
+                f"{high:g}",
+            )
+        return self
+
+    def byte_fj(self, bound: Bound = "value") -> float:
+        """Femtojoules of a copied byte; the value at every bound where there are none."""
+        found = {"low": self.low_pj_per_byte, "value": None, "high": self.high_pj_per_byte}[bound]
+        return 1000 * (self.pj_per_byte if found is None else found)
 
 
 class Start(Schema):

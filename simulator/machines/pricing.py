@@ -18,7 +18,11 @@ from simulator.machines.actions import (
     ELEMENTWISE,
     INSTRUCTIONS,
     LEVEL_0,
+    LOOKUPS,
     MULTIPLIER_CYCLES,
+    REAL_ADDITIONS,
+    REAL_MULTIPLICATIONS,
+    REAL_PRODUCTS,
     REGISTER_BYTES,
     REQUANTIZATIONS,
     STORED_WEIGHT_BITS,
@@ -62,7 +66,10 @@ from simulator.technology.laws import (
     flash_byte_fj,
     instruction_fj,
     look_up,
+    lookup_fj,
     multiplier_area,
+    real_add_fj,
+    real_multiply_fj,
     register_byte_fj,
     requantize_fj,
     sram_byte_fj,
@@ -71,6 +78,10 @@ from simulator.technology.laws import sram_um2 as memory_um2
 
 ALU_BITS: Final = 32
 """Width of a scalar operation outside the multiply-accumulates."""
+REAL_BITS: Final = 32
+"""Width of real numbers: every operator on them computes in float32."""
+LUT_BYTES: Final = 512
+"""Of a table of a function's values: 256 entries of 16 bits; others have 256 to 1026 bytes."""
 UM2_PER_MM2: Final = 1e6
 _LEAKED: Final = 1e9
 """Femtojoules a cycle of a microwatt at a hertz."""
@@ -101,6 +112,13 @@ def datapath_prices(machine: Counts, technology: Prices, prices: Prices) -> None
     prices[ACCUMULATIONS] = add_fj(technology, bits)
     prices[REQUANTIZATIONS] = requantize_fj(technology, bits, machine[MULTIPLIER_BITS])
     prices[ELEMENTWISE] = add_fj(technology, ALU_BITS)
+    prices[LOOKUPS] = lookup_fj(technology, LUT_BYTES)
+    multiply = real_multiply_fj(technology, REAL_BITS)
+    add = real_add_fj(technology, REAL_BITS)
+    # Without a price of reals a scalar operation costs what it does on integers.
+    prices[REAL_PRODUCTS] = multiply if add > 0.0 else 0.0
+    prices[REAL_MULTIPLICATIONS] = multiply if multiply > 0.0 else prices[ELEMENTWISE]
+    prices[REAL_ADDITIONS] = add if add > 0.0 else prices[ELEMENTWISE]
     prices[INSTRUCTIONS] = instruction_fj(technology)
     prices[REGISTER_BYTES] = register_byte_fj(technology, ALU_BITS)
     prices[STORED_WEIGHT_BITS] = 1000.0 * look_up(technology, STORED_WEIGHT_BIT, 1)

@@ -310,6 +310,14 @@ class Spatial(Machine):
             if level.kind == "sram" and level.read_pj is None
         }
 
+    def registers(self) -> Mapping[str, int]:
+        """Bits of each register file that the technology prices."""
+        return {
+            level.name: level.bytes * 8
+            for level in self.memory
+            if level.kind == "register" and level.read_pj is None
+        }
+
     def words(self) -> Mapping[str, float]:
         """Bits that a port of each SRAM moves in a cycle."""
         return {level.name: float(level.bits_per_cycle) for level in self.memory}

@@ -73,6 +73,9 @@ cycles of the next tile's load, cycles to issue."""
 SWITCHES, SWITCH_COUNT = TOGETHER, 8
 """The columns of `COUNTS` that a machine sets."""
 DRAIN_CYCLES, MAC_ENERGY = range(2)
+LEAK: Final = 6
+"""Columns of `FIXED`, with those of `simulator.mapping.bounds` between; LEAK: femtojoules of a step
+by the clock alone, which a search adds to the energy of a nest by its latency."""
 _TRANSFERS: Final = 3 * MEMORIES * 4
 WIDTH: Final = 36
 """Columns of both tables."""

@@ -30,6 +30,7 @@ from simulator.mapping.layout import (
     FACTOR,
     FIXED,
     INNERMOST,
+    LEAK,
     LOOP,
     LOOP_COUNT,
     MEMORIES,
@@ -65,13 +66,13 @@ COSTED, DECIDED = range(2)
 
 
 @njit
-def score(objective: int, latency: float, energy: float) -> float:
-    """The number to be least."""
+def score(objective: int, latency: float, energy: float, leak: float) -> float:
+    """The number to be least; energy is that of the accesses and what leaks in the latency."""
     if objective == FOR_LATENCY:
         return latency
-    if objective == FOR_ENERGY:
-        return energy
-    return latency * energy
+    # A nest that was given up has an infinite latency, of which nothing would be no number.
+    whole = energy + leak * latency if leak > 0.0 else energy
+    return whole if objective == FOR_ENERGY else latency * whole
 
 
 @njit
@@ -98,9 +99,9 @@ def load(ints: Ints, reals: Reals, mapping: Ints) -> None:
 
 
 @njit
-def worse(objective: int, latency: float, energy: float, least: Reals) -> bool:
+def worse(objective: int, latency: float, energy: float, leak: float, least: Reals) -> bool:
     """Whether a nest at least this costly is no better than the best: float64 [2], both scores."""
-    first = score(objective, latency, energy)
+    first = score(objective, latency, energy, leak)
     second = latency if objective == FOR_ENERGY else energy
     return bool(first > least[0] or (first == least[0] and second >= least[1]))
 
@@ -109,18 +110,18 @@ def worse(objective: int, latency: float, energy: float, least: Reals) -> bool:
 def try_cuts(ints: Ints, reals: Reals, objective: int, best: Ints, least: Reals) -> None:
     """Cost the nest as it is cut, no further than it may still be the best; keep it if it is."""
     set_levels(ints, reals)
-    energy, loading = 0.0, reals[FIXED, LOADING_BOUND]
+    energy, loading, leak = 0.0, reals[FIXED, LOADING_BOUND], reals[FIXED, LEAK]
     limit = least[0] - loading
     if objective != FOR_LATENCY:
         energy = energy_of(ints, reals)
-        if worse(objective, 0.0, energy, least):
+        if worse(objective, 0.0, energy, leak, least):
             return
         limit = np.inf if objective == FOR_ENERGY else least[0] / energy - loading
     latency = latency_of(ints, reals, limit)
     if objective == FOR_LATENCY and latency <= least[0]:
         energy = energy_of(ints, reals)
-    if not worse(objective, latency, energy, least):
-        least[0] = score(objective, latency, energy)
+    if not worse(objective, latency, energy, leak, least):
+        least[0] = score(objective, latency, energy, leak)
         least[1] = latency if objective == FOR_ENERGY else energy
         keep(ints, reals, best)
 
@@ -319,7 +320,8 @@ def search(
             visit(ints, reals, depth + 1, state, known, costs)
         advance_bound(ints, reals, depth + 1)
         cycles = least_latency(ints, reals, depth + 1)
-        if worse(objective, cycles, least_energy(ints, reals, depth + 1), least):
+        energy = least_energy(ints, reals, depth + 1)
+        if worse(objective, cycles, energy, reals[FIXED, LEAK], least):
             told[DECIDED] += orders_left(left, kinds)
         elif depth + 1 == count:
             costed = 0

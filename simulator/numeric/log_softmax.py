@@ -125,7 +125,11 @@ def opposite_scaling(multiplier: int, shift: int) -> tuple[int, int]:
 class FloatTableLogSoftmax(RowFunction):
     """(s_x (x - max) - log(sum)) / s_y in float32, ties to even (optimized_ops.h LogSoftmax)."""
 
+    # The maximum is of codes; sum, product, offset, rounding, zero point and clamp (2) of reals.
     operations: ClassVar[int] = 8
+    lookups: ClassVar[int] = 1
+    real_multiplications: ClassVar[int] = 1
+    real_additions: ClassVar[int] = 6
 
     x_scale: float
     y_scale: float

@@ -35,7 +35,10 @@ class NotNegative(Table):
 class TruncatedRoot(Table):
     """sqrt(x) in float32, cut (not rounded) to a code (LiteRT elementwise.cc SqrtEvalQuantized)."""
 
+    # The scale, the root and the quotient; the conversion, the cut, the zero point and the clamp.
     operations: ClassVar[int] = 10
+    real_multiplications: ClassVar[int] = 5
+    real_additions: ClassVar[int] = 5
 
     grids: Grids
     low: int

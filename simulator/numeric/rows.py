@@ -13,6 +13,12 @@ class RowFunction(ABC):
 
     operations: ClassVar[int]
     """Scalar ALU operations an element, for `work`."""
+    lookups: ClassVar[int] = 0
+    """Entries of tables that an element reads."""
+    real_multiplications: ClassVar[int] = 0
+    """Of the operations the multiplications and divisions of real numbers."""
+    real_additions: ClassVar[int] = 0
+    """Of the operations the other ones on real numbers."""
 
     @abstractmethod
     def rows(self, x: NDArray[Any]) -> NDArray[Any]:

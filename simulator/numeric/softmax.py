@@ -105,7 +105,9 @@ class TableSoftmax(RowFunction):
     """
 
     # Difference, rescaling (4), clamp (2), interpolation (7), maximum, sum; product, shift, clamp.
+    # The reciprocal's table is read once a row, which is left out.
     operations: ClassVar[int] = 20
+    lookups: ClassVar[int] = 2
 
     multiplier: int
     shift: int
@@ -139,7 +141,11 @@ class FloatTableSoftmax(RowFunction):
     `step` is f32(-s_x beta). LiteRT optimized_ops.h Softmax.
     """
 
+    # Maximum and difference are of codes; sum, product, rounding, offset and clamp (2) of reals.
     operations: ClassVar[int] = 8
+    lookups: ClassVar[int] = 1
+    real_multiplications: ClassVar[int] = 1
+    real_additions: ClassVar[int] = 5
 
     step: float
     y_scale: float
@@ -200,7 +206,10 @@ def interleaved_sum(x: NDArray[np.float32], sums: int) -> NDArray[np.float32]:
 class RealSoftmax(RowFunction):
     """exp(beta (x - max)) / sum in float32, the sum from left to right (reference/softmax.h)."""
 
+    # An exponential (20) with as many products as sums, its scaling, maximum, sum and quotient.
     operations: ClassVar[int] = 30
+    real_multiplications: ClassVar[int] = 15
+    real_additions: ClassVar[int] = 15
 
     beta: float
 
@@ -217,7 +226,10 @@ class RealLogSoftmax(RowFunction):
     With several `sums` as `interleaved_sum` adds (optimized_ops.h, by Eigen's packets of four).
     """
 
+    # An exponential (20) with as many products as sums, its scaling, maximum, sum and quotient.
     operations: ClassVar[int] = 30
+    real_multiplications: ClassVar[int] = 15
+    real_additions: ClassVar[int] = 15
 
     sums: int = 1
 

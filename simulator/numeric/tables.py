@@ -78,6 +78,12 @@ class Table(ABC):
 
     operations: ClassVar[int]
     """Scalar ALU operations an element, for `work`."""
+    lookups: ClassVar[int] = 0
+    """Entries that an element reads."""
+    real_multiplications: ClassVar[int] = 0
+    """Of the operations the multiplications and divisions of real numbers."""
+    real_additions: ClassVar[int] = 0
+    """Of the operations the other ones on real numbers."""
 
     @abstractmethod
     def look_up(self, x: NDArray[Any]) -> NDArray[Any]:
@@ -89,6 +95,7 @@ class ByteTable(Table):
     """One entry for each code from `low` on: 256 of 8 bits, fewer of narrower tensors."""
 
     operations: ClassVar[int] = 1
+    lookups: ClassVar[int] = 1
 
     grids: Grids
     low: int
@@ -109,6 +116,7 @@ class InterpolatedTable(Table):
 
     # Two shifts, a mask, the slope, a product, the rounding and the sum.
     operations: ClassVar[int] = 8
+    lookups: ClassVar[int] = 2
 
     grids: Grids
     entries: tuple[int, ...]
@@ -128,6 +136,7 @@ class SigmoidTable(Table):
     """Logistic function or tanh of int16 x in Q0.15; 12288 of x multiplier / 2^shift are 1."""
 
     operations: ClassVar[int] = 12
+    lookups: ClassVar[int] = 2
 
     function: Literal["logistic", "tanh"]
     multiplier: int
@@ -164,8 +173,11 @@ class FixedPointSigmoid(Table):
 class RealMap(Table):
     """A real function of float32 values: no table at all."""
 
-    # As many as an exponential by a polynomial, and a division.
+    # As many as an exponential by a polynomial, and a division; Horner's rule multiplies as often
+    # as it adds.
     operations: ClassVar[int] = 20
+    real_multiplications: ClassVar[int] = 10
+    real_additions: ClassVar[int] = 10
 
     function: RealFunction
 

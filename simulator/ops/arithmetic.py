@@ -73,6 +73,10 @@ class Arithmetic(Pointwise):
             refuse(source.place, f"the function must be one of {known}", function, "Export it so.")
         return cls(function, source.outputs[0].dtype)
 
+    def multiplies(self) -> bool:
+        """Products, quotients and powers."""
+        return self.function in ("mul", "div", "floor_div", "pow")
+
     def check(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> None:
         """Refuse an operand that is missing, and another output dtype."""
         for i in range(len(inputs)):

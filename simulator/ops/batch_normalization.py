@@ -26,6 +26,7 @@ class BatchNormalization(Pointwise):
     formats = ("onnx:BatchNormalization",)
     reference = "ONNX Runtime 1.31.1, BatchNormalization"
     operations: ClassVar[int] = 2
+    real_multiplications: ClassVar[int] = 1
 
     axis: int
     epsilon: float

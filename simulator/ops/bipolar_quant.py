@@ -28,6 +28,7 @@ class BipolarQuant(Pointwise):
     reference = "qonnx 1.0.0, custom_op/general/bipolar_quant.py"
     fixed_widths = "its two values are +-scale"
     operations: ClassVar[int] = 2
+    real_multiplications: ClassVar[int] = 1
     requantizes: ClassVar[bool] = True
 
     @classmethod

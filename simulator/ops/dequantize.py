@@ -24,6 +24,8 @@ class Dequantize(Elementwise):
     formats = ("tflite:DEQUANTIZE",)
     reference = "LiteRT 2.3.0 BUILTIN_REF, integer_ops/dequantize.h"
     operations = 2
+    real_multiplications = 1
+    integer_operations = 1
 
     scale: float
     zero_point: int

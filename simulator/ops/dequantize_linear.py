@@ -28,6 +28,8 @@ class DequantizeLinear(Pointwise):
     reference = "ONNX Runtime 1.31.1, DequantizeLinear; 2-bit and small-float types: ONNX 1.23.2"
     parameters_of = "input"
     operations: ClassVar[int] = 2
+    real_multiplications: ClassVar[int] = 1
+    integer_operations: ClassVar[int] = 1
 
     axis: int
     block: int

@@ -1,7 +1,7 @@
 """Detection post-process of SSD networks: boxes from anchors, then non-maximum suppression."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final, Self, final
 
 import numpy as np
@@ -20,6 +20,9 @@ OPERATIONS_PER_BOX: Final = 40
 """ALU operations a box: two exponentials (about 12 each) and 16 multiplies and adds."""
 OPERATIONS_PER_OVERLAP: Final = 14
 """Four comparisons, six subtractions and additions, three products, one division."""
+PRODUCTS_PER_BOX: Final = 20
+PRODUCTS_PER_OVERLAP: Final = 4
+"""Of those the products and quotients; half of an exponential's operations and of the 16."""
 
 
 @register
@@ -117,7 +120,7 @@ class DetectionPostProcess(Operator):
         boxes, scores, anchors = (present(inputs, i) for i in range(3))
         count = boxes.shape[1]
         overlaps = self.suppression.detections * count
-        return Work(
+        work = Work(
             activation_bits=boxes.bits,
             output_bits=outputs[0].bits,
             input_elements=boxes.elements + scores.elements + anchors.elements,
@@ -126,6 +129,9 @@ class DetectionPostProcess(Operator):
             + scores.elements
             + OPERATIONS_PER_OVERLAP * overlaps,
         )
+        products = PRODUCTS_PER_BOX * count + PRODUCTS_PER_OVERLAP * overlaps
+        sums = work.elementwise - products
+        return replace(work, real_multiplications=products, real_additions=sums)
 
 
 def _grid(source: Source, index: int) -> tuple[float, int]:

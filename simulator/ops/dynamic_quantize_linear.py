@@ -11,6 +11,7 @@ from simulator.errors import IllegalGraph
 from simulator.graph import Array, Operator, Source, TensorType
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.float32 import round_to_grid
+from simulator.real_work import on_reals
 from simulator.registry import register
 from simulator.work import Work
 
@@ -64,7 +65,7 @@ class DynamicQuantizeLinear(Operator):
     def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
         """`OPERATIONS_PER_ELEMENT` and one rounding an element."""
         x = present(inputs, 0)
-        return Work(
+        work = Work(
             activation_bits=x.bits,
             output_bits=outputs[0].bits,
             input_elements=x.elements,
@@ -72,3 +73,4 @@ class DynamicQuantizeLinear(Operator):
             elementwise=OPERATIONS_PER_ELEMENT * x.elements,
             requantizations=x.elements,
         )
+        return on_reals(work, 1, 0)

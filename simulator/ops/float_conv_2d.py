@@ -27,6 +27,7 @@ class FloatConv2D(PlainConvolution):
     kind = "float_conv_2d"
     formats = ("onnx:Conv",)
     reference = "ONNX Runtime 1.31.1 x86-64, MLAS convolve.cpp"
+    real = True
 
     @classmethod
     def decode(cls, source: Source) -> Self:

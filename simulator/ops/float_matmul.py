@@ -28,6 +28,7 @@ class FloatMatMul(PlainMatMul):
     kind = "float_matmul"
     formats = ("onnx:MatMul", "onnx:Gemm")
     reference = "ONNX Runtime 1.31.1 x86-64, MLAS sgemm.cpp"
+    real = True
 
     alpha: float
     beta: float

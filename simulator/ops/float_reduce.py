@@ -11,6 +11,7 @@ from simulator.decode import present, refuse
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Operator, Source, TensorType
 from simulator.numeric.datapath import Datapath
+from simulator.real_work import computes_reals, on_reals
 from simulator.registry import register
 from simulator.work import Work
 
@@ -69,10 +70,11 @@ class FloatReduce(Operator):
     def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
         """One operation an input element."""
         x = present(inputs, 0)
-        return Work(
+        work = Work(
             activation_bits=x.bits,
             output_bits=outputs[0].bits,
             input_elements=x.elements,
             output_elements=outputs[0].elements,
             elementwise=x.elements,
         )
+        return on_reals(work, 0, 0) if computes_reals((x,)) else work

@@ -54,6 +54,8 @@ FUNCTIONS: Final[MappingProxyType[str, Callable[..., Any]]] = MappingProxyType(
     }
 )
 """By name; parameters follow the tensor. Evaluated in double and rounded once to float32."""
+SIMPLE: Final = ("abs", "ceil", "clip", "floor", "neg", "relu", "round", "sign")
+"""Those without a product."""
 
 
 @register
@@ -91,6 +93,10 @@ class FloatUnary(Pointwise):
             refuse(source.place, f"the function must be one of {known}", function, "Export it so.")
         parameters = tuple(float(np.float32(p)) for p in source.options["parameters"])
         return cls(function, parameters, source.outputs[0].dtype)
+
+    def multiplies(self) -> bool:
+        """All but comparisons, roundings and signs; a function of many steps counts as one."""
+        return self.function not in SIMPLE
 
     def check(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> None:
         """Refuse another output dtype."""

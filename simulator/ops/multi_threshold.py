@@ -10,6 +10,7 @@ from simulator.decode import present
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Operator, Source, TensorType
 from simulator.numeric.datapath import Datapath
+from simulator.real_work import computes_reals, on_reals
 from simulator.registry import register
 from simulator.work import Work
 
@@ -68,7 +69,7 @@ class MultiThreshold(Operator):
     def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
         """As many comparisons an element as there are thresholds."""
         x, thresholds = present(inputs, 0), present(inputs, 1)
-        return Work(
+        work = Work(
             weight_bits=thresholds.bits,
             activation_bits=x.bits,
             output_bits=outputs[0].bits,
@@ -78,3 +79,4 @@ class MultiThreshold(Operator):
             elementwise=x.elements * thresholds.shape[1],
             requantizations=x.elements,
         )
+        return on_reals(work, 0, 0) if computes_reals((x, thresholds)) else work

@@ -24,6 +24,7 @@ class Neg(Elementwise):
     kind = "neg"
     formats = ("tflite:NEG",)
     reference = "LiteRT 2.3.0 BUILTIN_REF, reference/neg.h"
+    integer_operations = 1
 
     @classmethod
     def decode(cls, source: Source) -> Self:

@@ -75,4 +75,5 @@ class QLinearConcat(Operator):
             input_elements=y.elements,
             output_elements=y.elements,
             elementwise=y.elements,
+            lookups=y.elements,
         )

@@ -32,7 +32,12 @@ class QLinearSoftmax(Pointwise):
     formats = ("onnx:com.microsoft.QLinearSoftmax",)
     reference = "ONNX Runtime 1.31.1, contrib_ops/cpu/quantization/qlinear_softmax.cc"
     in_place = "never"
+    # Maximum and difference of codes; the sum, two products and a rounding of reals.
     operations: ClassVar[int] = 6
+    real_multiplications: ClassVar[int] = 2
+    integer_operations: ClassVar[int] = 2
+    lookups: ClassVar[int] = 1
+    real: ClassVar[bool] = True
     requantizes: ClassVar[bool] = True
 
     table: tuple[float, ...]

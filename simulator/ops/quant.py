@@ -37,6 +37,7 @@ class Quant(Pointwise):
     reference = "qonnx 1.0.0, custom_op/general/intquant.py"
     fixed_widths = "its scale, zero point and width are inputs"
     operations: ClassVar[int] = 7
+    real_multiplications: ClassVar[int] = 2
     requantizes: ClassVar[bool] = True
 
     signed: bool

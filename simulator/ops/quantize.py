@@ -43,6 +43,7 @@ class Quantize(Elementwise):
     formats = ("tflite:QUANTIZE",)
     reference = "LiteRT 2.3.0 BUILTIN_REF, reference/quantize.h and requantize.h"
     requantizations = 1
+    real_multiplications = 1
 
     zero_point: int
     rescale: Requantize | RealToCode

@@ -30,6 +30,7 @@ class QuantizeLinear(Pointwise):
     reference = "ONNX Runtime 1.31.1, MlasQuantizeLinear; 2- and small-float types: ONNX 1.23.2"
     parameters_of = "output"
     operations: ClassVar[int] = 4
+    real_multiplications: ClassVar[int] = 1
     requantizes: ClassVar[bool] = True
 
     axis: int

@@ -34,6 +34,7 @@ class Trunc(Pointwise):
     reference = "qonnx 1.0.0, custom_op/general/trunc.py"
     fixed_widths = "its scales and widths are inputs"
     operations: ClassVar[int] = 8
+    real_multiplications: ClassVar[int] = 3
     requantizes: ClassVar[bool] = True
 
     version: int

@@ -53,6 +53,8 @@ FUNCTION_SCALE: Final = 2.0**-15
 ELEMENTWISE_PER_CELL: Final = 5 * 40 + 6
 """ALU operations a cell and step: five logistics or tanhs of about 40 multiplies, shifts and adds
 (exponential, three Newton steps), four saturating additions, two clips."""
+LOOKUPS_PER_CELL: Final = 5 * 2
+"""Entries a cell and step where the five functions are interpolated in a table."""
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,7 @@ class UnidirectionalSequenceLstm(AccumulatingOperator):
             bias_elements=sum(b.elements for b in biases),
             output_elements=outputs[0].elements,
             elementwise=ELEMENTWISE_PER_CELL * steps * cells,
+            lookups=0 if self.form == "gemmlowp" else LOOKUPS_PER_CELL * steps * cells,
             requantizations=(8 + 3) * steps * cells,
         )
 

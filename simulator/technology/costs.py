@@ -160,6 +160,16 @@ class Coefficients(Schema):
         )
 
 
+class Derived(Schema):
+    """A cost made of others of the same technology, with their bounds: it has no points of its own.
+
+    A requantization is a multiplication of the accumulator and two additions.
+    """
+
+    law: Literal["derived"]
+    source: Text
+
+
 Within: TypeAlias = tuple[Positive, Positive]
 
 
@@ -325,4 +335,4 @@ def _whole(sizes: tuple[float, ...], column: Cells) -> list[float]:
     return whole
 
 
-AnyLaw: TypeAlias = Curve | Fit | Grid
+AnyLaw: TypeAlias = Curve | Derived | Fit | Grid

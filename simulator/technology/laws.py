@@ -245,6 +245,24 @@ def register_byte_fj(technology: Prices, file_bits: int) -> float:
 
 
 @njit
+def lookup_fj(technology: Prices, size_bytes: int) -> float:
+    """One entry read from a table of `size_bytes`; 0 for no law."""
+    return float(1000.0 * look_up(technology, LUT, size_bytes))
+
+
+@njit
+def real_multiply_fj(technology: Prices, bits: int) -> float:
+    """One multiplication of two real numbers of `bits`; 0 for no law."""
+    return float(1000.0 * look_up(technology, FLOAT_MULTIPLY, bits))
+
+
+@njit
+def real_add_fj(technology: Prices, bits: int) -> float:
+    """One addition of two real numbers of `bits`; 0 for no law."""
+    return float(1000.0 * look_up(technology, FLOAT_ADD, bits))
+
+
+@njit
 def instruction_fj(technology: Prices) -> float:
     """One instruction fetched, decoded and issued, its register file accesses included."""
     return float(1000.0 * look_up(technology, INSTRUCTION, 1))

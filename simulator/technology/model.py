@@ -14,6 +14,7 @@ from simulator.technology.costs import (
     AnyLaw,
     Bound,
     Curve,
+    Derived,
     Fit,
     Floats,
     Grid,
@@ -42,11 +43,12 @@ from simulator.technology.laws import (
     VALUES,
     WIRE_BIT_MM,
 )
-from simulator.technology.plausible import REFERENCE_NM, first_implausible
+from simulator.technology.plausible import REFERENCE_NM, first_implausible, first_slipped_bound
 
 __all__ = ["Area", "Bound", "Energy", "Law", "Leakage", "Scale", "Technology"]
 
 DramType: TypeAlias = Literal["lpddr4", "lpddr", "ddr3", "gddr5", "hbm2", "hmc"]
+OfScales: TypeAlias = Annotated[Law | Derived, Field(discriminator="law")]
 OfOperands: TypeAlias = Annotated[Operands | Fit, Field(discriminator="law")]
 _PICOJOULES: Final = "pJ"
 _SRAM: Final = ("sram_read", "sram_write")
@@ -73,7 +75,7 @@ class Group(Schema):
                 found = {kind: getattr(law, kind) for kind in DRAM_TYPES}
                 laws |= {"dram": law.unnamed} if law.unnamed is not None else {}
                 laws |= {f"dram.{kind}": each for kind, each in found.items() if each is not None}
-            elif isinstance(law, Curve | Fit | Grid):
+            elif isinstance(law, Curve | Derived | Fit | Grid):
                 laws[name] = law
         return laws
 
@@ -115,16 +117,16 @@ class Energy(Group):
     """Picojoules per action, or thousands of the unit of a cost model.
 
     `multiply` is of two operands; `add` by bits; `register_bit` by the bits of its file;
-    `requantize` by the bits of its multiplier (where absent: a multiply and two adds); `lut` by
-    bytes; `float_add` and `float_multiply` by bits; an `instruction` fetched and decoded; `cycle`
-    everything that runs on a clock, for figures of whole systems; `stored_weight_bit` once for
-    each bit of a network's weights; `sram_read` and `sram_write` by bytes and word bits.
+    `requantize` by the bits of its multiplier (where derived or absent: a multiply and two adds);
+    `lut` by bytes; `float_add` and `float_multiply` by bits; an `instruction` fetched and decoded;
+    `cycle` everything that runs on a clock, for figures of whole systems; `stored_weight_bit` once
+    for each bit of a network's weights; `sram_read` and `sram_write` by bytes and word bits.
     """
 
     multiply: OfOperands | None = None
     add: Law | None = None
     register_bit: Law | None = None
-    requantize: Law | None = None
+    requantize: OfScales | None = None
     lut: Law | None = None
     float_add: Law | None = None
     float_multiply: Law | None = None
@@ -228,7 +230,7 @@ class Technology(Schema):
                 text = (
                     f"is missing; a technology in {self.unit} has its laws here"
                     if name == wanted
-                    else f"does not go with unit '{self.unit}'"
+                    else f"does not go with unit '{self.unit}'; leave 'unit' out, or give 'cost'"
                     if self.scaled_from is None
                     else "is that of 'scaled_from'; leave it out"
                 )
@@ -245,7 +247,8 @@ class Technology(Schema):
             for group in ("energy_pj", "area_um2"):
                 laws = getattr(self, group)
                 node = self.node_nm or REFERENCE_NM
-                found = first_implausible(group, laws.given(), node) if laws else None
+                given = laws.given() if laws else {}
+                found = first_implausible(group, given, node) or first_slipped_bound(group, given)
                 if found is not None:
                     raise FieldError(*found)
         return self
@@ -305,6 +308,8 @@ class Technology(Schema):
             (0, MULTIPLY_AREA, LOGIC_LEAKAGE), laws, names, strict=True
         ):
             for name, law in group.items():
+                if isinstance(law, Derived):
+                    continue
                 plain = name.removeprefix("dram.")
                 if plain in actions:
                     start = (first + actions.index(plain)) * TABLE

@@ -8,9 +8,11 @@ femtojoules written as picojoules, square millimetres as square micrometres.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeAlias
 
-from simulator.technology.costs import Access, AnyLaw, Fit, Grid, Operands
+from simulator.technology.costs import BOUNDS, Access, AnyLaw, Curve, Derived, Fit, Grid, Operands
 
 SPREAD: Final = 30.0
+BOUND_SPREAD: Final = 100.0
+"""A bound further than this from its value is in another unit; the widest shipped ones are 10."""
 REFERENCE_NM: Final = 45.0
 Rough: TypeAlias = Callable[[float], float]
 Path: TypeAlias = tuple[str | int, ...]
@@ -71,10 +73,43 @@ def first_implausible(
     return None
 
 
+def first_slipped_bound(group: str, laws: Mapping[str, AnyLaw]) -> tuple[Path, str] | None:
+    """Where a bound stands that cannot be in the unit of its value, and the rule; None without."""
+    for action, law in laws.items():
+        for path, low, value, high in _bounded(_path(group, action), law):
+            if high > BOUND_SPREAD * value or value > BOUND_SPREAD * low:
+                return path, (
+                    f"must have low and high within {BOUND_SPREAD:g} times of the value; found "
+                    f"{low:g}, {value:g}, {high:g}: is one in another unit?"
+                )
+    return None
+
+
+def _bounded(path: Path, law: AnyLaw) -> Iterator[tuple[Path, float, float, float]]:
+    """Every value of a law with its bounds."""
+    if isinstance(law, Grid):
+        for i, cells in enumerate(zip(*map(law.cells, BOUNDS), strict=True)):
+            for j, (low, value, high) in enumerate(zip(*cells, strict=True)):
+                if low is not None and value is not None and high is not None:
+                    yield (*path, "values", i, j), low, value, high
+    elif isinstance(law, Fit):
+        for bits in law.operand_bits:
+            most = law.accumulator_bits[1]
+            low, value, high = (getattr(law, b).at(bits, bits, most) for b in BOUNDS)
+            yield path, low, value, high
+    elif isinstance(law, Curve):
+        for i, point in enumerate(law.points):
+            yield (*path, "points", i), point.low, point.value, point.high
+
+
+def _path(group: str, action: str) -> Path:
+    names = ("dram", "unnamed") if action == "dram" else tuple(action.split("."))
+    return (group, *names)
+
+
 def _cited(group: str, action: str, law: AnyLaw) -> Iterator[Cited]:
     """Every cited value of a law."""
-    names = ("dram", "unnamed") if action == "dram" else tuple(action.split("."))
-    path: Path = (group, *names)
+    path = _path(group, action)
     if isinstance(law, Grid):
         for i, row in enumerate(law.values):
             for j, value in enumerate(row):
@@ -85,8 +120,8 @@ def _cited(group: str, action: str, law: AnyLaw) -> Iterator[Cited]:
                         _sram(group, law.bytes[i], law.word_bits[j]),
                     )
         return
-    rough = (_ENERGY if group == "energy_pj" else _AREA).get(names[0])
-    if rough is None:
+    rough = (_ENERGY if group == "energy_pj" else _AREA).get(action.split(".")[0])
+    if rough is None or isinstance(law, Derived):
         return
     if isinstance(law, Fit):
         bits = law.operand_bits[1]

@@ -128,7 +128,10 @@ def test_a_sweep_over_technologies_is_the_estimate_of_each() -> None:
         size = row["memory.ifmap_sram.bytes"]
         totals = made(technology=row["technology"], memory__ifmap_sram__bytes=size).totals
         assert (row["energy_fj"], row["area_mm2"]) == (totals.energy_fj, totals.area_mm2)
-        assert row["extrapolated_prices"] == (size == 256)
+        # CACTI's table begins at 512 bytes and Horowitz's at 8192; the synthesized multipliers that
+        # a requantization of 32 by 32 bits is derived from end at 16 bits, Horowitz prints 32.
+        derived = row["technology"] == "scaled_7nm"
+        assert row["extrapolated_prices"] == (size == 256) + derived
         over = f"area_mm2 must be <= 0.1; found {row['area_mm2']}"
         assert row["outside"] == (over if row["area_mm2"] > 0.1 else None)
     assert table["outside"].null_count() == 2

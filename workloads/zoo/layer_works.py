@@ -28,9 +28,17 @@ class Layers:
         """Elements of the current tensor."""
         return self.side * self.side * self.channels
 
-    def _add(self, outputs: int, requantizations: int, **counts: int) -> None:
+    def _add(
+        self, outputs: int, requantizations: int, products: int = 0, sums: int = 0, **counts: int
+    ) -> None:
+        """Append a work; `products` and `sums` are its scalar arithmetic, real in float32."""
+        real = self.bits > 16
         self.works.append(
             Work(
+                real_products=int(real and "ky" in counts),
+                real_multiplications=products * real,
+                real_additions=sums * real,
+                elementwise=counts.pop("elementwise", 0) + products + sums,
                 weight_bits=self.bits,
                 activation_bits=self.bits,
                 output_bits=self.bits,
@@ -82,21 +90,21 @@ class Layers:
         side = (self.side - kernel) // stride + 1 if valid else -(-self.side // stride)
         outputs = side * side * self.channels
         taps = outputs * kernel * kernel
-        self._add(outputs, outputs, input_elements=self.elements, elementwise=taps)
+        self._add(outputs, outputs, input_elements=self.elements, sums=taps)
         self.side = side
         return self
 
     def add(self) -> "Layers":
         """The sum of two tensors of the current shape, each brought to one grid."""
         n = self.elements
-        self._add(n, 3 * n, input_elements=2 * n, elementwise=n)
+        self._add(n, 3 * n, input_elements=2 * n, sums=n)
         return self
 
     def scale_and_shift(self) -> "Layers":
         """A batch normalization that no convolution takes: a product, then a sum, by channel."""
         n, c = self.elements, self.channels
-        for requantizations in (n, 3 * n):
-            self._add(n, requantizations, input_elements=n + c, elementwise=n)
+        self._add(n, n, input_elements=n + c, products=n)
+        self._add(n, 3 * n, input_elements=n + c, sums=n)
         return self
 
     def concatenate(self, channels: int) -> "Layers":
@@ -109,5 +117,6 @@ class Layers:
         """A global average, a fully connected layer and a softmax; returns the network's works."""
         self.pool(self.side, self.side, valid=True)
         self.conv(classes)
-        self._add(classes, classes, input_elements=classes, elementwise=60 * classes)
+        half = 30 * classes
+        self._add(classes, classes, input_elements=classes, products=half, sums=half)
         return self.works
