@@ -11,6 +11,7 @@ import numpy as np
 
 import hwconfigs
 import workloads
+from analysis.axes import field_of, members_of
 from analysis.front import constrained, with_derived
 from analysis.grid import Ints
 from analysis.layout import BASE
@@ -242,8 +243,9 @@ def _places(spec: SweepSpec, document: Document) -> dict[str, Place]:
     for number in range(len(spec.mix)):
         field = f"workloads.{number}.model"
         found[field] = document.place(("workloads", number, "model"))
-    for name, members in zip(spec.layout.names, spec.layout.members, strict=True):
-        found |= {path: document.place(("axes", name, "zip", path)) for path in members}
+    for name, axis in spec.axes.items():
+        for path in members_of(name, axis):
+            found[field_of(path)] = document.place(("axes", name, "zip", path))
     return found
 
 

@@ -16,11 +16,12 @@ import workloads
 from analysis.spec import SweepSpec
 from analysis.sweeps import Sweep
 from simulator.cost import count, price
-from simulator.errors import Unsupported
+from simulator.errors import BadConfig, Unsupported
 from simulator.graph import Graph
 from simulator.layers import datapaths
 from simulator.mac import MacOperator
 from simulator.machines.base import Machine
+from simulator.machines.datapath_schema import LayerConfig
 from simulator.narrow import requantized
 
 DIGITS = "zoo:digits"
@@ -57,6 +58,35 @@ def test_entries_that_repeat_the_datapath_change_nothing(
     )
     one.pop("notes")
     assert other == one
+
+
+def test_a_layer_is_named_in_a_path() -> None:
+    base = [("datapath.layers", "[{layer: last, weight_bits: 3}]"), ("datapath.narrow", True)]
+    paths = [
+        ("datapath.layers.first.weight_bits", 4),
+        ("datapath.layers.last.accumulator.bits", 24),
+        ("datapath.layers.first.activation_bits", 5),
+        ("datapath.layers.0.activation_bits", 6),
+        ("datapath.layers.rest.weight_bits", 7),
+    ]
+    found = hwconfigs.load("systolic_16x16", [*base, *paths]).datapath
+    assert found.weight_bits == 7
+    given = [o.model_dump(exclude_none=True, exclude={"accumulator"}) for o in found.layers]
+    assert given == [
+        {"layer": "last", "weight_bits": 3, "activation_bits": 6},
+        {"layer": "first", "weight_bits": 4, "activation_bits": 5},
+    ]
+    assert [o.accumulator and o.accumulator.bits for o in found.layers] == [24, None]
+    by_name = "{first: {weight_bits: 4, activation_bits: 5}}"
+    assert hwconfigs.load("systolic_16x16", [("datapath.layers", by_name)]).datapath.layers == (
+        LayerConfig(layer="first", weight_bits=4, activation_bits=5),
+    )
+    with pytest.raises(BadConfig, match=r"^--set datapath.layers=.*: must be a mapping of fields"):
+        hwconfigs.load("systolic_16x16", [("datapath.layers", "{first: 4}")])
+    with pytest.raises(BadConfig, match=r"^--set datapath.layers.first=4: datapath.layers: is a"):
+        hwconfigs.load("systolic_16x16", [*base, ("datapath.layers.first", 4)])
+    with pytest.raises(BadConfig, match=r"weigth_bits: unknown field; did you mean 'weight_bits'"):
+        hwconfigs.load("systolic_16x16", [("datapath.layers.first.weigth_bits", 4)])
 
 
 def as_run(graph: Graph, machine: Machine) -> Graph:
@@ -177,7 +207,7 @@ def test_a_sweep_over_classes_of_layers_is_the_estimate_of_each() -> None:
     assert len(points) == 48
     graph = workloads.load(DIGITS)
     for row in points.iter_rows(named=True):
-        machine = sweep.machine([row[axis] for axis in axes])
+        machine = sweep.machine([row[axis] for axis in sweep.axes])
         mine = layers.filter(pl.col("point") == row["point"])
         if row["refused"] is not None:
             assert (row["cycles"], len(mine)) == (None, 0)
