@@ -7,9 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+)
 
 from analysis.limits import MAX_BATCH, MAX_POINTS
+from analysis.search_spec import Search
 from simulator.config import load_yaml, validate
 from simulator.document import Document
 from simulator.schema import LARGEST, Positive, PositiveReal, Schema, Text
@@ -136,6 +145,7 @@ class SweepSpec(Schema):
     name: Text
     base: Text
     workload: Text
+    search: Search | None = None
     axes: Annotated[dict[Annotated[str, AfterValidator(_dotted)], Axis], Field(min_length=1)]
     objectives: tuple[Metric, ...] = ("latency_s", "energy_j", "area_mm2")
     constraints: dict[Metric, PositiveReal] = Field(default_factory=dict)
@@ -144,9 +154,9 @@ class SweepSpec(Schema):
 
     @field_validator("axes")
     @classmethod
-    def _not_too_many(cls, axes: dict[str, Any]) -> dict[str, Any]:
+    def _not_too_many(cls, axes: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         count = math.prod(len(_values(axis)) for axis in axes.values())
-        if count > MAX_POINTS:
+        if count > MAX_POINTS and info.data.get("search") is None:
             raise ValueError(f"{count} points are more than {MAX_POINTS}; shorten an axis")
         return axes
 

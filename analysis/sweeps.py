@@ -85,11 +85,15 @@ class Sweep:
 
     def chunk(self, index: int) -> tuple["pl.DataFrame", "pl.DataFrame"]:
         """Tables of points and layers of one chunk of designs."""
-        size = self.spec.chunk_points
-        first = index * size
-        designs = self.spec.designs(first, first + size)
+        first = index * self.spec.chunk_points
+        designs = self.spec.designs(first, first + self.spec.chunk_points)
+        return self.tables(designs, first, self.spec.count <= KEEP_LAYERS_UP_TO)
+
+    def tables(
+        self, designs: Sequence[tuple[Scalar, ...]], first: int, keep_layers: bool
+    ) -> tuple["pl.DataFrame", "pl.DataFrame"]:
+        """Tables of points and layers of some designs, numbered from `first`."""
         machines = [self.machine(values) for values in designs]
-        keep_layers = self.spec.count <= KEEP_LAYERS_UP_TO
         platforms = [machine for machine in machines if isinstance(machine, Platform)]
         if platforms:
             lines = evaluate_platforms(self.graph, platforms, self.spec.batch)
