@@ -6,11 +6,11 @@ which designs are proposed, and `analysis.search_scores`, what they are worth.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from analysis.constraints import Constraint
 from analysis.files import write_json
 from analysis.hypervolume import Growing
+from analysis.mixed_precision import MixedPrecision
 from analysis.search_methods import Ints, Proposer, Space
 from analysis.search_scores import losses, violations
 from analysis.search_spec import Search
-from analysis.spec import SweepSpec
+from analysis.spec import Scalar, SweepSpec
 from analysis.store import MANIFEST, Store, kept_points, open_store, writing
 from analysis.summary import summary
 from analysis.sweeps import Sweep
@@ -76,10 +77,31 @@ class Progress:
         return now - before < rule.gain * now or now == 0.0
 
 
-class SearchRun:
-    """A sweep's spec with a `search` section, ready to run."""
+class Problem(Protocol):
+    """What is searched: a spec whose axes are all choices, and how designs are evaluated."""
 
-    def __init__(self, sweep: Sweep) -> None:
+    spec: SweepSpec
+
+    def manifest(self) -> dict[str, Any]:
+        """What identifies the problem: a folder is resumed only by the same one."""
+
+    def tables(
+        self, designs: Sequence[tuple[Scalar, ...]], first: int, keep_layers: bool
+    ) -> tuple["pl.DataFrame", "pl.DataFrame"]:
+        """Tables of points and layers of some designs, numbered from `first`."""
+
+
+def problem_of(path: Path, spec: SweepSpec | None = None) -> Problem:
+    """The problem that a spec states: a sweep's axes, or per-layer mixed precision."""
+    sweep = Sweep(path, spec)
+    settings = sweep.spec.search
+    return MixedPrecision(sweep, path) if settings and settings.problem else sweep
+
+
+class SearchRun:
+    """A problem with a `search` section in its spec, ready to run."""
+
+    def __init__(self, sweep: Problem) -> None:
         settings = sweep.spec.search
         if settings is None:
             raise BadConfig(
@@ -215,8 +237,8 @@ def search(spec: SweepSpec | str | Path) -> "pl.DataFrame":
     """Search a spec in memory, nothing written: the evaluated designs as one table, in order."""
     import polars as pl
 
-    loaded = Sweep(Path(), spec) if isinstance(spec, SweepSpec) else Sweep(Path(spec))
-    return pl.concat([points for points, *_ in SearchRun(loaded).batches(None)])
+    problem = problem_of(Path(), spec) if isinstance(spec, SweepSpec) else problem_of(Path(spec))
+    return pl.concat([points for points, *_ in SearchRun(problem).batches(None)])
 
 
 def search_command(spec: Path, out: Path, resume: bool) -> None:
@@ -225,7 +247,7 @@ def search_command(spec: Path, out: Path, resume: bool) -> None:
     from rich.markup import escape
     from rich.progress import Progress as Bar
 
-    loaded = SearchRun(Sweep(spec))
+    loaded = SearchRun(problem_of(spec))
     console = Console(stderr=True)
     try:
         with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:

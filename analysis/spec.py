@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -17,13 +17,12 @@ from pydantic import (
     field_validator,
 )
 
+from analysis.constraints import Metric
 from analysis.limits import MAX_BATCH, MAX_POINTS
 from analysis.search_spec import Search
 from simulator.config import load_yaml, validate
 from simulator.document import Document
 from simulator.schema import LARGEST, Positive, PositiveReal, Schema, Text
-
-Metric: TypeAlias = Literal["latency_s", "energy_j", "area_mm2", "power_w", "cost"]
 
 
 def _plain(value: Any) -> Any:
@@ -146,7 +145,9 @@ class SweepSpec(Schema):
     base: Text
     workload: Text
     search: Search | None = None
-    axes: Annotated[dict[Annotated[str, AfterValidator(_dotted)], Axis], Field(min_length=1)]
+    axes: Annotated[
+        dict[Annotated[str, AfterValidator(_dotted)], Axis], Field(validate_default=True)
+    ] = {}  # noqa: RUF012 (pydantic copies it)
     objectives: tuple[Metric, ...] = ("latency_s", "energy_j", "area_mm2")
     constraints: dict[Metric, PositiveReal] = Field(default_factory=dict)
     batch: Annotated[int, Field(ge=1, le=MAX_BATCH)] = 1
@@ -155,8 +156,11 @@ class SweepSpec(Schema):
     @field_validator("axes")
     @classmethod
     def _not_too_many(cls, axes: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        search = info.data.get("search")
+        if not axes and (search is None or search.problem is None):
+            raise ValueError("needs at least one axis; add it, as 'array.rows: [8, 16]'")
         count = math.prod(len(_values(axis)) for axis in axes.values())
-        if count > MAX_POINTS and info.data.get("search") is None:
+        if count > MAX_POINTS and search is None:
             raise ValueError(f"{count} points are more than {MAX_POINTS}; shorten an axis")
         return axes
 

@@ -142,7 +142,8 @@ def line(what: str, found: list[Found], seconds: float) -> str:
     )
     return (
         f"  {what:7} {parts.min():.4f} to {parts.max():.4f}, mean {parts.mean():.4f}, standard "
-        f"deviation {parts.std(ddof=1):.4f}; {when} in {len(reached)} of {len(found)} runs; {seconds:.1f} s a run"
+        f"deviation {parts.std(ddof=1):.4f}; {when} in {len(reached)} of {len(found)} runs; "
+        f"{seconds:.1f} s a run"
     )
 
 
