@@ -5,41 +5,37 @@ machine as it is. Layers do not overlap on one unit, so nothing else of the mach
 `MixedPrecision`, then `greedy`, the baseline.
 """
 
-import hashlib
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from analysis.arrays import load_npz
-from analysis.front import constrained
-from analysis.spec import Scalar, beside
+from analysis.accuracy import METRICS
+from analysis.front import constrained, with_derived
+from analysis.grid import Ints
+from analysis.labelled import load_labelled
+from analysis.scoring import evaluate
+from analysis.spec import SweepSpec, beside
+from analysis.sweeps import Sweep
 from simulator.cost import Estimate, estimate
 from simulator.errors import BadConfig, BitlaneError, IllegalValues, Unsupported
-from simulator.execute import run_batch
-from simulator.graph import STORAGE, Array, Graph
 from simulator.layers import datapaths
 from simulator.mac import MacOperator
 from simulator.machines.base import Machine
 from simulator.machines.datapath_schema import LayerConfig
 from simulator.machines.platform import Platform
+from simulator.machines.registry import machine_from
 from simulator.narrow import requantized
 from simulator.numeric.datapath import Datapath
-from workloads.zoo import digits
+from workloads.topology_csv import require_values
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from analysis.sweeps import Sweep
-
 Widths: TypeAlias = tuple[int, ...]
 """Operand bits of each layer that multiplies, in order of execution."""
-EXACT_DB: Final = 200.0
-"""Signal to noise where nothing differs."""
 _TOTALS: Final = (
     "latency_s",
     "energy_j",
@@ -58,33 +54,31 @@ class MixedPrecision:
     """The widths of a network's layers on one machine: cost, accuracy and signal to noise.
 
     Both operands of a layer have its width; a tensor that several layers read has the least of
-    theirs. Codes narrower in the graph stay as they are. `accuracy` is the share of samples whose
-    largest output is at the label; `sqnr_db` compares the outputs, as real values, with those of
-    the graph's own arithmetic.
+    theirs. Codes narrower in the graph stay as they are. `accuracy`, `sqnr_db` and `overflow_rate`
+    are those of `analysis.scoring`.
     """
 
-    def __init__(self, sweep: "Sweep", path: Path) -> None:
-        settings = sweep.spec.search
-        assert settings is not None
-        if sweep.spec.axes:
-            raise BadConfig(
-                f"{sweep.spec.name}: axes: problem: mixed_precision has the widths of the layers "
-                "as its axes; leave them out, or search them without it"
-            )
-        self.sweep, self.graph = sweep, sweep.graph
-        self.machine: Machine = sweep.machine(())
+    def __init__(self, path: Path, spec: SweepSpec) -> None:
+        self.widths = _checked(spec)
+        # An axis that changes nothing: a sweep loads and checks the network and the machine.
+        name = {"name": ["mixed_precision"]}
+        plain = {"axes": name, "search": None, "objectives": ("latency_s", "energy_j")}
+        self.sweep = Sweep(path, spec.model_copy(update=plain | {"constraints": (), "data": None}))
+        self.graph = self.sweep.graph
+        self.machine: Machine = machine_from(self.sweep.base)
         if isinstance(self.machine, Platform):
             raise BadConfig(
-                f"{sweep.spec.name}: base: mixed precision needs a machine of one unit; a platform "
-                "gives each unit its own datapath"
+                f"{spec.name}: base: mixed precision needs a machine of one unit; a platform gives "
+                "each unit its own datapath"
             )
         nodes = [n.name for n in self.graph.nodes if isinstance(n.op, MacOperator)]
         self.layers = tuple(nodes)
-        axes = {f"bits.{_word(name)}": list(settings.bits or ()) for name in nodes}
+        axes = {f"bits.{_word(name)}": list(self.widths) for name in nodes}
         if not axes or len(axes) < len(nodes):
             raise Unsupported(f"{self.graph.name}: needs layers that multiply, of different names")
-        self.spec = sweep.spec.model_copy(update={"axes": axes})
-        self.data = samples(self.graph, beside(path, settings.data or ""))
+        self.spec = spec.model_copy(update={"axes": axes})
+        data = beside(path, spec.data) if spec.data else ""
+        self.data = load_labelled(require_values(self.graph), data)
         self.known: dict[Widths, dict[str, Any]] = {}
 
     def manifest(self) -> dict[str, Any]:
@@ -112,25 +106,30 @@ class MixedPrecision:
         try:
             paths = self.datapaths(widths)
             cost = estimate(requantized(self.graph, paths).graph, self.machine, self.spec.batch)
-            quality = self.data.quality(paths)
+            found = evaluate(self.graph, self.data, paths)
         except (Unsupported, IllegalValues) as error:
             return {"estimate": None, "refused": str(error)}
+        if found.refused is not None:
+            return {"estimate": None, "refused": found.refused}
         totals = {name: getattr(cost.totals, name) for name in _TOTALS}
-        return {**totals, **quality, "estimate": cost, "refused": None}
+        totals |= {name: getattr(found, name) for name in METRICS}
+        return {**totals, "estimate": cost, "refused": None}
 
-    def tables(
-        self, designs: Sequence[tuple[Scalar, ...]], first: int, keep_layers: bool
-    ) -> tuple["pl.DataFrame", "pl.DataFrame"]:
-        """Tables of points and layers of some designs, numbered from `first`, as a sweep's are."""
+    def tables(self, choices: Ints, first: int = 0) -> tuple["pl.DataFrame", "pl.DataFrame"]:
+        """Tables of points and layers of designs, numbered from `first`, as a sweep's are.
+
+        `choices` [P, layers] are places in the list of widths.
+        """
         import polars as pl
 
-        found = [self.evaluate(tuple(int(b) for b in widths)) for widths in designs]
+        designs = [tuple(self.widths[c] for c in row) for row in choices.tolist()]
+        found = [self.evaluate(widths) for widths in designs]
         columns: dict[str, Any] = {"point": np.arange(first, first + len(designs))}
         for axis, widths in zip(self.spec.axes, zip(*designs, strict=True), strict=True):
             columns[axis] = list(widths)
-        kinds: dict[str, Any] = dict.fromkeys((*_TOTALS, *self.data.metrics), pl.Float64)
+        kinds: dict[str, Any] = dict.fromkeys((*_TOTALS, *METRICS), pl.Float64)
         kinds |= dict.fromkeys(("cycles", "energy_fj", "macs"), pl.Int64) | {"refused": pl.String}
-        for name in (*_TOTALS, *self.data.metrics):
+        for name in (*_TOTALS, *METRICS):
             columns[name] = [row.get(name) for row in found]
         count = len(designs)
         columns["peak_macs_per_cycle"] = [float(self.machine.peak_macs_per_cycle)] * count
@@ -140,13 +139,36 @@ class MixedPrecision:
         rows = [
             row
             for number, one in enumerate(found, first)
-            if keep_layers and one["estimate"] is not None
+            if one["estimate"] is not None
             for row in _layer_rows(number, one["estimate"])
         ]
         names = ["point", "layer", "compute", "stall", "overhead", "macs"]
         names += [f"{level}_bytes" for level in self.machine.levels]
         layers = pl.DataFrame(rows) if rows else pl.DataFrame(schema=dict.fromkeys(names, pl.Int64))
-        return constrained(points, self.spec.constraints), layers
+        return constrained(with_derived(points), self.spec.limits), layers
+
+
+def _checked(spec: SweepSpec) -> Widths:
+    """The widths to choose from; raises BadConfig for what the problem cannot have."""
+    settings = spec.search
+    assert settings is not None
+    assert settings.bits is not None
+    if spec.axes:
+        raise BadConfig(
+            f"{spec.name}: axes: problem: mixed_precision has the widths of the layers as its "
+            "axes; leave axes out, or the problem"
+        )
+    for field, several in (("base", len(spec.bases)), ("workloads", len(spec.mix))):
+        if several > 1:
+            raise BadConfig(
+                f"{spec.name}: {field}: problem: mixed_precision takes one; found {several}"
+            )
+    if spec.data is None:
+        raise BadConfig(
+            f"{spec.name}: data: is missing; problem: mixed_precision measures its designs on a "
+            "labelled set, as 'data: F.npz'"
+        )
+    return settings.bits
 
 
 def _word(name: str) -> str:
@@ -164,77 +186,6 @@ def _layer_rows(point: int, cost: Estimate) -> list[dict[str, int]]:
     ]
 
 
-class Samples:
-    """Inputs of a graph, what its own arithmetic gives for them, and labels where there are any."""
-
-    def __init__(
-        self, graph: Graph, inputs: Mapping[str, Array], labels: NDArray[np.int64] | None
-    ) -> None:
-        self.graph, self.inputs, self.labels = graph, inputs, labels
-        self.metrics = ("sqnr_db",) if labels is None else ("accuracy", "sqnr_db")
-        digest = hashlib.sha256()
-        for name, value in [*inputs.items(), ("labels", np.zeros(0) if labels is None else labels)]:
-            digest.update(f"{name} {value.dtype} {value.shape};".encode())
-            digest.update(np.ascontiguousarray(value).tobytes())
-        self.digest = digest.hexdigest()
-        self.own = self._real(None)
-
-    def quality(self, paths: Datapath | Mapping[str, Datapath]) -> dict[str, float]:
-        """`sqnr_db` of the outputs, and `accuracy` where there are labels."""
-        found = self._real(paths)
-        signal = float(sum((own**2).sum() for own in self.own.values()))
-        noise = float(sum(((found[n] - own) ** 2).sum() for n, own in self.own.items()))
-        ratio = 10 * np.log10(signal / noise) if signal and noise else EXACT_DB
-        made = {"sqnr_db": float(np.clip(ratio, -EXACT_DB, EXACT_DB))}
-        if self.labels is not None:
-            scores = found[self.graph.outputs[0]]
-            made["accuracy"] = float((scores.argmax(axis=1) == self.labels).mean())
-        return made
-
-    def _real(self, paths: Datapath | Mapping[str, Datapath] | None) -> dict[str, Any]:
-        """The outputs as real values, float64 [N, elements] by name."""
-        kinds = requantized(self.graph, paths).graph.tensors
-        threads = os.cpu_count() or 1
-        outputs, _ = run_batch(self.graph, self.inputs, paths, threads=threads)
-        made = {}
-        for name, codes in outputs.items():
-            value, grid = codes.reshape(len(codes), -1).astype(np.float64), kinds[name].quant
-            if grid is not None and kinds[name].dtype != "float32":
-                value = (value - grid.zero_point[0]) * grid.scale[0]
-            made[name] = value
-        return made
-
-
-def samples(graph: Graph, name: str) -> Samples:
-    """The samples in an `.npz`, as codes under `input_0` or a tensor's name, and `labels` if any.
-
-    `zoo:digits` names the held-back images of the shipped network. Raises BadFile or IllegalValues.
-    """
-    if name == "zoo:digits":
-        images, classes = digits.heldout()
-        quant = graph.tensors[graph.inputs[0]].quant
-        if quant is None:
-            raise IllegalValues(f"{name}: fits the network zoo:digits alone; give an .npz")
-        codes = digits.quantize_input(images, quant.scale[0], quant.zero_point[0])
-        arrays: dict[str, Array] = {graph.inputs[0]: codes[:, None], "labels": classes}
-    else:
-        arrays = dict(load_npz(Path(name)))
-    labels = arrays.pop("labels", None)
-    inputs = {}
-    for place, tensor in enumerate(graph.inputs):
-        kind = graph.tensors[tensor]
-        value = arrays.get(tensor, arrays.get(f"input_{place}"))
-        shape = None if value is None else value.shape[1:]
-        if value is None or shape != kind.shape or value.dtype != STORAGE[kind.dtype]:
-            found = "nothing" if value is None else f"{value.dtype} of shape {value.shape}"
-            wanted = f"{STORAGE[kind.dtype]} of shape (N, {', '.join(map(str, kind.shape))})"
-            raise IllegalValues(
-                f"{name}: input_{place}, '{tensor}', must be {wanted}; found {found}"
-            )
-        inputs[tensor] = value
-    return Samples(graph, inputs, None if labels is None else labels.astype(np.int64).reshape(-1))
-
-
 def greedy(
     problem: MixedPrecision,
     quality: str = "sqnr_db",
@@ -247,10 +198,7 @@ def greedy(
     still `allowed`. Returns every design that was tried, in order, those for the sensitivities
     first; the last design that was taken is where it ends.
     """
-    settings = problem.spec.search
-    assert settings is not None
-    assert settings.bits is not None
-    widths = sorted(settings.bits, reverse=True)
+    widths = sorted(problem.widths, reverse=True)
     widest = (widths[0],) * len(problem.layers)
     tried = [widest]
     current = widest

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from simulator.schema import LARGEST, FieldError, Positive, PositiveReal, Schema, Text
+from simulator.schema import LARGEST, FieldError, Positive, PositiveReal, Schema
 
 Method: TypeAlias = Literal["nsga2", "tpe"]
 """`nsga2`: the elitist genetic algorithm of Deb et al., IEEE TEVC 6(2), 2002. `tpe`: the
@@ -42,7 +42,7 @@ class Search(Schema):
 
     A design counts once, however often it is proposed. The same seed gives the same table.
     `problem: mixed_precision` takes, in place of axes, one of the widths `bits` for the operands
-    of each layer that multiplies; `data` are the samples that its accuracy is measured on.
+    of each layer that multiplies; the spec's `data` are what its accuracy is measured on.
     """
 
     method: Method = "nsga2"
@@ -52,14 +52,11 @@ class Search(Schema):
     stall: Stall | None = Stall()
     problem: Literal["mixed_precision"] | None = None
     bits: Widths | None = None
-    data: Text | None = None
 
     @model_validator(mode="after")
     def _whole_problem(self) -> Self:
-        for name in ("bits", "data"):
-            given = getattr(self, name) is not None
-            if self.problem is None and given:
-                raise FieldError((name,), "belongs to problem: mixed_precision; add that")
-            if self.problem is not None and not given:
-                raise FieldError((name,), f"is missing; problem: {self.problem} needs it")
+        if self.problem is None and self.bits is not None:
+            raise FieldError(("bits",), "belongs to problem: mixed_precision; add that")
+        if self.problem is not None and self.bits is None:
+            raise FieldError(("bits",), f"is missing; problem: {self.problem} needs it")
         return self

@@ -6,7 +6,7 @@ which designs are proposed, and `analysis.search_scores`, what they are worth.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.constraints import Constraint
 from analysis.files import write_json
 from analysis.hypervolume import Growing
 from analysis.mixed_precision import MixedPrecision
 from analysis.search_methods import Ints, Proposer, Space
 from analysis.search_scores import losses, violations
 from analysis.search_spec import Search
-from analysis.spec import Scalar, SweepSpec
+from analysis.spec import SweepSpec, load_spec
 from analysis.store import MANIFEST, Store, kept_points, open_store, writing
 from analysis.summary import summary
 from analysis.sweeps import Sweep
@@ -85,17 +84,18 @@ class Problem(Protocol):
     def manifest(self) -> dict[str, Any]:
         """What identifies the problem: a folder is resumed only by the same one."""
 
-    def tables(
-        self, designs: Sequence[tuple[Scalar, ...]], first: int, keep_layers: bool
-    ) -> tuple["pl.DataFrame", "pl.DataFrame"]:
-        """Tables of points and layers of some designs, numbered from `first`."""
+    def tables(self, choices: Ints, first: int = 0) -> tuple["pl.DataFrame", "pl.DataFrame"]:
+        """Tables of points and layers of designs [P, axes], numbered from `first`."""
 
 
 def problem_of(path: Path, spec: SweepSpec | None = None) -> Problem:
     """The problem that a spec states: a sweep's axes, or per-layer mixed precision."""
+    given = load_spec(path)[0] if spec is None else spec
+    if given.search is not None and given.search.problem is not None:
+        return MixedPrecision(path, given)
     sweep = Sweep(path, spec)
-    settings = sweep.spec.search
-    return MixedPrecision(sweep, path) if settings and settings.problem else sweep
+    sweep.keep_layers = True
+    return sweep
 
 
 class SearchRun:
@@ -146,7 +146,7 @@ class SearchRun:
         if kept is not None and len(kept) == len(designs):
             self._score(kept)
             return (kept,)
-        points, layers = self.sweep.tables(rows_of(self.sweep.spec, designs), first, True)
+        points, layers = self.sweep.tables(designs, first)
         volumes = self._score(points)
         generation = first // self.settings.population
         told = points.with_columns(
@@ -159,27 +159,18 @@ class SearchRun:
         """Tell the method what a batch is worth; the hypervolume after each of its points."""
         spec = self.sweep.spec
         values = losses(points, spec.objectives)
-        broken = violations(points, limits_of(spec))
+        broken = violations(points, spec.limits)
         self.proposer.tell(values, broken)
         return self.progress.add(values, broken == 0)
 
 
 def space_of(spec: SweepSpec) -> Space:
     """The axes of a spec as integers; those of numbers are ordered."""
-    columns = list(spec.values.values())
-    numbers = [all(type(v) in (int, float) for v in column) for column in columns]
-    return Space(tuple(len(column) for column in columns), tuple(numbers), spec.count)
-
-
-def rows_of(spec: SweepSpec, designs: Ints) -> list[Any]:
-    """The values of designs [P, axes] that are given by the place of each axis's value."""
-    columns = list(spec.values.values())
-    return [tuple(c[i] for c, i in zip(columns, row, strict=True)) for row in designs.tolist()]
-
-
-def limits_of(spec: SweepSpec) -> list[Constraint]:
-    """The constraints of a spec."""
-    return [Constraint(metric, "<=", bound) for metric, bound in spec.constraints.items()]
+    grid, members = spec.layout.grid, spec.layout.members
+    numbers = [
+        all(type(v) in (int, float) for values in own.values() for v in values) for own in members
+    ]
+    return Space(grid.sizes, tuple(numbers), grid.count, grid.conditions)
 
 
 def run(search: SearchRun, folder: Path, *, resume: bool) -> Iterator[int]:

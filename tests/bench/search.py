@@ -57,7 +57,7 @@ SPACES: Final[dict[str, dict[str, Any]]] = {
             "memory.l2.bytes": [131072, 262144, 524288, 1048576],
             "memory.dram.bytes_per_cycle": [4, 8, 16, 32],
         },
-        "constraints": {"area_mm2": 1.2},
+        "constraints": ["area_mm2 <= 1.2"],
     },
     "ResNet-8 on systolic arrays": {
         "base": "systolic_16x16",
