@@ -6,7 +6,7 @@ machine as it is. Layers do not overlap on one unit, so nothing else of the mach
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -20,7 +20,7 @@ from analysis.scoring import evaluate
 from analysis.spec import SweepSpec, beside
 from analysis.sweeps import Sweep
 from simulator.cost import Estimate, estimate
-from simulator.errors import BadConfig, BitlaneError, IllegalValues, Unsupported
+from simulator.errors import BadConfig, IllegalValues, Unsupported
 from simulator.layers import datapaths
 from simulator.mac import MacOperator
 from simulator.machines.base import Machine
@@ -186,32 +186,38 @@ def _layer_rows(point: int, cost: Estimate) -> list[dict[str, int]]:
     ]
 
 
-def greedy(
-    problem: MixedPrecision,
-    quality: str = "sqnr_db",
-    allowed: Callable[[Mapping[str, Any]], bool] = lambda row: True,
-) -> list[Widths]:
+def greedy(problem: MixedPrecision) -> list[Widths]:
     """The baseline: layers narrowed one after another, the least sensitive first.
 
-    A layer's sensitivity to a width is the `quality` that is lost where it alone has that width.
-    Width by width, from the widest down, each layer in that order takes the width if the design is
-    still `allowed`. Returns every design that was tried, in order, those for the sensitivities
-    first; the last design that was taken is where it ends.
+    A layer's sensitivity to a width is the quality that is lost where it alone has that width:
+    accuracy where there are labels and the spec names it, else signal to noise. Width by width,
+    from the widest down, each layer in that order takes the width if the constraints on quality
+    still hold. Returns the designs that were tried, each once, in order.
     """
     widths = sorted(problem.widths, reverse=True)
-    widest = (widths[0],) * len(problem.layers)
+    quality = _quality(problem)
+    current = widest = (widths[0],) * len(problem.layers)
     tried = [widest]
-    current = widest
     for bits in widths[1:]:
         alone = [(*widest[:k], bits, *widest[k + 1 :]) for k in range(len(widest))]
-        tried += alone
         kept = [problem.evaluate(design).get(quality, -np.inf) for design in alone]
+        tried += alone
         for layer in sorted(range(len(widest)), key=lambda k: (-kept[k], k)):
             design = (*current[:layer], bits, *current[layer + 1 :])
-            tried.append(design)
             row = problem.evaluate(design)
-            if row["refused"] is None and allowed(row):
+            broken = [c for c in problem.spec.limits if c.metric in METRICS]
+            if row["refused"] is None and not any(c.broken(row[c.metric]) for c in broken):
                 current = design
-    if problem.evaluate(widest)["refused"] is not None:
-        raise BitlaneError(f"{problem.graph.name}: {problem.evaluate(widest)['refused']}")
-    return list(dict.fromkeys([*tried, current]))
+            tried.append(design)
+    return list(dict.fromkeys(tried))
+
+
+def greedy_choices(problem: MixedPrecision) -> Ints:
+    """The designs of the baseline as `MixedPrecision.tables` takes them: int64 [P, layers]."""
+    places = [[problem.widths.index(bits) for bits in design] for design in greedy(problem)]
+    return np.array(places, np.int64)
+
+
+def _quality(problem: MixedPrecision) -> str:
+    named = (*problem.spec.objectives, *(c.metric for c in problem.spec.limits))
+    return "accuracy" if "accuracy" in named else "sqnr_db"

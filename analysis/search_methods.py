@@ -59,11 +59,14 @@ class Space:
 class Proposer:
     """Batches of new genomes by the method of the settings; told what each is worth.
 
-    Optuna ranks, selects and models. The first batch is space-filling (Sobol) with corners of the
-    space; NSGA-II's children come from `_child`, which knows that axes are integers.
+    Optuna ranks, selects and models. The first designs are those given as `starts` [n, axes], then
+    corners of the space and points that fill it, until there is a batch; NSGA-II's children come
+    from `_child`, which knows that axes are integers.
     """
 
-    def __init__(self, space: Space, settings: Search, objectives: int) -> None:
+    def __init__(
+        self, space: Space, settings: Search, objectives: int, starts: Ints | None = None
+    ) -> None:
         optuna = _optuna()
         self.space = space
         self.settings = settings
@@ -80,7 +83,10 @@ class Proposer:
             directions=["minimize"] * objectives, sampler=self._sampler(optuna)
         )
         self.asked: list[Any] = []
-        for genome in first_designs(space, settings.population, settings.seed).tolist():
+        filling = first_designs(space, settings.population, settings.seed).tolist()
+        given = [] if starts is None else starts.tolist()
+        first = dict.fromkeys(map(tuple, (*given, *filling)))
+        for genome in list(first)[: max(settings.population, len(given))]:
             self.study.enqueue_trial(self._parameters(genome))
 
     def ask(self, count: int) -> Ints:

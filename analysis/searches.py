@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.files import write_json
-from analysis.hypervolume import Growing
-from analysis.mixed_precision import MixedPrecision
+from analysis.hypervolume import Growing, hypervolume
+from analysis.mixed_precision import MixedPrecision, greedy_choices
 from analysis.search_methods import Ints, Proposer, Space
 from analysis.search_scores import losses, violations
 from analysis.search_spec import Search
@@ -111,7 +111,10 @@ class SearchRun:
         self.sweep, self.settings = sweep, settings
         self.space = space_of(sweep.spec)
         self.most = min(settings.evaluations, self.space.count)
-        self.proposer = Proposer(self.space, settings, len(sweep.spec.objectives))
+        # The search goes on from the baseline, so that it ends no worse.
+        self.baseline = greedy_choices(sweep) if isinstance(sweep, MixedPrecision) else None
+        objectives = len(sweep.spec.objectives)
+        self.proposer = Proposer(self.space, settings, objectives, self.baseline)
         self.progress = Progress()
         self.ending: Ending = "evaluations"
 
@@ -252,6 +255,8 @@ def search_command(spec: Path, out: Path, resume: bool) -> None:
         ) from None
     print(summary(open_store(out), loaded.sweep.spec))
     print(f"\n{ended(loaded)}")
+    if loaded.baseline is not None:
+        print(of_baseline(loaded, loaded.baseline))
 
 
 def ended(search: SearchRun) -> str:
@@ -263,3 +268,15 @@ def ended(search: SearchRun) -> str:
     if growing is None:
         return f"{told}; no design runs and holds the constraints"
     return f"{told}\nhypervolume {growing.volume:.6g} in losses of {', '.join(spec.objectives)}"
+
+
+def of_baseline(search: SearchRun, designs: Ints) -> str:
+    """What the sensitivity-ordered baseline alone finds of the same problem, in one line."""
+    points, spec = search.sweep.tables(designs)[0], search.sweep.spec
+    allowed = violations(points, spec.limits) == 0
+    told = f"greedy baseline, the first {len(points)} of them"
+    reference = search.progress.reference
+    if reference is None or not allowed.any():
+        return f"{told}: no design holds the constraints"
+    volume = hypervolume(losses(points, spec.objectives)[allowed], reference)
+    return f"{told}: hypervolume {volume:.6g}"
