@@ -115,10 +115,12 @@ class MixedPrecision:
         totals |= {name: getattr(found, name) for name in METRICS}
         return {**totals, "estimate": cost, "refused": None}
 
-    def tables(self, choices: Ints, first: int = 0) -> tuple["pl.DataFrame", "pl.DataFrame"]:
+    def tables(
+        self, choices: Ints, first: int = 0, keep_layers: bool | None = None
+    ) -> tuple["pl.DataFrame", "pl.DataFrame"]:
         """Tables of points and layers of designs, numbered from `first`, as a sweep's are.
 
-        `choices` [P, layers] are places in the list of widths.
+        `choices` [P, layers] are places in the list of widths. Layers are kept unless told not to.
         """
         import polars as pl
 
@@ -139,7 +141,7 @@ class MixedPrecision:
         rows = [
             row
             for number, one in enumerate(found, first)
-            if one["estimate"] is not None
+            if keep_layers is not False and one["estimate"] is not None
             for row in _layer_rows(number, one["estimate"])
         ]
         names = ["point", "layer", "compute", "stall", "overhead", "macs"]

@@ -84,7 +84,9 @@ class Problem(Protocol):
     def manifest(self) -> dict[str, Any]:
         """What identifies the problem: a folder is resumed only by the same one."""
 
-    def tables(self, choices: Ints, first: int = 0) -> tuple["pl.DataFrame", "pl.DataFrame"]:
+    def tables(
+        self, choices: Ints, first: int = 0, keep_layers: bool | None = None
+    ) -> tuple["pl.DataFrame", "pl.DataFrame"]:
         """Tables of points and layers of designs [P, axes], numbered from `first`."""
 
 
@@ -93,9 +95,7 @@ def problem_of(path: Path, spec: SweepSpec | None = None) -> Problem:
     given = load_spec(path)[0] if spec is None else spec
     if given.search is not None and given.search.problem is not None:
         return MixedPrecision(path, given)
-    sweep = Sweep(path, spec)
-    sweep.keep_layers = True
-    return sweep
+    return Sweep(path, spec)
 
 
 class SearchRun:
@@ -149,7 +149,7 @@ class SearchRun:
         if kept is not None and len(kept) == len(designs):
             self._score(kept)
             return (kept,)
-        points, layers = self.sweep.tables(designs, first)
+        points, layers = self.sweep.tables(designs, first, keep_layers=True)
         volumes = self._score(points)
         generation = first // self.settings.population
         told = points.with_columns(
