@@ -260,11 +260,10 @@ def search_command(spec: Path, out: Path, resume: bool) -> None:
 
 
 def ended(search: SearchRun) -> str:
-    """Why a search ended, what it dominates and from which reference point, in two lines."""
+    """Why a search ended, and the volume that it dominates, in two lines."""
     growing, spec = search.progress.growing, search.sweep.spec
-    told = (
-        f"{search.settings.method} ended: {_ENDINGS[search.ending]}; {search.space.count} designs"
-    )
+    why = _ENDINGS[search.ending]
+    told = f"{search.settings.method} ended: {why}; there are {search.space.count} designs"
     if growing is None:
         return f"{told}; no design runs and holds the constraints"
     return f"{told}\nhypervolume {growing.volume:.6g} in losses of {', '.join(spec.objectives)}"

@@ -137,9 +137,7 @@ def space(name: str) -> SweepSpec | None:
 def line(what: str, found: list[Found], seconds: float) -> str:
     parts = np.array([f.part for f in found])
     reached = [f.reached for f in found if f.reached is not None]
-    when = (
-        f"98 % after {min(reached)} to {max(reached)} in {len(reached)}" if reached else "98 %: 0"
-    )
+    when = f"98 % after {min(reached)} to {max(reached)}" if reached else "98 %"
     return (
         f"  {what:7} {parts.min():.4f} to {parts.max():.4f}, mean {parts.mean():.4f}, standard "
         f"deviation {parts.std(ddof=1):.4f}; {when} in {len(reached)} of {len(found)} runs; "
