@@ -164,7 +164,7 @@ class SweepSpec(Schema):
         few = self.sample is not None or self.search is not None
         most = 2**62 if few else MAX_POINTS
         if count > most:
-            way_out = "shorten an axis" + ("" if few else ", draw a sample, or search them")
+            way_out = "shorten an axis" + ("" if few else ", or draw a sample")
             raise FieldError(("axes",), f"{count} points are more than {most}; {way_out}")
         return self
 
