@@ -1,4 +1,4 @@
-"""The commands of the explorer: sweep, report, diff. `analysis.cli` puts them on the program."""
+"""The explorer's commands: sweep, search, report, diff. `analysis.cli` puts them on the program."""
 
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +31,19 @@ def sweep(
     from analysis.sweeps import sweep_command
 
     return sweep_command(spec, out, resume)
+
+
+def search(
+    spec: Annotated[
+        Path, typer.Argument(help="A sweep's YAML with a search section.", metavar="SPEC.yaml")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    resume: Annotated[bool, typer.Option(help="Go on with the run in this folder.")] = False,
+) -> None:
+    """Search the designs of a sweep by NSGA-II or TPE where the grid is too large."""
+    from analysis.searches import search_command
+
+    search_command(spec, out, resume)
 
 
 def report(

@@ -23,6 +23,7 @@ from analysis.constraints import Constraint, Metric, parsed
 from analysis.grid import Ints
 from analysis.layout import Layout, layout_of
 from analysis.limits import MAX_BATCH, MAX_POINTS
+from analysis.search_spec import Search
 from simulator.config import load_yaml, validate
 from simulator.document import Document
 from simulator.schema import FieldError, NonNegative, Positive, PositiveReal, Schema, Text
@@ -97,17 +98,20 @@ class SweepSpec(Schema):
     `base` and `workload` name a shipped machine or `zoo:` network, or a file beside the spec; a
     list of machines is an axis of its own, called `base`. `workloads` in place of `workload` are
     several networks: the costs of a design are the sums of theirs, each times its weight. Designs
-    that break one of the `constraints` are kept in the table and left off the front.
+    that break one of the `constraints` are kept in the table and left off the front. `data` is a
+    labelled set to execute, `search` how designs are chosen where there are too many.
     """
 
     name: Text
     base: Bases
     workloads: Annotated[list[Workload], Field(min_length=1)] | None = None
     workload: Annotated[Text | None, Field(validate_default=True)] = None
-    axes: Annotated[dict[AxisPath, Axis], Field(min_length=1)]
+    axes: dict[AxisPath, Axis] = Field(default_factory=dict)
     objectives: tuple[Metric, ...] = ("latency_s", "energy_j", "area_mm2")
     constraints: Annotated[tuple[ConstraintText, ...], BeforeValidator(_listed)] = ()
+    data: Text | None = None
     sample: Sample | None = None
+    search: Search | None = None
     batch: Annotated[int, Field(ge=1, le=MAX_BATCH)] = 1
     chunk_points: Positive = 4096
 
@@ -148,6 +152,8 @@ class SweepSpec(Schema):
 
     @model_validator(mode="after")
     def _spans_a_grid(self) -> Self:
+        if not self.axes and (self.search is None or self.search.problem is None):
+            raise FieldError(("axes",), "is missing; add it at the top level")
         count = self.layout.grid.count
         if self.sample is not None and self.sample.points > count:
             raise FieldError(
@@ -155,9 +161,10 @@ class SweepSpec(Schema):
                 f"must be <= {count}, the number of designs; found {self.sample.points}; take "
                 "fewer or leave sample out",
             )
-        most = MAX_POINTS if self.sample is None else 2**62
+        few = self.sample is not None or self.search is not None
+        most = 2**62 if few else MAX_POINTS
         if count > most:
-            way_out = "shorten an axis" + (", or draw a sample" if self.sample is None else "")
+            way_out = "shorten an axis" + ("" if few else ", or draw a sample")
             raise FieldError(("axes",), f"{count} points are more than {most}; {way_out}")
         return self
 
