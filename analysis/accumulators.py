@@ -70,7 +70,7 @@ def audit(
     computed weights have no proof and are left out. An operator with several sums (SVDF, LSTM) has
     an entry for each, `<node>/<sums>`.
     """
-    layers = [n for n in graph.nodes if _is_proved(graph, n)]
+    layers = [n for n in graph.nodes if is_proved(graph, n)]
     names = {n.name for n in layers}
     observed: dict[str, Extremes] = {}
     overflows: dict[str, NDArray[np.int64]] = {}
@@ -78,7 +78,9 @@ def audit(
     def watch(node: Node, operands: Sequence[Array | None], results: Sequence[Array]) -> None:
         if node.name not in names:
             return
-        for label, sums in _sums(node, operands, all_results(node, operands, results), folded):
+        for label, sums in labelled_sums(
+            node, operands, all_results(node, operands, results), folded
+        ):
             blocks = sums.products
             seen = _joined([observe(p.x, p.w, p.bias, dot_width).values for p in blocks])
             earlier = observed.get(label)
@@ -158,7 +160,7 @@ def all_results(
     return node.op.run(operands, datapath) if node.updates else results
 
 
-def _sums(
+def labelled_sums(
     node: Node, operands: Sequence[Array | None], results: Sequence[Array], folded: bool
 ) -> Iterator[tuple[str, Sums]]:
     """The sums of a node, each with the label of its entry."""
@@ -174,7 +176,7 @@ def _proofs(
 
     What enters the multiplier is read off the two runs in which every activation is at one end.
     """
-    lowest, highest = (_sums(node, *_filled(graph, node, end), folded) for end in (0, 1))
+    lowest, highest = (labelled_sums(node, *filled(graph, node, end), folded) for end in (0, 1))
     for (label, low), (_, high) in zip(lowest, highest, strict=True):
         parts = []
         for below, above in zip(low.products, high.products, strict=True):
@@ -183,7 +185,7 @@ def _proofs(
         yield label, low.products[0].w.shape[1], Extremes(_joined(parts))
 
 
-def _filled(graph: Graph, node: Node, end: int) -> tuple[list[Array | None], list[Array]]:
+def filled(graph: Graph, node: Node, end: int) -> tuple[list[Array | None], list[Array]]:
     """Operands and results with every activation at the low (0) or high (1) end of its range."""
 
     def full(name: str) -> Array:
@@ -215,7 +217,7 @@ def codes(kind: TensorType) -> tuple[int, int]:
     return max(low, zero - 2**15), min(high, zero + 2**15 - 1)
 
 
-def _is_proved(graph: Graph, node: Node) -> bool:
+def is_proved(graph: Graph, node: Node) -> bool:
     """Whether all but the activations and the state is constant."""
     if not isinstance(node.op, AccumulatingOperator):
         return False

@@ -10,11 +10,17 @@ def sweep(
     spec: Annotated[Path, typer.Argument(help="The sweep's YAML.", metavar="SPEC.yaml")],
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     resume: Annotated[bool, typer.Option(help="Go on with the run in this folder.")] = False,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Labelled inputs, .npz or zoo:digits: accuracy, SQNR, overflow rate too."
+        ),
+    ] = None,
 ) -> None:
     """Evaluate every design of a sweep and keep the results as Parquet."""
     from analysis.sweeps import sweep_command
 
-    sweep_command(spec, out, resume)
+    sweep_command(spec, out, resume, data)
 
 
 def report(

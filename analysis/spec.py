@@ -130,7 +130,7 @@ class SweepSpec(Schema):
 
     `base` and `workload` name a shipped machine or `zoo:` network, or a file beside the spec.
     `constraints` give the most of a metric: designs beyond are kept in the table and left off the
-    front.
+    front. `data` is a labelled set to execute, see `analysis.labelled`.
     """
 
     name: Text
@@ -139,6 +139,7 @@ class SweepSpec(Schema):
     axes: Annotated[dict[Annotated[str, AfterValidator(_dotted)], Axis], Field(min_length=1)]
     objectives: tuple[Metric, ...] = ("latency_s", "energy_j", "area_mm2")
     constraints: dict[Metric, PositiveReal] = Field(default_factory=dict)
+    data: Text | None = None
     batch: Annotated[int, Field(ge=1, le=MAX_BATCH)] = 1
     chunk_points: Positive = 4096
 

@@ -1,6 +1,7 @@
 """Evaluate every design of a sweep: the cost functions of `estimate`, over many machines."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 import hwconfigs
 import workloads
+from analysis.accuracy import Accuracies, accuracies_of, require_data
 from analysis.front import constrained
 from analysis.platform_tables import platform_layers
 from analysis.spec import Scalar, SweepSpec, beside, load_spec
@@ -41,14 +43,19 @@ LoadedT = TypeVar("LoadedT")
 
 
 class Sweep:
-    """A checked spec with its network and base machine loaded, ready to evaluate."""
+    """A checked spec with its network and base machine loaded, ready to evaluate.
 
-    def __init__(self, path: Path, spec: SweepSpec | None = None) -> None:
+    `data` names a labelled set in place of the spec's own.
+    """
+
+    def __init__(
+        self, path: Path, spec: SweepSpec | None = None, data: str | Path | None = None
+    ) -> None:
         self.places: dict[str, Place] = {}
         if spec is None:
             spec, document = load_spec(path)
             self.places = {axis: document.place(("axes", axis)) for axis in spec.axes}
-            fields = ("base", "workload", "objectives")
+            fields = ("base", "workload", "objectives", "data")
             self.places |= {name: document.place((name,)) for name in fields}
         self.spec = spec
         self.model = beside(path, spec.workload)
@@ -59,6 +66,7 @@ class Sweep:
         self.axes = tuple(spec.values)
         self.technologies = self._technologies(path)
         self._check_axes()
+        self.accuracies = self._accuracies(path, data)
 
     def manifest(self) -> dict[str, Any]:
         """What identifies this run: a folder is resumed only by the same one."""
@@ -71,6 +79,7 @@ class Sweep:
             "layers": [[n.name, n.op.kind] for n in self.graph.nodes],
             "points": self.spec.count,
             "chunk_points": self.spec.chunk_points,
+            **({"data_sha256": self.accuracies.data.digest} if self.accuracies else {}),
             "versions": {p: version(p) for p in ("bitlane", "numpy", "numba", "polars")},
         }
 
@@ -104,6 +113,9 @@ class Sweep:
             columns[axis] = [kind(values[i]) for values in designs]
         reasons = self._reasons(machines, result)
         points = points_table(columns, machines, result, self.spec.batch, reasons)
+        if self.accuracies is not None:
+            places = lines.places.tolist() if platforms else [None] * len(machines)
+            points = self.accuracies.columns(points, lambda i: (machines[i], places[i]))
         return constrained(points, self.spec.constraints), layers
 
     def _named(self, field: str, load: Callable[[], LoadedT]) -> LoadedT:
@@ -113,6 +125,16 @@ class Sweep:
         except BitlaneError as error:
             place = f"{self.places[field]}: " if field in self.places else ""
             raise type(error)(f"{place}{field}: {error}") from None
+
+    def _accuracies(self, path: Path, data: str | Path | None) -> Accuracies | None:
+        """Of the labelled set, if there is one; refuses what needs one where there is none."""
+        named = data or (beside(path, self.spec.data) if self.spec.data else None)
+        if named is not None:
+            return self._named("data", lambda: accuracies_of(self.graph, self.model, named))
+        constrained = (re.split(r"\W", str(c))[0] for c in self.spec.constraints)
+        place = str(path) if self.places else self.spec.name
+        require_data((*self.spec.objectives, *constrained), place)
+        return None
 
     def _technologies(self, path: Path) -> dict[tuple[str, Scalar], Entry]:
         """The technologies that axes name, read once and not for every design."""
@@ -185,6 +207,8 @@ def _common_kind(values: Sequence[Scalar]) -> type[Scalar]:
 def run(sweep: Sweep, folder: Path, *, resume: bool) -> Iterator[int]:
     """Evaluate what `folder` lacks, chunk by chunk; yields the number of points kept so far."""
     manifest = json.loads(json.dumps(sweep.manifest()))
+    if sweep.accuracies is not None:
+        sweep.accuracies.keep_in(folder)
     with writing(folder, manifest, resume=resume) as store:
         for index in range(store.chunks):
             if not store.intact(index):
@@ -192,25 +216,29 @@ def run(sweep: Sweep, folder: Path, *, resume: bool) -> Iterator[int]:
             yield min((index + 1) * sweep.spec.chunk_points, sweep.spec.count)
 
 
-def sweep(spec: SweepSpec | str | Path) -> "pl.DataFrame":
+def sweep(spec: SweepSpec | str | Path, data: str | Path | None = None) -> "pl.DataFrame":
     """Every design of a spec as one table in memory, nothing written.
 
-    A `SweepSpec` made in Python takes relative file names from the working folder.
+    A `SweepSpec` made in Python takes relative file names from the working folder. `data` is a
+    labelled set to execute, in place of the spec's own.
     """
     import polars as pl
 
-    loaded = Sweep(Path(), spec) if isinstance(spec, SweepSpec) else Sweep(Path(spec))
+    if isinstance(spec, SweepSpec):
+        loaded = Sweep(Path(), spec, data)
+    else:
+        loaded = Sweep(Path(spec), data=data)
     chunks = -(-loaded.spec.count // loaded.spec.chunk_points)
     return pl.concat([loaded.chunk(i)[0] for i in range(chunks)])
 
 
-def sweep_command(spec: Path, out: Path, resume: bool) -> None:
+def sweep_command(spec: Path, out: Path, resume: bool, data: str | None = None) -> None:
     """Run a sweep into a folder with a progress bar, then say what lies on the front."""
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import Progress
 
-    loaded = Sweep(spec)
+    loaded = Sweep(spec, data=data)
     total = loaded.spec.count
     console = Console(stderr=True)
     try:
@@ -224,3 +252,5 @@ def sweep_command(spec: Path, out: Path, resume: bool) -> None:
             "go on with --resume"
         ) from None
     print(summary(open_store(out), loaded.spec))
+    if loaded.accuracies is not None:
+        print(loaded.accuracies.summary)

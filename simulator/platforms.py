@@ -246,11 +246,17 @@ def _countable(works: Sequence[Work], machines: Sequence[Machine], batch: int) -
     return np.array(rows, dtype=bool).reshape(len(machines), len(works))
 
 
-def datapaths(graph: Graph, machine: Machine) -> Datapath | Mapping[str, Datapath]:
-    """The arithmetic of a machine; on a platform that of the unit each node runs on."""
+def datapaths(
+    graph: Graph, machine: Machine, places: Sequence[int] | None = None
+) -> Datapath | Mapping[str, Datapath]:
+    """The arithmetic of a machine; on a platform that of the unit each node runs on.
+
+    `places` are those units by number where they are known already, as `Timelines.places` has them.
+    """
     if not isinstance(machine, Platform):
         return layers.datapaths(machine.datapath, graph)
     machines = list(machine.machines.values())
-    places = evaluate_platforms(graph, [machine]).places[0].tolist()
+    if places is None:
+        places = evaluate_platforms(graph, [machine]).places[0].tolist()
     pairs = zip(graph.nodes, places, strict=True)
     return {node.name: machines[place].datapath.datapath() for node, place in pairs}

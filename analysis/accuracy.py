@@ -1,0 +1,184 @@
+"""Accuracy as a column of a design space: executed once for each distinct arithmetic.
+
+`Accuracies` keeps what `analysis.scoring.evaluate` finds under the arithmetic alone, in memory and
+in a folder, so that a hundred thousand machines with twelve arithmetics run the set twelve times.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import hwconfigs
+import workloads
+from analysis.arithmetic import Arithmetic, arithmetic_key
+from analysis.files import make_folder, write_json
+from analysis.labelled import LabelledSet, load_labelled
+from analysis.scoring import Accuracy, evaluate
+from simulator.errors import BadConfig
+from simulator.graph import Graph
+from simulator.jit import tree_stamp
+from simulator.machines.base import Machine
+from simulator.machines.platform import Platform
+from simulator.narrow import Datapaths
+from workloads.source import fingerprint
+from workloads.topology_csv import require_values
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SCHEMA: Final = "bitlane.accuracy/1"
+METRICS: Final = ("accuracy", "sqnr_db", "overflow_rate")
+REFUSED: Final = "accuracy_refused"
+"""The column that says why there is none of `METRICS`."""
+FOLDER: Final = "accuracy"
+"""Where a run's folder keeps them."""
+Placed: TypeAlias = tuple[Machine, Sequence[int] | None]
+"""A machine, and the unit of each node on a platform where that is known already."""
+
+
+def accuracy(
+    model: str | Path | Graph, data: str | Path | LabelledSet, machine: str | Machine | None = None
+) -> Accuracy:
+    """The accuracy of a model on a labelled set in a machine's arithmetic, or in its own.
+
+    `model` and `machine` are named as on the command line, `data` is an `.npz` or `zoo:digits`.
+    """
+    graph = model if isinstance(model, Graph) else require_values(workloads.load(model))
+    known = data if isinstance(data, LabelledSet) else load_labelled(graph, data)
+    if machine is None:
+        return evaluate(graph, known)
+    target = machine if isinstance(machine, Machine) else hwconfigs.load(machine)
+    return Accuracies(graph, known, "").of(target)
+
+
+def accuracies_of(graph: Graph, model: str | Path, data: str | Path) -> "Accuracies":
+    """An empty store of accuracies of the model that `graph` was read from."""
+    known = load_labelled(require_values(graph), data)
+    return Accuracies(graph, known, fingerprint(model))
+
+
+def require_data(metrics: Iterable[str], place: str) -> None:
+    """Refuse what only executing a set gives, where there is no set; `place` names the sweep."""
+    for name in metrics:
+        if name in METRICS:
+            raise BadConfig(
+                f"{place}: '{name}' needs inputs to execute; give a labelled set by --data F.npz "
+                "or data: in the sweep"
+            )
+
+
+class Accuracies:
+    """Accuracies of one graph on one labelled set, kept by arithmetic.
+
+    `evaluated` counts the executions of the set that were run, `found` those taken from `folder`,
+    if there is one. A file there is named after the hash of all that decides what it holds.
+    """
+
+    def __init__(self, graph: Graph, data: LabelledSet, model_digest: str) -> None:
+        self.graph = graph
+        self.data = data
+        self.folder: Path | None = None
+        self.evaluated = 0
+        self.found = 0
+        self._model = model_digest
+        self._known: dict[Arithmetic, Accuracy] = {}
+        self._groups: dict[Hashable, Accuracy] = {}
+
+    def keep_in(self, folder: Path) -> None:
+        """Take from the run in `folder` what is kept there, and keep there what is executed."""
+        self.folder = folder / FOLDER
+
+    @property
+    def summary(self) -> str:
+        """How many executions there were, in one line."""
+        known = len(self._known)
+        apart = "one arithmetic" if known == 1 else f"{known} different arithmetics"
+        runs = "evaluation" if self.evaluated == 1 else "evaluations"
+        return (
+            f"accuracy: {len(self._groups)} datapaths, {apart}; {self.evaluated} {runs} run on "
+            f"{self.data.count} samples of {self.data.place}, {self.found} taken from the folder"
+        )
+
+    def of(self, machine: Machine, places: Sequence[int] | None = None) -> Accuracy:
+        """The accuracy of a machine's arithmetic, executed where it is not known yet."""
+        key, datapath = arithmetic_key(self.graph, machine, places)
+        if key not in self._known:
+            self._known[key] = self._kept(key, datapath)
+        return self._known[key]
+
+    def columns(self, points: "pl.DataFrame", machine: Callable[[int], Placed]) -> "pl.DataFrame":
+        """A table of designs with `METRICS` and `REFUSED`, why these are null.
+
+        `points` has a row a design, a column an axis by its dotted path, and `refused`: such rows
+        stay null. `machine` gives the machine of a row; it is asked once for all rows that agree on
+        what an arithmetic can depend on.
+        """
+        import polars as pl
+
+        kinds = dict.fromkeys(METRICS, pl.Float64()) | {REFUSED: pl.String()}
+        rows = [Accuracy()] * len(points)
+        groups = _groups(points, isinstance(machine(0)[0], Platform))
+        for i, refused in enumerate(points["refused"].is_not_null()):
+            if refused:
+                continue
+            if groups[i] not in self._groups:
+                self._groups[groups[i]] = self.of(*machine(i))
+            rows[i] = self._groups[groups[i]]
+        fields = dict(zip(METRICS, METRICS, strict=True)) | {REFUSED: "refused"}
+        made = {column: [getattr(row, name) for row in rows] for column, name in fields.items()}
+        return points.with_columns(pl.DataFrame(made, schema=kinds))
+
+    def _kept(self, key: Arithmetic, datapath: Datapaths) -> Accuracy:
+        if key.refused:
+            return Accuracy(refused=key.refused)
+        path = self.folder / f"{self._name(key)}.json" if self.folder else None
+        if path is not None and (kept := _read(path)) is not None:
+            self.found += 1
+            return kept
+        made = evaluate(self.graph, self.data, datapath)
+        self.evaluated += 1
+        if any(sums.any_order for _, sums in key.sums):
+            made = replace(made, overflow_rate=None, overflows={})
+        if path is not None:
+            make_folder(path.parent)
+            write_json(path, {"schema": SCHEMA, **asdict(made)})
+        return made
+
+    def _name(self, key: Arithmetic) -> str:
+        """The hash of the arithmetic, the model, the data and the versions that execute them."""
+        versions = [version(p) for p in ("bitlane", "numpy", "numba")]
+        parts = [SCHEMA, repr(key), self._model, self.graph.dialect, self.data.digest]
+        return hashlib.sha256(json.dumps([*parts, tree_stamp(), *versions]).encode()).hexdigest()
+
+
+def _read(path: Path) -> Accuracy | None:
+    """A kept accuracy; None where there is none, or the file is no such document."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document.pop("schema") != SCHEMA:
+            return None
+        numbers = [document[name] for name in METRICS]
+        whole = all(v is None or isinstance(v, int | float) for v in numbers)
+        return Accuracy(**document) if whole else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _groups(points: "pl.DataFrame", platform: bool) -> list[Hashable]:
+    """For each row what its arithmetic can depend on.
+
+    Of a machine that is its datapath, and its kind, which comes with `base` or `model`; of a
+    platform any field, since they decide where each node runs.
+    """
+    axes = points.columns[: points.columns.index("latency_s")]
+    parts = {axis: axis.split(".")[0] for axis in axes if axis != "point"}
+    decides = [
+        a for a, first in parts.items() if platform or first in ("base", "model", "datapath")
+    ]
+    if not decides:
+        return [()] * len(points)
+    return list(points.select(decides).rows())
