@@ -122,7 +122,7 @@ def decibels(signal: float, noise: float) -> float:
     """10 log10(signal / noise), from -EXACT_DB to EXACT_DB; EXACT_DB without any noise."""
     if noise == 0:
         return EXACT_DB
-    ratio = 10 * math.log10(signal / noise) if signal else -EXACT_DB
+    ratio = 10 * (math.log10(signal) - math.log10(noise)) if signal else -EXACT_DB
     return min(max(ratio, -EXACT_DB), EXACT_DB)
 
 

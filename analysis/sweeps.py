@@ -79,7 +79,7 @@ class Sweep:
             "layers": [[n.name, n.op.kind] for n in self.graph.nodes],
             "points": self.spec.count,
             "chunk_points": self.spec.chunk_points,
-            **({"data_sha256": self.accuracies.data.digest} if self.accuracies else {}),
+            "data_sha256": self.accuracies.data.digest if self.accuracies else None,
             "versions": {p: version(p) for p in ("bitlane", "numpy", "numba", "polars")},
         }
 
