@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from simulator.config import close_match, shown
 from simulator.document import Place
@@ -76,12 +76,13 @@ _UNITS: Final[Mapping[Metric, Mapping[str, int]]] = {
     "edp": {"Js": 0, "mJs": -3, "uJs": -6, "µJs": -6, "nJs": -9, "pJs": -12},
 }
 """Units of each metric as powers of ten of the unit in its name."""
-_HOLDS: Final[Mapping[Comparison, Callable[[float, float], bool]]] = {
+HOLDS: Final[Mapping[Comparison, Callable[[Any, Any], Any]]] = {
     "<=": operator.le,
     ">=": operator.ge,
     "<": operator.lt,
     ">": operator.gt,
 }
+"""What a comparison says of a value and a bound; of columns of a table too."""
 _NUMBER: Final = r"(?P<digits>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE](?P<power>[+-]?[0-9]+))?"
 _PARTS: Final = re.compile(r"\s*(?P<metric>[^\s<>=!]+)\s*(?P<sign>[<>=!]+)\s*(?P<bound>.*?)\s*")
 _BOUND: Final = re.compile(_NUMBER + r"\s*(?P<unit>[^\s0-9.]\S*)?")
@@ -104,7 +105,7 @@ class Constraint:
 
     def broken(self, value: float | None) -> bool:
         """Whether a design with this value is outside; so is one that has none (None or NaN)."""
-        return value is None or not _HOLDS[self.comparison](value, self.bound)
+        return value is None or not HOLDS[self.comparison](value, self.bound)
 
     def __str__(self) -> str:
         """The text that `parse` reads as this constraint, without a unit."""
@@ -140,7 +141,7 @@ def _metric(name: str, said: str) -> Metric:
 
 
 def _comparison(sign: str, said: str) -> Comparison:
-    for comparison in _HOLDS:
+    for comparison in HOLDS:
         if comparison == sign:
             return comparison
     known = ", ".join(get_args(Comparison))

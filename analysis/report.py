@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from analysis.files import write_text
-from analysis.front import kept, non_dominated
+from analysis.front import kept, non_dominated, on_front
 from analysis.gantt import Span, spans_of
 from analysis.page import METRICS, Layers, Objective, Point, ReportData, render
 from analysis.spec import SweepSpec
@@ -46,8 +46,7 @@ def sweep_data(store: Store) -> ReportData:
     points = kept(every)
     refused = len(every) - every["refused"].null_count()
     objectives = spec.objectives
-    costs = points.select(objectives).to_numpy().astype(np.float64)
-    front = non_dominated(costs)
+    front = on_front(points, objectives)
     layered = _layered(front)
     layers = _layers_by_point(store, points["point"].to_numpy()[layered].tolist(), points)
     base = _dotted(store.manifest["machine"])

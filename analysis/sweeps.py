@@ -1,7 +1,6 @@
 """Evaluate every design of a sweep: the cost functions of `estimate`, over many machines."""
 
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -11,24 +10,27 @@ import numpy as np
 
 import hwconfigs
 import workloads
-from analysis.accuracy import Accuracies, accuracies_of, require_data
-from analysis.front import constrained
+from analysis.front import constrained, with_derived
+from analysis.grid import Ints
+from analysis.layout import BASE
+from analysis.mix import Network, layer_names, mixed, mixed_layers
 from analysis.platform_tables import platform_layers
 from analysis.spec import Scalar, SweepSpec, beside, load_spec
 from analysis.store import kept_points, open_store, writing
 from analysis.summary import summary
+from analysis.sweep_checks import check_designs, check_measured
 from analysis.tables import layers_table, points_table
 from analysis.terminal import Interrupted
 from simulator.cost import Evaluation, estimate
 from simulator.document import Document, Entry, Place
-from simulator.errors import BadConfig, BitlaneError, Unsupported
+from simulator.errors import BitlaneError, Unsupported
 from simulator.graph import Graph
 from simulator.machines.actions import TOTAL_REFUSAL, TOTAL_REFUSED_LAYER
 from simulator.machines.base import Machine
 from simulator.machines.platform import Platform
 from simulator.machines.registry import machine_from
 from simulator.networks import evaluate_network
-from simulator.platforms import evaluate_platforms
+from simulator.platforms import Timelines, evaluate_platforms
 from workloads.source import fingerprint
 
 if TYPE_CHECKING:
@@ -37,86 +39,143 @@ if TYPE_CHECKING:
 KEEP_LAYERS_UP_TO: Final = 100_000
 """Sweeps of more points keep no layers: `estimate` gives those of any one point."""
 
-SHOWN_FAULTS: Final = 20
-"""Of an axis with many impossible values, as many are named."""
 LoadedT = TypeVar("LoadedT")
 
 
 class Sweep:
-    """A checked spec with its network and base machine loaded, ready to evaluate.
+    """A checked spec with its networks and base machines loaded, ready to evaluate."""
 
-    `data` names a labelled set in place of the spec's own.
-    """
-
-    def __init__(
-        self, path: Path, spec: SweepSpec | None = None, data: str | Path | None = None
-    ) -> None:
+    def __init__(self, path: Path, spec: SweepSpec | None = None) -> None:
         self.places: dict[str, Place] = {}
         if spec is None:
             spec, document = load_spec(path)
-            self.places = {axis: document.place(("axes", axis)) for axis in spec.axes}
-            fields = ("base", "workload", "objectives", "data")
-            self.places |= {name: document.place((name,)) for name in fields}
+            self.places = _places(spec, document)
         self.spec = spec
-        self.model = beside(path, spec.workload)
-        self.graph: Graph = self._named("workload", lambda: workloads.load(self.model))
-        self.base: Document = self._named(
-            "base", lambda: hwconfigs.document(beside(path, spec.base))
-        )
-        self.axes = tuple(spec.values)
+        self.networks = tuple(self._network(path, number) for number in range(len(spec.mix)))
+        self.graph, self.model = self.networks[0].graph, self.networks[0].model
+        self.bases = {name: self._base(path, name) for name in spec.bases}
+        self.base = self.bases[spec.bases[0]]
+        self.axes = spec.layout.paths
         self.technologies = self._technologies(path)
-        self._check_axes()
-        self.accuracies = self._accuracies(path, data)
+        check_measured(spec.objectives, spec.limits, self.places)
+        self._costs, self._kinds = check_designs(spec, self.places, self.machine)
 
     def manifest(self) -> dict[str, Any]:
         """What identifies this run: a folder is resumed only by the same one."""
         return {
             "schema": "bitlane.sweep/1",
             "spec": self.spec.model_dump(mode="json"),
-            "model": self.graph.name,
-            "model_sha256": fingerprint(self.model),
+            "model": " + ".join(network.graph.name for network in self.networks),
+            "model_sha256": [fingerprint(network.model) for network in self.networks],
             "machine": self.base.root.plain(),
-            "layers": [[n.name, n.op.kind] for n in self.graph.nodes],
+            "machines": {name: base.root.plain() for name, base in self.bases.items()},
+            "technologies": {
+                f"{axis}={name}": entry.plain() for (axis, name), entry in self.technologies.items()
+            },
+            "layers": layer_names(self.networks),
             "points": self.spec.count,
             "chunk_points": self.spec.chunk_points,
-            "data_sha256": self.accuracies.data.digest if self.accuracies else None,
             "versions": {p: version(p) for p in ("bitlane", "numpy", "numba", "polars")},
         }
 
-    def machine(self, values: Sequence[Scalar]) -> Machine:
+    def document(self, values: Sequence[Scalar | None]) -> Document:
+        """The YAML of the design with these values of `axes`, not validated.
+
+        None leaves a field as the base machine has it.
+        """
+        chosen = dict(zip(self.axes, values, strict=True))
+        several = isinstance(self.spec.base, list)
+        document = self.bases[str(chosen.pop(BASE))] if several else self.base
+        for axis, value in chosen.items():
+            if value is not None:
+                place = self.places.get(axis, Place(f"axes.{axis}"))
+                entry = self.technologies.get((axis, value), Entry(value, place))
+                document = document.with_entry(axis.split("."), entry)
+        return document
+
+    def machine(self, values: Sequence[Scalar | None]) -> Machine:
         """The design with these axis values; raises BadConfig with the axis's file and line."""
-        document = self.base
-        for axis, value in zip(self.axes, values, strict=True):
-            place = self.places.get(axis, Place(f"axes.{axis}"))
-            entry = self.technologies.get((axis, value), Entry(value, place))
-            document = document.with_entry(axis.split("."), entry)
-        return machine_from(document)
+        return machine_from(self.document(values))
 
     def chunk(self, index: int) -> tuple["pl.DataFrame", "pl.DataFrame"]:
         """Tables of points and layers of one chunk of designs."""
-        size = self.spec.chunk_points
-        first = index * size
-        designs = self.spec.designs(first, first + size)
-        machines = [self.machine(values) for values in designs]
+        first = index * self.spec.chunk_points
+        return self.tables(self.spec.choices(first, first + self.spec.chunk_points), first)
+
+    def tables(self, choices: Ints, first: int = 0) -> tuple["pl.DataFrame", "pl.DataFrame"]:
+        """Tables of points and layers of designs, as `SweepSpec.choices` has them.
+
+        Points are numbered from `first`.
+        """
+        import polars as pl
+
+        machines = [self.machine(values) for values in self.spec.layout.rows(choices)]
+        # Machines of one base have the same memories, so that their layers make one table.
+        several = isinstance(self.spec.base, list)
+        bases = choices[:, 0] if several else np.zeros(len(choices), np.int64)
+        starts = [0, *(np.flatnonzero(np.diff(bases)) + 1).tolist()]
+        parts = [
+            self._costed(machines[start:end], first + start)
+            for start, end in zip(starts, [*starts[1:], len(machines)], strict=True)
+        ]
+        points = pl.concat([part for part, _ in parts], how="diagonal")
+        if self._costs and "cost" not in points.columns:
+            points = points.with_columns(pl.lit(None, pl.Float64).alias("cost"))
+        # Every chunk has the columns of all bases.
+        none = [self._layers(kind, None, 0) for kind in self._kinds] if several else []
+        layers = pl.concat([*none, *(part for _, part in parts)], how="diagonal")
+        named = {"point": pl.Series(np.arange(first, first + len(choices)))}
+        for axis, values in self.spec.layout.columns(choices).items():
+            kind = _common_kind(self.spec.values[axis])
+            own = [None if value is None else kind(value) for value in values]
+            kinds = {bool: pl.Boolean, int: pl.Int64, float: pl.Float64, str: pl.String}
+            named[axis] = pl.Series(own, dtype=kinds[kind])
+        points = pl.concat([pl.DataFrame(named), points], how="horizontal")
+        return constrained(points, self.spec.limits), layers
+
+    def _costed(
+        self, machines: Sequence[Machine], first: int
+    ) -> tuple["pl.DataFrame", "pl.DataFrame"]:
+        """Costs of designs of one base, each on every network, and their layers."""
+        batch = self.spec.batch
+        points, layers = [], []
+        for network in self.networks:
+            result, lines = self._evaluated(network.graph, machines)
+            reasons = self._reasons(network.graph, machines, result)
+            points.append(points_table({}, machines, result, batch, reasons))
+            layers.append(self._layers(machines[0], lines, first))
+        table = with_derived(mixed(points, self.networks, batch))
+        return table, mixed_layers(layers, self.networks)
+
+    def _evaluated(
+        self, graph: Graph, machines: Sequence[Machine]
+    ) -> tuple[Evaluation, Evaluation | Timelines | None]:
+        """Costs of a graph on designs of one base, and those of its layers if they are kept."""
         keep_layers = self.spec.count <= KEEP_LAYERS_UP_TO
         platforms = [machine for machine in machines if isinstance(machine, Platform)]
         if platforms:
-            lines = evaluate_platforms(self.graph, platforms, self.spec.batch)
-            result = lines.evaluation
-            layers = platform_layers(platforms[0], lines if keep_layers else None, first)
-        else:
-            result = evaluate_network(self.graph, machines, self.spec.batch, keep_layers)
-            layers = layers_table(machines[0], result if keep_layers else None, first)
-        columns: dict[str, Any] = {"point": np.arange(first, first + len(designs))}
-        for i, axis in enumerate(self.axes):
-            kind = _common_kind(self.spec.values[axis])
-            columns[axis] = [kind(values[i]) for values in designs]
-        reasons = self._reasons(machines, result)
-        points = points_table(columns, machines, result, self.spec.batch, reasons)
-        if self.accuracies is not None:
-            places = lines.places.tolist() if platforms else [None] * len(machines)
-            points = self.accuracies.columns(points, lambda i: (machines[i], places[i]))
-        return constrained(points, self.spec.constraints), layers
+            lines = evaluate_platforms(graph, platforms, self.spec.batch)
+            return lines.evaluation, lines if keep_layers else None
+        result = evaluate_network(graph, machines, self.spec.batch, keep_layers)
+        return result, result if keep_layers else None
+
+    def _layers(
+        self, machine: Machine, result: Evaluation | Timelines | None, first: int
+    ) -> "pl.DataFrame":
+        if isinstance(machine, Platform):
+            lines = result if isinstance(result, Timelines) else None
+            return platform_layers(machine, lines, first)
+        return layers_table(machine, result if isinstance(result, Evaluation) else None, first)
+
+    def _network(self, path: Path, number: int) -> Network:
+        workload = self.spec.mix[number]
+        model = beside(path, workload.model)
+        field = "workload" if self.spec.workloads is None else f"workloads.{number}.model"
+        graph = self._named(field, lambda: workloads.load(model))
+        return Network(workload.title, workload.weight, model, graph)
+
+    def _base(self, path: Path, name: str) -> Document:
+        return self._named("base", lambda: hwconfigs.document(beside(path, name)))
 
     def _named(self, field: str, load: Callable[[], LoadedT]) -> LoadedT:
         """What a field of the spec names; a refusal says where it is named."""
@@ -125,16 +184,6 @@ class Sweep:
         except BitlaneError as error:
             place = f"{self.places[field]}: " if field in self.places else ""
             raise type(error)(f"{place}{field}: {error}") from None
-
-    def _accuracies(self, path: Path, data: str | Path | None) -> Accuracies | None:
-        """Of the labelled set, if there is one; refuses what needs one where there is none."""
-        named = data or (beside(path, self.spec.data) if self.spec.data else None)
-        if named is not None:
-            return self._named("data", lambda: accuracies_of(self.graph, self.model, named))
-        constrained = (re.split(r"\W", str(c))[0] for c in self.spec.constraints)
-        place = str(path) if self.places else self.spec.name
-        require_data((*self.spec.objectives, *constrained), place)
-        return None
 
     def _technologies(self, path: Path) -> dict[tuple[str, Scalar], Entry]:
         """The technologies that axes name, read once and not for every design."""
@@ -147,38 +196,9 @@ class Sweep:
                     raise type(error)(f"{self.places.get(axis, 'axes')}: {axis}: {error}") from None
         return found
 
-    def _check_axes(self) -> None:
-        """Build the first design and one for each further value, so that faults show at once."""
-        columns = list(self.spec.values.values())
-        first = [column[0] for column in columns]
-        designs = [first]
-        for axis, column in enumerate(columns):
-            designs += ([*first[:axis], v, *first[axis + 1 :]] for v in column[1:])
-        faults: dict[str, None] = {}
-        for values in designs:
-            try:
-                self._check_unit(self.machine(values))
-            except BadConfig as error:
-                faults |= dict.fromkeys(str(error).split("\n"))
-            if len(faults) >= SHOWN_FAULTS:
-                break
-        if faults:
-            raise BadConfig("\n".join(faults))
-
-    def _check_unit(self, machine: Machine) -> None:
-        """Refuse objectives and constraints that a technology has no figure of."""
-        technology = machine.technology
-        lacks = ("cost",) if technology.physical else ("energy_j", "power_w")
-        for name in (*self.spec.objectives, *self.spec.constraints):
-            if name in lacks:
-                place = self.places.get("objectives", "objectives")
-                other = "energy_j" if technology.physical else "cost"
-                raise BadConfig(
-                    f"{place}: objectives: {technology.name} counts {technology.unit} and has no "
-                    f"'{name}'; name '{other}' instead"
-                )
-
-    def _reasons(self, machines: Sequence[Machine], result: Evaluation) -> list[str | None]:
+    def _reasons(
+        self, graph: Graph, machines: Sequence[Machine], result: Evaluation
+    ) -> list[str | None]:
         """Why each design is refused, in the words of `estimate`; None where it is not."""
         told: dict[tuple[object, ...], str] = {}
         reasons: list[str | None] = []
@@ -189,11 +209,23 @@ class Sweep:
             key = (row[TOTAL_REFUSAL], row[TOTAL_REFUSED_LAYER], machine.name, machine.datapath)
             if key not in told:
                 try:
-                    estimate(self.graph, machine, self.spec.batch)
+                    estimate(graph, machine, self.spec.batch)
                 except Unsupported as error:
                     told[key] = str(error)
             reasons.append(told[key])
         return reasons
+
+
+def _places(spec: SweepSpec, document: Document) -> dict[str, Place]:
+    """Where the fields of a spec stand, and what each axis sets."""
+    fields = ("base", "workload", "objectives", "constraints")
+    found = {name: document.place((name,)) for name in fields}
+    for number in range(len(spec.mix)):
+        field = f"workloads.{number}.model"
+        found[field] = document.place(("workloads", number, "model"))
+    for name, members in zip(spec.layout.names, spec.layout.members, strict=True):
+        found |= {path: document.place(("axes", name, "zip", path)) for path in members}
+    return found
 
 
 def _common_kind(values: Sequence[Scalar]) -> type[Scalar]:
@@ -207,8 +239,6 @@ def _common_kind(values: Sequence[Scalar]) -> type[Scalar]:
 def run(sweep: Sweep, folder: Path, *, resume: bool) -> Iterator[int]:
     """Evaluate what `folder` lacks, chunk by chunk; yields the number of points kept so far."""
     manifest = json.loads(json.dumps(sweep.manifest()))
-    if sweep.accuracies is not None:
-        sweep.accuracies.keep_in(folder)
     with writing(folder, manifest, resume=resume) as store:
         for index in range(store.chunks):
             if not store.intact(index):
@@ -216,29 +246,25 @@ def run(sweep: Sweep, folder: Path, *, resume: bool) -> Iterator[int]:
             yield min((index + 1) * sweep.spec.chunk_points, sweep.spec.count)
 
 
-def sweep(spec: SweepSpec | str | Path, data: str | Path | None = None) -> "pl.DataFrame":
+def sweep(spec: SweepSpec | str | Path) -> "pl.DataFrame":
     """Every design of a spec as one table in memory, nothing written.
 
-    A `SweepSpec` made in Python takes relative file names from the working folder. `data` is a
-    labelled set to execute, in place of the spec's own.
+    A `SweepSpec` made in Python takes relative file names from the working folder.
     """
     import polars as pl
 
-    if isinstance(spec, SweepSpec):
-        loaded = Sweep(Path(), spec, data)
-    else:
-        loaded = Sweep(Path(spec), data=data)
+    loaded = Sweep(Path(), spec) if isinstance(spec, SweepSpec) else Sweep(Path(spec))
     chunks = -(-loaded.spec.count // loaded.spec.chunk_points)
     return pl.concat([loaded.chunk(i)[0] for i in range(chunks)])
 
 
-def sweep_command(spec: Path, out: Path, resume: bool, data: str | None = None) -> None:
+def sweep_command(spec: Path, out: Path, resume: bool) -> None:
     """Run a sweep into a folder with a progress bar, then say what lies on the front."""
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import Progress
 
-    loaded = Sweep(spec, data=data)
+    loaded = Sweep(spec)
     total = loaded.spec.count
     console = Console(stderr=True)
     try:
@@ -252,5 +278,3 @@ def sweep_command(spec: Path, out: Path, resume: bool, data: str | None = None) 
             "go on with --resume"
         ) from None
     print(summary(open_store(out), loaded.spec))
-    if loaded.accuracies is not None:
-        print(loaded.accuracies.summary)
