@@ -81,7 +81,7 @@ def on_front(table: "pl.DataFrame", objectives: Sequence[str]) -> NDArray[np.boo
 
 def maximised(name: str) -> bool:
     """Whether more of a column is better; a column that is no metric is minimised."""
-    return dict[str, str](SENSE).get(name) == "max"
+    return any(metric == name and sense == "max" for metric, sense in SENSE.items())
 
 
 def pareto(table: "pl.DataFrame", objectives: Sequence[str]) -> "pl.DataFrame":

@@ -165,7 +165,12 @@ class Sweep:
         if isinstance(machine, Platform):
             lines = result if isinstance(result, Timelines) else None
             return platform_layers(machine, lines, first)
-        return layers_table(machine, result if isinstance(result, Evaluation) else None, first)
+        own = result if isinstance(result, Evaluation) else None
+        table = layers_table(machine, own, first)
+        if isinstance(self.spec.base, list):
+            # Which of the levels of all bases is the outermost of this one.
+            table = table.with_columns(outer_bytes=f"{machine.levels[-1]}_bytes")
+        return table
 
     def _network(self, path: Path, number: int) -> Network:
         workload = self.spec.mix[number]
