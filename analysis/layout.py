@@ -36,6 +36,18 @@ class Layout:
         return tuple(dict.fromkeys(path for own in self.members for path in own))
 
     @property
+    def fields(self) -> tuple[tuple[str, ...], ...]:
+        """The fields of the machine that each axis sets, as `Document.with_entry` takes them.
+
+        Nothing where an axis may change more than fields: the base machine, items of a list.
+        """
+        changed = (tuple(map(field_of, own)) for own in self.members)
+        return tuple(
+            () if any(p == BASE or ".layers." in f".{p}." for p in paths) else paths
+            for paths in changed
+        )
+
+    @property
     def values(self) -> dict[str, Sequence[Scalar]]:
         """By path, every value that a design may have there."""
         found: dict[str, Sequence[Scalar]] = {}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -70,7 +71,8 @@ class Sweep:
             "machine": self.base.root.plain(),
             "machines": {name: base.root.plain() for name, base in self.bases.items()},
             "technologies": {
-                f"{axis}={name}": entry.plain() for (axis, name), entry in self.technologies.items()
+                f"{axis}={name}": _digest(entry)
+                for (axis, name), entry in self.technologies.items()
             },
             "layers": layer_names(self.networks),
             "points": self.spec.count,
@@ -102,21 +104,23 @@ class Sweep:
         first = index * self.spec.chunk_points
         return self.tables(self.spec.choices(first, first + self.spec.chunk_points), first)
 
-    def tables(self, choices: Ints, first: int = 0) -> tuple["pl.DataFrame", "pl.DataFrame"]:
+    def tables(
+        self, choices: Ints, first: int = 0, keep_layers: bool | None = None
+    ) -> tuple["pl.DataFrame", "pl.DataFrame"]:
         """Tables of points and layers of designs, as `SweepSpec.choices` has them.
 
-        Points are numbered from `first`.
+        Points are numbered from `first`; layers are kept unless the sweep has too many points.
         """
         import polars as pl
 
-        machines = [self.machine(values) for values in self.spec.layout.rows(choices)]
+        keep = self.spec.count <= KEEP_LAYERS_UP_TO if keep_layers is None else keep_layers
         # Machines of one base have the same memories, so that their layers make one table.
         several = isinstance(self.spec.base, list)
         bases = choices[:, 0] if several else np.zeros(len(choices), np.int64)
         starts = [0, *(np.flatnonzero(np.diff(bases)) + 1).tolist()]
         parts = [
-            self._costed(machines[start:end], first + start)
-            for start, end in zip(starts, [*starts[1:], len(machines)], strict=True)
+            self._costed(choices[start:end], first + start, keep)
+            for start, end in zip(starts, [*starts[1:], len(choices)], strict=True)
         ]
         points = pl.concat([part for part, _ in parts], how="diagonal")
         if self._costs and "cost" not in points.columns:
@@ -124,40 +128,45 @@ class Sweep:
         # Every chunk has the columns of all bases.
         none = [self._layers(kind, None, 0) for kind in self._kinds] if several else []
         layers = pl.concat([*none, *(part for _, part in parts)], how="diagonal")
-        named = {"point": pl.Series(np.arange(first, first + len(choices)))}
+        points = pl.concat([self._axis_columns(choices, first), points], how="horizontal")
+        return constrained(points, self.spec.limits), layers
+
+    def _axis_columns(self, choices: Ints, first: int) -> "pl.DataFrame":
+        """The number of each design and what its axes set; null where the base machine's stands."""
+        import polars as pl
+
+        columns = [pl.Series("point", np.arange(first, first + len(choices)))]
+        dtypes = {bool: pl.Boolean, int: pl.Int64, float: pl.Float64, str: pl.String}
         for axis, values in self.spec.layout.columns(choices).items():
             kind = _common_kind(self.spec.values[axis])
             own = [None if value is None else kind(value) for value in values]
-            kinds = {bool: pl.Boolean, int: pl.Int64, float: pl.Float64, str: pl.String}
-            named[axis] = pl.Series(own, dtype=kinds[kind])
-        points = pl.concat([pl.DataFrame(named), points], how="horizontal")
-        return constrained(points, self.spec.limits), layers
+            columns.append(pl.Series(axis, own, dtype=dtypes[kind]))
+        return pl.DataFrame(columns)
 
     def _costed(
-        self, machines: Sequence[Machine], first: int
+        self, choices: Ints, first: int, keep: bool
     ) -> tuple["pl.DataFrame", "pl.DataFrame"]:
         """Costs of designs of one base, each on every network, and their layers."""
-        batch = self.spec.batch
+        machines = [self.machine(values) for values in self.spec.layout.rows(choices)]
         points, layers = [], []
         for network in self.networks:
-            result, lines = self._evaluated(network.graph, machines)
+            result, lines = self._evaluated(network.graph, machines, keep)
             reasons = self._reasons(network.graph, machines, result)
-            points.append(points_table({}, machines, result, batch, reasons))
-            layers.append(self._layers(machines[0], lines, first))
-        table = with_derived(mixed(points, self.networks, batch))
+            points.append(points_table({}, machines, result, self.spec.batch, reasons))
+            layers.append(self._layers(machines[0], lines if keep else None, first))
+        table = with_derived(mixed(points, self.networks, self.spec.batch))
         return table, mixed_layers(layers, self.networks)
 
     def _evaluated(
-        self, graph: Graph, machines: Sequence[Machine]
-    ) -> tuple[Evaluation, Evaluation | Timelines | None]:
-        """Costs of a graph on designs of one base, and those of its layers if they are kept."""
-        keep_layers = self.spec.count <= KEEP_LAYERS_UP_TO
+        self, graph: Graph, machines: Sequence[Machine], keep: bool
+    ) -> tuple[Evaluation, Evaluation | Timelines]:
+        """Costs of a graph on designs of one base, and those of its layers."""
         platforms = [machine for machine in machines if isinstance(machine, Platform)]
         if platforms:
             lines = evaluate_platforms(graph, platforms, self.spec.batch)
-            return lines.evaluation, lines if keep_layers else None
-        result = evaluate_network(graph, machines, self.spec.batch, keep_layers)
-        return result, result if keep_layers else None
+            return lines.evaluation, lines
+        result = evaluate_network(graph, machines, self.spec.batch, keep)
+        return result, result
 
     def _layers(
         self, machine: Machine, result: Evaluation | Timelines | None, first: int
@@ -219,6 +228,10 @@ class Sweep:
                     told[key] = str(error)
             reasons.append(told[key])
         return reasons
+
+
+def _digest(entry: Entry) -> str:
+    return sha256(json.dumps(entry.plain()).encode()).hexdigest()
 
 
 def _places(spec: SweepSpec, document: Document) -> dict[str, Place]:

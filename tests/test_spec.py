@@ -186,6 +186,7 @@ def test_operand_bits_by_class_of_layer() -> None:
         "datapath.narrow": [True],
     }
     found = spec(axes)
+    assert found.layout.fields[3:] == ((), ("datapath.weight_bits",), ("datapath.narrow",))
     sweep = Sweep(Path(), found)
     for values in found.designs():
         path = sweep.machine(values).datapath
