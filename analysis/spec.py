@@ -97,7 +97,8 @@ class SweepSpec(Schema):
     `base` and `workload` name a shipped machine or `zoo:` network, or a file beside the spec; a
     list of machines is an axis of its own, called `base`. `workloads` in place of `workload` are
     several networks: the costs of a design are the sums of theirs, each times its weight. Designs
-    that break one of the `constraints` are kept in the table and left off the front.
+    that break one of the `constraints` are kept in the table and left off the front. `data` is a
+    labelled set that each arithmetic is executed on, see `analysis.labelled`.
     """
 
     name: Text
@@ -108,6 +109,7 @@ class SweepSpec(Schema):
     objectives: tuple[Metric, ...] = ("latency_s", "energy_j", "area_mm2")
     constraints: Annotated[tuple[ConstraintText, ...], BeforeValidator(_listed)] = ()
     sample: Sample | None = None
+    data: Text | None = None
     batch: Annotated[int, Field(ge=1, le=MAX_BATCH)] = 1
     chunk_points: Positive = 4096
 

@@ -13,13 +13,13 @@ from polars.testing import assert_frame_equal
 import analysis
 import hwconfigs
 import workloads
-from analysis import demo, scoring
+from analysis import demo, dry_run, scoring
 from analysis.accumulators import audit
-from analysis.accuracy import METRICS, Accuracies, accuracy, require_data
+from analysis.accuracy import METRICS, Accuracies, _decides, accuracy
 from analysis.damage import damage
 from analysis.labelled import LabelledSet, load_labelled
 from analysis.scoring import EXACT_DB, decibels, evaluate
-from analysis.spec import SweepSpec
+from analysis.spec import SweepSpec, Workload
 from analysis.store import open_store
 from analysis.sweeps import Sweep, run
 from simulator.errors import BadConfig, BadFile, IllegalValues, RunFolderBusy, Unsupported
@@ -349,7 +349,62 @@ def test_networks_of_shapes_alone_cannot_be_executed() -> None:
         Sweep(Path(), spec(workload="zoo:resnet50_v1.5"), "zoo:digits")
 
 
-def test_a_metric_that_needs_data_is_refused_without() -> None:
-    require_data(("latency_s", "energy_j"), "s.yaml")
-    with pytest.raises(BadConfig, match=r"^s\.yaml: 'sqnr_db' needs inputs to execute; give"):
-        require_data(("latency_s", "sqnr_db"), "s.yaml")
+@pytest.mark.parametrize("fields", [{"objectives": ("accuracy", "energy_j")},
+                                    {"constraints": ("overflow_rate <= 0.1%",)}])  # fmt: skip
+def test_a_metric_that_needs_data_is_refused_without(fields: dict[str, Any]) -> None:
+    with pytest.raises(BadConfig, match=r"is measured on labelled data, .* name it by data: or"):
+        Sweep(Path(), spec(**fields))
+    assert Sweep(Path(), spec(**fields), "zoo:digits").accuracies is not None
+
+
+def test_accuracy_is_maximised_and_constrained() -> None:
+    axes = {"datapath.weight_bits": [3, 4, 6, 8], "datapath.narrow": [True]}
+    asked = {"objectives": ("accuracy", "energy_j"), "constraints": ("accuracy >= 90%",)}
+    table = analysis.sweep(spec(axes=axes, **asked), "zoo:digits")
+    assert table["outside"].is_null().to_list() == [False, True, True, True]
+    front = analysis.pareto(table, ["accuracy", "energy_j"])
+    energy, right = table["energy_j"].to_list(), table["accuracy"].to_list()
+    better = [
+        not any(energy[j] < energy[i] and right[j] >= right[i] for j in range(4)) for i in range(4)
+    ]
+    assert table.filter(better)["point"].to_list() == front["point"].to_list()
+    assert front["accuracy"].max() == max(right)
+
+
+def test_a_design_without_an_accuracy_breaks_a_constraint_on_it() -> None:
+    axes = {"datapath.accumulator.bits": [14, 32], "datapath.accumulator.overflow": ["trap"]}
+    asked = {"objectives": ("accuracy", "energy_j"), "constraints": ("accuracy >= 1%",)}
+    table = analysis.sweep(spec(axes=axes, **asked), "zoo:digits")
+    assert table["accuracy"].is_null().to_list() == [True, False]
+    assert table["outside"].is_null().to_list() == [False, True]
+
+
+def test_one_network_has_a_labelled_set() -> None:
+    mix = [Workload(model="zoo:digits"), Workload(model="zoo:resnet50_v1.5")]
+    with pytest.raises(BadConfig, match=r"^data: a labelled set is of one network"):
+        Sweep(Path(), spec(workload=None, workloads=mix), "zoo:digits")
+
+
+def test_a_dry_run_counts_and_times_the_executions(
+    graph: Graph, data: LabelledSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"objectives": ("accuracy", "energy_j"), "constraints": ("accuracy >= 1%",)}
+    sweep = Sweep(Path(), spec(axes=THOUSANDS, **asked), "zoo:digits")
+    made = dry_run.plan(sweep)
+    assert made.distinct["arithmetic"] == 12
+    assert made.seconds > made.accuracy_s > 0
+    assert sweep.accuracies is not None
+    assert sweep.accuracies.evaluated <= dry_run.EXECUTED
+    assert "accuracy: 12 evaluations at most" in dry_run.text_of(made)
+    assert dry_run.plan(Sweep(Path(), spec(axes=THOUSANDS))).accuracy_s == 0
+
+
+def test_the_axes_that_decide_an_arithmetic() -> None:
+    decides = ("base", "model", "host", "units.npu", "datapath.weight_bits",
+               "host.datapath.narrow", "units.npu.datapath.accumulator.bits",
+               "datapath.layers.first.weight_bits")  # fmt: skip
+    for axis in decides:
+        assert _decides(axis)
+    for axis in ("array.rows", "units.npu.array.rows", "attach.npu.operators", "clock_mhz",
+                 "host.clock_mhz", "technology", "memory.dram.bytes_per_cycle"):  # fmt: skip
+        assert not _decides(axis)
