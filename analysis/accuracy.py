@@ -11,7 +11,9 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 import hwconfigs
 import workloads
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from analysis.mix import Network
+    from analysis.sweeps import Sweep
 
 SCHEMA: Final = "bitlane.accuracy/1"
 METRICS: Final = ("accuracy", "sqnr_db", "overflow_rate")
@@ -69,6 +72,25 @@ def accuracies_of(networks: "Sequence[Network]", data: str | Path) -> "Accuracie
     return Accuracies(graph, load_labelled(graph, data), fingerprint(networks[0].model))
 
 
+def execute_all(sweep: "Sweep") -> None:
+    """Every arithmetic of a sweep before its designs, so that its copies in other processes know.
+
+    Of a platform those of the first of designs whose units have the same fields.
+    """
+    if sweep.accuracies is None:
+        return
+    spec, step = sweep.spec, 1 << 18
+    axes = [i for i, paths in enumerate(spec.layout.members) if any(map(_decides, paths))]
+    seen: set[tuple[int, ...]] = set()
+    for first in range(0, spec.count, step):
+        choices = spec.choices(first, first + step)
+        rows, at = np.unique(choices[:, axes], axis=0, return_index=True)
+        for row, i in zip(map(tuple, rows.tolist()), at.tolist(), strict=True):
+            if row not in seen:
+                seen.add(row)
+                sweep.accuracies.of(sweep.machine(spec.layout.rows(choices[i : i + 1])[0]))
+
+
 class Accuracies:
     """Accuracies of one graph on one labelled set, kept by arithmetic.
 
@@ -87,6 +109,10 @@ class Accuracies:
         self._model = model_digest
         self._known: dict[Arithmetic, Accuracy] = {}
         self._groups: dict[Hashable, Accuracy] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to another process: all that is known, but not the folder of this one."""
+        return self.__dict__ | {"folder": None}
 
     def keep_in(self, folder: Path) -> None:
         """Take from the run in `folder` what is kept there, and keep there what is executed."""
@@ -178,7 +204,7 @@ def _read(path: Path) -> Accuracy | None:
 
 def _groups(points: "pl.DataFrame") -> list[Hashable]:
     """For each row what its arithmetic can depend on: the axes that decide it, and `PLACES`."""
-    axes = [a for a in points.columns[: points.columns.index("latency_s")] if _decides(a)]
+    axes = [name for name in points.columns if _decides(name)]
     rows = points.select(axes).rows() if axes else [()] * len(points)
     if PLACES not in points.columns:
         return list(rows)

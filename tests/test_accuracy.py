@@ -1,8 +1,12 @@
 """Accuracy, SQNR and overflow rate: against counts by other code; kept once an arithmetic."""
 
+import copyreg
+import io
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +19,7 @@ import hwconfigs
 import workloads
 from analysis import demo, dry_run, scoring
 from analysis.accumulators import audit
-from analysis.accuracy import METRICS, Accuracies, _decides, accuracy
+from analysis.accuracy import METRICS, Accuracies, _decides, accuracy, execute_all
 from analysis.damage import damage
 from analysis.labelled import LabelledSet, load_labelled
 from analysis.scoring import EXACT_DB, decibels, evaluate
@@ -237,6 +241,30 @@ def test_thousands_of_designs_with_twelve_datapaths_run_twelve_evaluations(
     assert (again.accuracies.evaluated, again.accuracies.found) == (0, 12)
     assert "0 evaluations run" in again.accuracies.summary
     assert_frame_equal(open_store(tmp_path / "run").points(), points)
+
+
+class Pickler(pickle.Pickler):
+    """Read-only mappings travel as dictionaries."""
+
+    dispatch_table = copyreg.dispatch_table.copy()
+    dispatch_table[MappingProxyType] = lambda shown: (dict, (dict(shown),))
+
+
+def test_a_copy_of_a_sweep_takes_along_what_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = Sweep(Path(), spec(axes=THOUSANDS, chunk_points=50), "zoo:digits")
+    assert sweep.accuracies is not None
+    sweep.accuracies.keep_in(tmp_path)
+    execute_all(sweep)
+    assert sweep.accuracies.evaluated == 12
+    buffer = io.BytesIO()
+    Pickler(buffer).dump(sweep)
+    monkeypatch.setattr("analysis.accuracy.evaluate", None)
+    copy = pickle.loads(buffer.getvalue())
+    assert copy.accuracies.folder is None
+    for index in (0, 40):
+        assert_frame_equal(copy.chunk(index)[0], sweep.chunk(index)[0])
 
 
 def test_a_column_is_what_executing_the_machine_gives(graph: Graph, data: LabelledSet) -> None:
