@@ -85,9 +85,13 @@ def evaluate(
         block = partial(_block, graph, made, data, reference, datapath, frozenset(counted))
         found = Tally()
         firsts = range(0, data.count, BLOCK)
-        with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
+        pool = ThreadPoolExecutor(threads or os.cpu_count() or 1)
+        try:
             for tally in pool.map(block, firsts):
                 found = found.plus(tally)
+        finally:
+            # What stops the run, a trap or Ctrl-C, does not wait for the samples that are left.
+            pool.shutdown(cancel_futures=True)
     except (Unsupported, IllegalValues) as error:
         return Accuracy(refused=str(error))
     lost = {name: found.overflows.get(name, 0) for name in counted}

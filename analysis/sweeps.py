@@ -139,8 +139,9 @@ class Sweep:
         layers = pl.concat([*none, *(part for _, part in parts)], how="diagonal")
         points = pl.concat([self._axis_columns(choices, first), points], how="horizontal")
         if self.accuracies is not None:
-            rows = self.spec.layout.rows(choices)
-            points = self.accuracies.columns(points, lambda i: self.machine(rows[i]))
+            points = self.accuracies.columns(
+                points, lambda i: self.machine(self.spec.layout.rows(choices[i : i + 1])[0])
+            )
         return constrained(points, self.spec.limits), layers
 
     def _axis_columns(self, choices: Ints, first: int) -> "pl.DataFrame":
