@@ -6,11 +6,14 @@ in a folder, so that a hundred thousand machines with twelve arithmetics run the
 
 import hashlib
 import json
-from collections.abc import Callable, Hashable, Iterable, Sequence
+import re
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 import hwconfigs
 import workloads
@@ -22,13 +25,16 @@ from simulator.errors import BadConfig
 from simulator.graph import Graph
 from simulator.jit import tree_stamp
 from simulator.machines.base import Machine
-from simulator.machines.platform import Platform
 from simulator.narrow import Datapaths
+from simulator.platforms import Timelines
 from workloads.source import fingerprint
 from workloads.topology_csv import require_values
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from analysis.mix import Network
+    from analysis.sweeps import Sweep
 
 SCHEMA: Final = "bitlane.accuracy/1"
 METRICS: Final = ("accuracy", "sqnr_db", "overflow_rate")
@@ -36,8 +42,8 @@ REFUSED: Final = "accuracy_refused"
 """The column that says why there is none of `METRICS`."""
 FOLDER: Final = "accuracy"
 """Where a run's folder keeps them."""
-Placed: TypeAlias = tuple[Machine, Sequence[int] | None]
-"""A machine, and the unit of each node on a platform where that is known already."""
+PLACES: Final = "places"
+"""A column of a platform's designs while they are costed: the unit of each node, by number."""
 
 
 def accuracy(
@@ -55,38 +61,58 @@ def accuracy(
     return Accuracies(graph, known, "").of(target)
 
 
-def accuracies_of(graph: Graph, model: str | Path, data: str | Path) -> "Accuracies":
-    """An empty store of accuracies of the model that `graph` was read from."""
-    known = load_labelled(require_values(graph), data)
-    return Accuracies(graph, known, fingerprint(model))
+def accuracies_of(networks: "Sequence[Network]", data: str | Path) -> "Accuracies":
+    """An empty store of the accuracies of a sweep's network; refuses a sweep of several."""
+    if len(networks) > 1:
+        raise BadConfig(
+            f"a labelled set is of one network, and this sweep has {len(networks)}; give workload: "
+            "in place of workloads:"
+        )
+    graph = require_values(networks[0].graph)
+    return Accuracies(graph, load_labelled(graph, data), fingerprint(networks[0].model))
 
 
-def require_data(metrics: Iterable[str], place: str) -> None:
-    """Refuse what only executing a set gives, where there is no set; `place` names the sweep."""
-    for name in metrics:
-        if name in METRICS:
-            raise BadConfig(
-                f"{place}: '{name}' needs inputs to execute; give a labelled set by --data F.npz "
-                "or data: in the sweep"
-            )
+def execute_all(sweep: "Sweep") -> None:
+    """Every arithmetic of a sweep before its designs, so that its copies in other processes know.
+
+    Of a platform those of the first of designs whose units have the same fields.
+    """
+    if sweep.accuracies is None:
+        return
+    spec, step = sweep.spec, 1 << 18
+    axes = [i for i, paths in enumerate(spec.layout.members) if any(map(_decides, paths))]
+    seen: set[tuple[int, ...]] = set()
+    for first in range(0, spec.count, step):
+        choices = spec.choices(first, first + step)
+        rows, at = np.unique(choices[:, axes], axis=0, return_index=True)
+        for row, i in zip(map(tuple, rows.tolist()), at.tolist(), strict=True):
+            if row not in seen:
+                seen.add(row)
+                sweep.accuracies.of(sweep.machine(spec.layout.rows(choices[i : i + 1])[0]))
 
 
 class Accuracies:
     """Accuracies of one graph on one labelled set, kept by arithmetic.
 
     `evaluated` counts the executions of the set that were run, `found` those taken from `folder`,
-    if there is one. A file there is named after the hash of all that decides what it holds.
+    if there is one. A file there is named after the hash of all that decides what it holds. Where
+    `executes` is not set, columns stay null.
     """
 
     def __init__(self, graph: Graph, data: LabelledSet, model_digest: str) -> None:
         self.graph = graph
         self.data = data
         self.folder: Path | None = None
+        self.executes = True
         self.evaluated = 0
         self.found = 0
         self._model = model_digest
         self._known: dict[Arithmetic, Accuracy] = {}
         self._groups: dict[Hashable, Accuracy] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to another process: all that is known, but not the folder of this one."""
+        return self.__dict__ | {"folder": None}
 
     def keep_in(self, folder: Path) -> None:
         """Take from the run in `folder` what is kept there, and keep there what is executed."""
@@ -110,27 +136,35 @@ class Accuracies:
             self._known[key] = self._kept(key, datapath)
         return self._known[key]
 
-    def columns(self, points: "pl.DataFrame", machine: Callable[[int], Placed]) -> "pl.DataFrame":
+    def places(self, lines: Timelines) -> "pl.Series":
+        """The unit of each node on platforms, as the column that `columns` takes it from."""
+        import polars as pl
+
+        return pl.Series(PLACES, lines.places.tolist(), dtype=pl.List(pl.Int64))
+
+    def columns(self, points: "pl.DataFrame", machine: Callable[[int], Machine]) -> "pl.DataFrame":
         """A table of designs with `METRICS` and `REFUSED`, why these are null.
 
-        `points` has a row a design, a column an axis by its dotted path, and `refused`: such rows
-        stay null. `machine` gives the machine of a row; it is asked once for all rows that agree on
-        what an arithmetic can depend on.
+        `points` has a row a design, a column an axis by its dotted path, `refused` (such rows stay
+        null), and `PLACES` where designs are platforms: the result is without. `machine` gives the
+        machine of a row; it is asked once for all rows that agree in what an arithmetic can depend
+        on.
         """
         import polars as pl
 
-        kinds = dict.fromkeys(METRICS, pl.Float64()) | {REFUSED: pl.String()}
         rows = [Accuracy()] * len(points)
-        groups = _groups(points, isinstance(machine(0)[0], Platform))
+        groups = _groups(points)
+        where = points[PLACES].to_list() if PLACES in points.columns else [None] * len(points)
         for i, refused in enumerate(points["refused"].is_not_null()):
-            if refused:
+            if refused or not self.executes:
                 continue
             if groups[i] not in self._groups:
-                self._groups[groups[i]] = self.of(*machine(i))
+                self._groups[groups[i]] = self.of(machine(i), where[i])
             rows[i] = self._groups[groups[i]]
+        kinds = dict.fromkeys(METRICS, pl.Float64()) | {REFUSED: pl.String()}
         fields = dict(zip(METRICS, METRICS, strict=True)) | {REFUSED: "refused"}
         made = {column: [getattr(row, name) for row in rows] for column, name in fields.items()}
-        return points.with_columns(pl.DataFrame(made, schema=kinds))
+        return points.drop(PLACES, strict=False).with_columns(pl.DataFrame(made, schema=kinds))
 
     def _kept(self, key: Arithmetic, datapath: Datapaths) -> Accuracy:
         if key.refused:
@@ -168,17 +202,20 @@ def _read(path: Path) -> Accuracy | None:
         return None
 
 
-def _groups(points: "pl.DataFrame", platform: bool) -> list[Hashable]:
-    """For each row what its arithmetic can depend on.
+def _groups(points: "pl.DataFrame") -> list[Hashable]:
+    """For each row what its arithmetic can depend on: the axes that decide it, and `PLACES`."""
+    axes = [name for name in points.columns if _decides(name)]
+    rows = points.select(axes).rows() if axes else [()] * len(points)
+    if PLACES not in points.columns:
+        return list(rows)
+    return [(*row, tuple(p or ())) for row, p in zip(rows, points[PLACES].to_list(), strict=True)]
 
-    Of a machine that is its datapath, and its kind, which comes with `base` or `model`; of a
-    platform any field, since they decide where each node runs.
+
+def _decides(axis: str) -> bool:
+    """Whether the arithmetic of a machine, or of a platform's units, can depend on an axis.
+
+    It comes with the datapath, and with the machine itself: `base`, `model`, `host`, `units.npu`.
     """
-    axes = points.columns[: points.columns.index("latency_s")]
-    parts = {axis: axis.split(".")[0] for axis in axes if axis != "point"}
-    decides = [
-        a for a, first in parts.items() if platform or first in ("base", "model", "datapath")
-    ]
-    if not decides:
-        return [()] * len(points)
-    return list(points.select(decides).rows())
+    return bool(re.match(r"(host\.|units\.[^.]+\.)?(base|model|datapath)(\.|$)", axis)) or bool(
+        re.fullmatch(r"host|units|units\.[^.]+", axis)
+    )

@@ -69,9 +69,9 @@ def arithmetic_key(
         return Arithmetic(refused=str(error)), None
     free = _free_nodes(graph, machine, places)
     requantizers, sums = [], []
-    for node in made.graph.nodes:
+    for given, node in zip(graph.nodes, made.graph.nodes, strict=True):
         own = datapath_of(node, datapath)
-        if isinstance(node.op, MacOperator) and _changes(node.op, own):
+        if isinstance(given.op, MacOperator) and _changes(given.op, own):
             assert own.requantize is not None
             requantizers.append((node.name, own.requantize))
         if not isinstance(node.op, AccumulatingOperator) or fits(made.graph, node, own):

@@ -27,6 +27,8 @@ SEED: Final = 0
 FIRST: Final = 16
 """Measured first; of slow designs no more than fit in `LONGEST_S` follow."""
 LONGEST_S: Final = 5.0
+EXECUTED: Final = 5
+"""Designs whose arithmetic is executed on the labelled set, if there is one."""
 _STEP: Final = 1 << 18
 UNCOUNTED: Final = ("decompress", "gating", "scale_bits", "serial_operand")
 """Fields of a datapath that change no bit, only costs."""
@@ -40,7 +42,8 @@ class Plan:
     distinct : different settings of the arithmetic, of everything but arithmetic and technology,
         and of the technology.
     measured : designs that were evaluated for the figures below, after one to compile.
-    points_per_second, seconds : in one process.
+    points_per_second, seconds : in one process; the seconds are with those of `accuracy_s`.
+    accuracy_s : to execute the labelled set once for each setting of the arithmetic; 0 without one.
     disk_bytes : of both tables; `layers` are kept or not.
     """
 
@@ -51,6 +54,7 @@ class Plan:
     measured: int
     points_per_second: float
     seconds: float
+    accuracy_s: float
     disk_bytes: int
     keeps_layers: bool
 
@@ -60,6 +64,8 @@ def plan(sweep: Sweep, clock: Callable[[], float] = time.perf_counter) -> Plan:
     spec = sweep.spec
     places = np.random.default_rng(SEED).permutation(_drawn(spec.count))
     sampled = np.concatenate([spec.choices(i, i + 1) for i in places.tolist()])
+    if sweep.accuracies is not None:
+        sweep.accuracies.executes = False
     sweep.tables(sampled[:1])
     taken, done, seconds, tables = FIRST, 0, 0.0, []
     while done < len(sampled):
@@ -75,14 +81,17 @@ def plan(sweep: Sweep, clock: Callable[[], float] = time.perf_counter) -> Plan:
     parts = [_parquet_bytes([pair[which] for pair in tables]) for which in (0, 1)]
     share = spec.count / done
     keeps = bool(len(tables[0][1]))
+    settings = distinct(spec)
+    executing = settings["arithmetic"] * _executing(sweep, sampled, clock)
     return Plan(
         name=spec.name,
         points=spec.count,
         axes=dict(zip(spec.layout.names, spec.sizes, strict=True)),
-        distinct=distinct(spec),
+        distinct=settings,
         measured=done,
         points_per_second=rate,
-        seconds=spec.count / rate,
+        seconds=spec.count / rate + executing,
+        accuracy_s=executing,
         disk_bytes=round(share * (parts[0] + (parts[1] if keeps else 0))),
         keeps_layers=keeps,
     )
@@ -127,6 +136,22 @@ def _different(spec: SweepSpec, axes: Sequence[int]) -> int:
     return len(seen)
 
 
+def _executing(sweep: Sweep, sampled: Ints, clock: Callable[[], float]) -> float:
+    """Seconds to execute the labelled set, if there is one: the most of some arithmetics."""
+    if sweep.accuracies is None:
+        return 0.0
+    sweep.accuracies.executes = True
+    taken = []
+    for values in sweep.spec.layout.rows(sampled[:EXECUTED]):
+        machine, before = sweep.machine(values), sweep.accuracies.evaluated
+        start = clock()
+        sweep.accuracies.of(machine)
+        if sweep.accuracies.evaluated > before:
+            taken.append(clock() - start)
+    # The first compiles and runs the set in the graph's own arithmetic too.
+    return max(taken[1:] or taken, default=0.0)
+
+
 def _drawn(count: int) -> Ints:
     if count <= SAMPLED:
         return np.arange(count)
@@ -151,20 +176,23 @@ def text_of(made: Plan) -> str:
     axes = " x ".join(f"{name} {size}" for name, size in made.axes.items())
     kinds = ", ".join(f"{count} of the {kind}" for kind, count in made.distinct.items())
     layers = "with layers" if made.keeps_layers else "without layers"
+    runs = f"accuracy: {made.distinct['arithmetic']} evaluations at most"
+    executing = [f"{runs}, {si(made.accuracy_s, 's')} of that time"] if made.accuracy_s else []
     return "\n".join(
         [
             f"{made.name}: {grouped(made.points)} points of {axes}",
             f"distinct settings: {kinds}",
             f"time: {si(made.seconds, 's')} in one process, {made.points_per_second:.3g} points a "
             f"second (measured on {made.measured} of them, compiled before)",
+            *executing,
             f"disk: {si(made.disk_bytes, 'B')}, {layers}",
         ]
     )
 
 
-def dry_run_command(spec: Path, json: Path | None) -> None:
+def dry_run_command(spec: Path, json: Path | None, data: str | None = None) -> None:
     """Print the plan of a sweep, and write it as JSON if asked for."""
-    made = plan(Sweep(spec))
+    made = plan(Sweep(spec, data=data))
     tell(text_of(made), json)
     if json is not None:
         write_json(json, {"schema": "bitlane.dry_run/1", **asdict(made)})

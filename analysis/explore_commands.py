@@ -12,6 +12,10 @@ def sweep(
     spec: Annotated[Path, typer.Argument(help="The sweep's YAML.", metavar="SPEC.yaml")],
     out: Annotated[Path | None, typer.Option(help="Folder for the results.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the run in this folder.")] = False,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Labelled inputs to execute: an .npz, or zoo:digits.", metavar="F.npz"),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say how many points, how long, how much disk.")
     ] = False,
@@ -23,14 +27,14 @@ def sweep(
     if dry_run:
         from analysis.dry_run import dry_run_command
 
-        return dry_run_command(spec, json)
+        return dry_run_command(spec, json, data)
     if json is not None:
         raise BitlaneError("--json belongs to --dry-run; add it")
     if out is None:
         raise BitlaneError("Missing option '--out'. (see bitlane sweep --help)")
     from analysis.sweeps import sweep_command
 
-    return sweep_command(spec, out, resume)
+    return sweep_command(spec, out, resume, data)
 
 
 def search(

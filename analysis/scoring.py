@@ -85,9 +85,13 @@ def evaluate(
         block = partial(_block, graph, made, data, reference, datapath, frozenset(counted))
         found = Tally()
         firsts = range(0, data.count, BLOCK)
-        with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
+        pool = ThreadPoolExecutor(threads or os.cpu_count() or 1)
+        try:
             for tally in pool.map(block, firsts):
                 found = found.plus(tally)
+        finally:
+            # What stops the run, a trap or Ctrl-C, does not wait for the samples that are left.
+            pool.shutdown(cancel_futures=True)
     except (Unsupported, IllegalValues) as error:
         return Accuracy(refused=str(error))
     lost = {name: found.overflows.get(name, 0) for name in counted}
@@ -122,7 +126,7 @@ def decibels(signal: float, noise: float) -> float:
     """10 log10(signal / noise), from -EXACT_DB to EXACT_DB; EXACT_DB without any noise."""
     if noise == 0:
         return EXACT_DB
-    ratio = 10 * math.log10(signal / noise) if signal else -EXACT_DB
+    ratio = 10 * (math.log10(signal) - math.log10(noise)) if signal else -EXACT_DB
     return min(max(ratio, -EXACT_DB), EXACT_DB)
 
 

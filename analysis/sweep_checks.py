@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
+from analysis.accuracy import METRICS
 from analysis.constraints import Constraint
 from analysis.layout import BASE, Layout
 from analysis.spec import Scalar, SweepSpec
@@ -12,8 +13,6 @@ from simulator.machines.base import Machine
 
 SHOWN_FAULTS: Final = 20
 """Of an axis with many impossible values, as many are named."""
-MEASURED: Final = ("accuracy", "sqnr_db", "overflow_rate")
-"""Metrics of what a design computes, which no count of cycles tells."""
 
 
 def first_designs(layout: Layout) -> Iterator[tuple[Scalar | None, ...]]:
@@ -90,10 +89,10 @@ def check_measured(
 ) -> None:
     """Refuse metrics of what designs compute, but for those that are `measured`."""
     for field, name in _named(objectives, limits):
-        if name in MEASURED and name not in measured:
+        if name in METRICS and name not in measured:
             raise BadConfig(
                 f"{places.get(field, field)}: {field}: '{name}' is measured on labelled data, and "
-                "this sweep has none; name another metric"
+                "this sweep has none; name it by data: or --data"
             )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import hwconfigs
 import workloads
 from analysis.axes import field_of, members_of
+from analysis.accuracy import METRICS, Accuracies, accuracies_of
 from analysis.front import constrained, with_derived
 from analysis.grid import Ints
 from analysis.layout import BASE
@@ -45,9 +46,14 @@ LoadedT = TypeVar("LoadedT")
 
 
 class Sweep:
-    """A checked spec with its networks and base machines loaded, ready to evaluate."""
+    """A checked spec with its networks and base machines loaded, ready to evaluate.
 
-    def __init__(self, path: Path, spec: SweepSpec | None = None) -> None:
+    `data` names a labelled set in place of the spec's own.
+    """
+
+    def __init__(
+        self, path: Path, spec: SweepSpec | None = None, data: str | Path | None = None
+    ) -> None:
         self.places: dict[str, Place] = {}
         if spec is None:
             spec, document = load_spec(path)
@@ -59,7 +65,9 @@ class Sweep:
         self.base = self.bases[spec.bases[0]]
         self.axes = spec.layout.paths
         self.technologies = self._technologies(path)
-        check_measured(spec.objectives, spec.limits, self.places)
+        named = data or (beside(path, spec.data) if spec.data else None)
+        self.accuracies = self._accuracies(named) if named else None
+        check_measured(spec.objectives, spec.limits, self.places, METRICS if named else ())
         self._costs, self._kinds = check_designs(spec, self.places, self.machine)
 
     def manifest(self) -> dict[str, Any]:
@@ -76,6 +84,7 @@ class Sweep:
                 for (axis, name), entry in self.technologies.items()
             },
             "layers": layer_names(self.networks),
+            "data_sha256": self.accuracies.data.digest if self.accuracies else None,
             "points": self.spec.count,
             "chunk_points": self.spec.chunk_points,
             "versions": {p: version(p) for p in ("bitlane", "numpy", "numba", "polars")},
@@ -130,6 +139,10 @@ class Sweep:
         none = [self._layers(kind, None, 0) for kind in self._kinds] if several else []
         layers = pl.concat([*none, *(part for _, part in parts)], how="diagonal")
         points = pl.concat([self._axis_columns(choices, first), points], how="horizontal")
+        if self.accuracies is not None:
+            points = self.accuracies.columns(
+                points, lambda i: self.machine(self.spec.layout.rows(choices[i : i + 1])[0])
+            )
         return constrained(points, self.spec.limits), layers
 
     def _axis_columns(self, choices: Ints, first: int) -> "pl.DataFrame":
@@ -156,6 +169,8 @@ class Sweep:
             reasons = self._reasons(network.graph, machines, result)
             points.append(points_table({}, built, result, self.spec.batch, reasons))
             layers.append(self._layers(machines[0], lines if keep else None, first))
+            if self.accuracies is not None and isinstance(lines, Timelines):
+                points[-1] = points[-1].with_columns(self.accuracies.places(lines))
         table = with_derived(mixed(points, self.networks, self.spec.batch))
         return table, mixed_layers(layers, self.networks)
 
@@ -189,6 +204,9 @@ class Sweep:
         field = "workload" if self.spec.workloads is None else f"workloads.{number}.model"
         graph = self._named(field, lambda: workloads.load(model))
         return Network(workload.title, workload.weight, model, graph)
+
+    def _accuracies(self, data: str | Path) -> Accuracies:
+        return self._named("data", lambda: accuracies_of(self.networks, data))
 
     def _base(self, path: Path, name: str) -> Document:
         return self._named("base", lambda: hwconfigs.document(beside(path, name)))
@@ -238,7 +256,7 @@ def _digest(entry: Entry) -> str:
 
 def _places(spec: SweepSpec, document: Document) -> dict[str, Place]:
     """Where the fields of a spec stand, and what each axis sets."""
-    fields = ("base", "workload", "objectives", "constraints")
+    fields = ("base", "workload", "objectives", "constraints", "data")
     found = {name: document.place((name,)) for name in fields}
     for number in range(len(spec.mix)):
         field = f"workloads.{number}.model"
@@ -260,6 +278,8 @@ def _common_kind(values: Sequence[Scalar]) -> type[Scalar]:
 def run(sweep: Sweep, folder: Path, *, resume: bool) -> Iterator[int]:
     """Evaluate what `folder` lacks, chunk by chunk; yields the number of points kept so far."""
     manifest = json.loads(json.dumps(sweep.manifest()))
+    if sweep.accuracies is not None:
+        sweep.accuracies.keep_in(folder)
     with writing(folder, manifest, resume=resume) as store:
         for index in range(store.chunks):
             if not store.intact(index):
@@ -267,25 +287,29 @@ def run(sweep: Sweep, folder: Path, *, resume: bool) -> Iterator[int]:
             yield min((index + 1) * sweep.spec.chunk_points, sweep.spec.count)
 
 
-def sweep(spec: SweepSpec | str | Path) -> "pl.DataFrame":
+def sweep(spec: SweepSpec | str | Path, data: str | Path | None = None) -> "pl.DataFrame":
     """Every design of a spec as one table in memory, nothing written.
 
-    A `SweepSpec` made in Python takes relative file names from the working folder.
+    A `SweepSpec` made in Python takes relative file names from the working folder. `data` is a
+    labelled set to execute, in place of the spec's own.
     """
     import polars as pl
 
-    loaded = Sweep(Path(), spec) if isinstance(spec, SweepSpec) else Sweep(Path(spec))
+    if isinstance(spec, SweepSpec):
+        loaded = Sweep(Path(), spec, data)
+    else:
+        loaded = Sweep(Path(spec), data=data)
     chunks = -(-loaded.spec.count // loaded.spec.chunk_points)
     return pl.concat([loaded.chunk(i)[0] for i in range(chunks)])
 
 
-def sweep_command(spec: Path, out: Path, resume: bool) -> None:
+def sweep_command(spec: Path, out: Path, resume: bool, data: str | None = None) -> None:
     """Run a sweep into a folder with a progress bar, then say what lies on the front."""
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import Progress
 
-    loaded = Sweep(spec)
+    loaded = Sweep(spec, data=data)
     total = loaded.spec.count
     console = Console(stderr=True)
     try:
@@ -299,3 +323,5 @@ def sweep_command(spec: Path, out: Path, resume: bool) -> None:
             "go on with --resume"
         ) from None
     print(summary(open_store(out), loaded.spec))
+    if loaded.accuracies is not None:
+        print(loaded.accuracies.summary)

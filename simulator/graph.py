@@ -196,6 +196,10 @@ class Graph:
         object.__setattr__(self, "source_view", MappingProxyType(dict(self.source_view)))
         check_graph(self)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to another process: all but what is derived and kept here."""
+        return self.__dict__ | {"_kept": {}}
+
     def types(self, names: Sequence[str]) -> tuple[TensorType | None, ...]:
         """The types of the named tensors; None for the empty name."""
         return tuple(self.tensors[n] if n else None for n in names)

@@ -274,7 +274,7 @@ FAULTS = {
     "unmeasured": (
         SWEEP + "constraints: [accuracy >= 70%]\n",
         "7: constraints: 'accuracy' is measured on labelled data, and this sweep has none; name "
-        "another metric",
+        "it by data: or --data",
     ),
     "weight": (
         SWEEP.replace("workload: zoo:digits\n", "workloads: [{model: zoo:digits, weight: 0}]\n"),
