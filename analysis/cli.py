@@ -285,6 +285,7 @@ def estimate(
 
 
 app.command()(explore_commands.sweep)
+app.command()(explore_commands.reprice)
 app.command()(explore_commands.report)
 app.command()(explore_commands.diff)
 

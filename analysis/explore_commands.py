@@ -17,6 +17,20 @@ def sweep(
     sweep_command(spec, out, resume)
 
 
+def reprice(
+    folder: Annotated[Path, typer.Argument(help="Folder of a finished sweep.", metavar="DIR")],
+    technology: Annotated[
+        str, typer.Option(help="A technology that ships with bitlane, or its YAML.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    resume: Annotated[bool, typer.Option(help="Go on with the run in this folder.")] = False,
+) -> None:
+    """Price a sweep in another technology: nothing is counted or mapped again."""
+    from analysis.reprice import reprice_command
+
+    reprice_command(folder, technology, out, resume)
+
+
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a sweep.", metavar="DIR")],
     out: Annotated[Path | None, typer.Option(help="The page; DIR/report.html otherwise.")] = None,

@@ -141,6 +141,7 @@ class SweepSpec(Schema):
     constraints: dict[Metric, PositiveReal] = Field(default_factory=dict)
     batch: Annotated[int, Field(ge=1, le=MAX_BATCH)] = 1
     chunk_points: Positive = 4096
+    keep_layers: bool | Literal["auto"] = "auto"
 
     @field_validator("axes")
     @classmethod

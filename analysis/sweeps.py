@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -11,11 +10,12 @@ import numpy as np
 import hwconfigs
 import workloads
 from analysis.front import constrained
+from analysis.identity import identity
 from analysis.platform_tables import platform_layers
 from analysis.spec import Scalar, SweepSpec, beside, load_spec
 from analysis.store import kept_points, open_store, writing
 from analysis.summary import summary
-from analysis.tables import layers_table, points_table
+from analysis.tables import energy_ends, layers_table, platform_energy_ends, points_table
 from analysis.terminal import Interrupted
 from simulator.cost import Evaluation, estimate
 from simulator.document import Document, Entry, Place
@@ -71,7 +71,7 @@ class Sweep:
             "layers": [[n.name, n.op.kind] for n in self.graph.nodes],
             "points": self.spec.count,
             "chunk_points": self.spec.chunk_points,
-            "versions": {p: version(p) for p in ("bitlane", "numpy", "numba", "polars")},
+            **identity(self.spec, self.base.root.plain(), self.technologies.values()),
         }
 
     def machine(self, values: Sequence[Scalar]) -> Machine:
@@ -89,21 +89,23 @@ class Sweep:
         first = index * size
         designs = self.spec.designs(first, first + size)
         machines = [self.machine(values) for values in designs]
-        keep_layers = self.spec.count <= KEEP_LAYERS_UP_TO
+        wanted = self.spec.keep_layers
+        keep_layers = self.spec.count <= KEEP_LAYERS_UP_TO if wanted == "auto" else wanted
         platforms = [machine for machine in machines if isinstance(machine, Platform)]
         if platforms:
             lines = evaluate_platforms(self.graph, platforms, self.spec.batch)
-            result = lines.evaluation
+            result, ends = lines.evaluation, platform_energy_ends(platforms, lines)
             layers = platform_layers(platforms[0], lines if keep_layers else None, first)
         else:
-            result = evaluate_network(self.graph, machines, self.spec.batch, keep_layers)
+            result = evaluate_network(self.graph, machines, self.spec.batch, per_layer=True)
+            ends = energy_ends(machines, result)
             layers = layers_table(machines[0], result if keep_layers else None, first)
         columns: dict[str, Any] = {"point": np.arange(first, first + len(designs))}
         for i, axis in enumerate(self.axes):
             kind = _common_kind(self.spec.values[axis])
             columns[axis] = [kind(values[i]) for values in designs]
         reasons = self._reasons(machines, result)
-        points = points_table(columns, machines, result, self.spec.batch, reasons)
+        points = points_table(columns, machines, result, self.spec.batch, reasons, ends)
         return constrained(points, self.spec.constraints), layers
 
     def _named(self, field: str, load: Callable[[], LoadedT]) -> LoadedT:
