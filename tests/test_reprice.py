@@ -59,7 +59,7 @@ def written(path: Path, plain: dict[str, Any]) -> Path:
 
 def swept(folder: Path, base: Path | str, axes: dict[str, list[Any]], **fields: Any) -> Store:
     known: dict[str, Any] = {"name": "s", "workload": "zoo:digits", "chunk_points": 3}
-    spec = SweepSpec(base=str(base), axes=axes, **known | fields)
+    spec = SweepSpec(base=str(base), **known | {"axes": axes} | fields)
     list(run(Sweep(Path(), spec), folder, resume=False))
     return open_store(folder)
 
