@@ -5,16 +5,34 @@ from typing import Annotated
 
 import typer
 
+from analysis.limits import MAX_WORKERS
+from analysis.terminal import integer
+from simulator.errors import BitlaneError
+
 
 def sweep(
     spec: Annotated[Path, typer.Argument(help="The sweep's YAML.", metavar="SPEC.yaml")],
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     resume: Annotated[bool, typer.Option(help="Go on with the run in this folder.")] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            parser=integer("--workers", 1, MAX_WORKERS),
+            help="Processes of this machine that share the work.",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="A dask scheduler whose workers do the work."),
+    ] = None,
 ) -> None:
     """Evaluate every design of a sweep and keep the results as Parquet."""
     from analysis.sweeps import sweep_command
 
-    sweep_command(spec, out, resume)
+    if workers is not None and scheduler is not None:
+        raise BitlaneError("--workers and --scheduler: give one; a scheduler has its own workers")
+    sweep_command(spec, out, resume, workers, scheduler)
 
 
 def reprice(

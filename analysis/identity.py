@@ -30,8 +30,13 @@ def identity(
         "machine_sha256": digest(machine),
         "technologies_sha256": {str(each.get("name")): digest(each) for each in found},
         "seed": None,
-        "versions": {name: version(name) for name in ("bitlane", "numpy", "numba", "polars")},
+        "versions": versions(),
     }
+
+
+def versions() -> dict[str, str]:
+    """The packages whose versions decide what a run writes."""
+    return {name: version(name) for name in ("bitlane", "numpy", "numba", "polars")}
 
 
 def _technologies(machine: dict[str, Any]) -> Iterator[dict[str, Any]]:

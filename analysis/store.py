@@ -68,6 +68,10 @@ class Store:
         """Number of points in the chunks that are kept."""
         return sum(len(self.points_of(c)) for c in range(self.chunks) if self.has(c))
 
+    def missing(self) -> list[int]:
+        """The chunks that are not there, or damaged."""
+        return [chunk for chunk in range(self.chunks) if not self.intact(chunk)]
+
     def points_of(self, chunk: int) -> range:
         """Numbers of the points in a chunk."""
         size, total = int(self.manifest["chunk_points"]), int(self.manifest["points"])

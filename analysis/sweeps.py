@@ -12,6 +12,7 @@ import workloads
 from analysis.front import constrained
 from analysis.identity import identity
 from analysis.platform_tables import platform_layers
+from analysis.scale_out import run_on_workers
 from analysis.spec import Scalar, SweepSpec, beside, load_spec
 from analysis.store import kept_points, open_store, writing
 from analysis.summary import summary
@@ -206,19 +207,28 @@ def sweep(spec: SweepSpec | str | Path) -> "pl.DataFrame":
     return pl.concat([loaded.chunk(i)[0] for i in range(chunks)])
 
 
-def sweep_command(spec: Path, out: Path, resume: bool) -> None:
-    """Run a sweep into a folder with a progress bar, then say what lies on the front."""
+def sweep_command(
+    spec: Path, out: Path, resume: bool, workers: int | None = None, scheduler: str | None = None
+) -> None:
+    """Run a sweep into a folder with a progress bar, then say what lies on the front.
+
+    `workers` and `scheduler` are those of `analysis.scale_out.run_on_workers`; this process alone
+    without them.
+    """
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import Progress
 
     loaded = Sweep(spec)
     total = loaded.spec.count
+    steps = run(loaded, out, resume=resume)
+    if workers is not None or scheduler is not None:
+        steps = run_on_workers(loaded, out, resume=resume, workers=workers, scheduler=scheduler)
     console = Console(stderr=True)
     try:
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task(escape(loaded.spec.name), total=total)
-            for kept in run(loaded, out, resume=resume):
+            for kept in steps:
                 bar.update(task, completed=kept)
     except KeyboardInterrupt:
         raise Interrupted(

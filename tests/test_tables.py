@@ -28,9 +28,9 @@ AXES: dict[str, dict[str, list[Any]]] = {
 
 
 def chunk(base: str, axes: dict[str, list[Any]], batch: int = 1) -> tuple[Any, Any]:
-    objectives = ("latency_s", "area_mm2")
     known: dict[str, Any] = {"name": "s", "workload": "zoo:digits", "axes": axes}
-    return Sweep(Path(), SweepSpec(base=base, batch=batch, objectives=objectives, **known)).chunk(0)
+    known["objectives"] = ("latency_s", "area_mm2")
+    return Sweep(Path(), SweepSpec(base=base, batch=batch, **known)).chunk(0)
 
 
 def estimated(base: str, axes: dict[str, list[Any]], row: dict[str, Any], batch: int) -> Estimate:
