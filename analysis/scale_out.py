@@ -13,10 +13,14 @@ import itertools
 import json
 import logging
 import pickle
+import signal
+import socket
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from analysis.identity import digest
 from analysis.store import writing
@@ -67,27 +71,27 @@ def _connected(workers: int | None, scheduler: str | None) -> Iterator["Client"]
             "--workers and --scheduler need dask: install bitlane's extra 'cluster'"
         ) from None
     # What is wrong is told in one line, not in dask's own.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in logging.root.manager.loggerDict:
+        if name.startswith("distributed"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     with contextlib.ExitStack() as stack:
         if scheduler is None:
-            place: Any = stack.enter_context(
-                LocalCluster(
+            with _interrupts_held():
+                local = LocalCluster(
                     n_workers=workers,
                     threads_per_worker=1,
                     processes=True,
-                    dashboard_address=None,
+                    dashboard_address="127.0.0.1:0",
                     silence_logs=logging.CRITICAL,
                 )
-            )
+            place: Any = stack.enter_context(local)
         else:
+            _check_address(scheduler)
             place = scheduler
         try:
-            client = stack.enter_context(Client(place, timeout=CONNECT_S, set_as_default=False))
+            client = stack.enter_context(Client(place, timeout=CONNECT_S))
         except (OSError, ValueError):
-            raise ClusterFault(
-                f"--scheduler {scheduler}: no scheduler answers there within {CONNECT_S} s; start "
-                "one with 'dask scheduler', or use --workers"
-            ) from None
+            raise _no_scheduler(str(scheduler)) from None
         try:
             client.wait_for_workers(1, timeout=WORKERS_S)
         except TimeoutError:
@@ -95,8 +99,44 @@ def _connected(workers: int | None, scheduler: str | None) -> Iterator["Client"]
                 f"--scheduler {scheduler}: has no worker after {WORKERS_S} s; start some with "
                 f"'dask worker {scheduler}'"
             ) from None
-        with client.as_current():
-            yield client
+        yield client
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back while the block runs; threads and processes made in it never get it.
+
+    A terminal sends it to all processes; this one is to end the others in good order.
+    """
+    # Started later, it would let signals through to the thread that starts it, and so to workers.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _check_address(address: str) -> None:
+    """Raise ClusterFault where `address` is none, or nothing listens there."""
+    parts = urlsplit(address)
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if parts.scheme not in ("tcp", "tls") or not host or not port:
+        raise ClusterFault(f"--scheduler {address}: must be an address like tcp://10.0.0.1:8786")
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_S).close()
+    except OSError:
+        raise _no_scheduler(address) from None
+
+
+def _no_scheduler(address: str) -> ClusterFault:
+    return ClusterFault(
+        f"--scheduler {address}: no scheduler answers there within {CONNECT_S} s; start one with "
+        "'dask scheduler', or use --workers"
+    )
 
 
 def _chunks(
