@@ -12,7 +12,7 @@ from simulator.errors import BitlaneError
 
 def sweep(
     spec: Annotated[Path, typer.Argument(help="The sweep's YAML.", metavar="SPEC.yaml")],
-    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the results.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the run in this folder.")] = False,
     workers: Annotated[
         int | None,
@@ -26,13 +26,27 @@ def sweep(
         str | None,
         typer.Option(metavar="ADDRESS", help="A dask scheduler whose workers do the work."),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how many points, how long, how much disk.")
+    ] = False,
+    json: Annotated[
+        Path | None, typer.Option(help="With --dry-run: write what it says here.")
+    ] = None,
 ) -> None:
     """Evaluate every design of a sweep and keep the results as Parquet."""
+    if dry_run:
+        from analysis.dry_run import dry_run_command
+
+        return dry_run_command(spec, json)
+    if json is not None:
+        raise BitlaneError("--json belongs to --dry-run; add it")
+    if out is None:
+        raise BitlaneError("Missing option '--out'. (see bitlane sweep --help)")
     from analysis.sweeps import sweep_command
 
     if workers is not None and scheduler is not None:
         raise BitlaneError("--workers and --scheduler: give one; a scheduler has its own workers")
-    sweep_command(spec, out, resume, workers, scheduler)
+    return sweep_command(spec, out, resume, workers, scheduler)
 
 
 def reprice(

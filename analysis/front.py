@@ -1,17 +1,16 @@
 """Pareto fronts: the designs that no other design beats in every objective."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.constraints import HOLDS, SENSE, Constraint
 from simulator.errors import BadConfig
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from analysis.spec import Metric
 
 
 def non_dominated(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -42,24 +41,49 @@ def kept(points: "pl.DataFrame") -> "pl.DataFrame":
     return ran.filter(pl.col("outside").is_null()) if "outside" in ran.columns else ran
 
 
-def constrained(points: "pl.DataFrame", most: "Mapping[Metric, float]") -> "pl.DataFrame":
-    """The table with a column `outside`: the first constraint that a design breaks, if any."""
+def with_derived(points: "pl.DataFrame") -> "pl.DataFrame":
+    """The table with metrics that follow from others: `edp`, the energy-delay product in J s."""
+    import polars as pl
+
+    return points.with_columns((pl.col("energy_j") * pl.col("latency_s")).alias("edp"))
+
+
+def constrained(points: "pl.DataFrame", limits: Sequence[Constraint]) -> "pl.DataFrame":
+    """The table with a column `outside`: the first constraint that a design breaks, if any.
+
+    A design that runs and has no value of a metric breaks its constraint; a refused one has no cost
+    and is outside of nothing.
+    """
     import polars as pl
 
     told = pl.lit(None, pl.String)
-    for name, bound in reversed(list(most.items())):
-        text = pl.format(f"{name} must be <= {bound:g}; found {{}}", pl.col(name))
-        told = pl.when(pl.col(name) > bound).then(text).otherwise(told)
-    return points.with_columns(told.alias("outside")) if most else points
+    for limit in reversed(limits):
+        value = pl.col(limit.metric)
+        rule = f"{limit.metric} must be {limit.comparison} {limit.bound:g}"
+        text = pl.coalesce(pl.format(f"{rule}; found {{}}", value), pl.lit(f"{rule}; it has none"))
+        holds = HOLDS[limit.comparison](value, limit.bound).fill_null(value=False)
+        told = pl.when(holds | pl.col("refused").is_not_null()).then(told).otherwise(text)
+    return points.with_columns(told.alias("outside")) if limits else points
 
 
-def pareto(table: "pl.DataFrame", objectives: Sequence[str]) -> "pl.DataFrame":
-    """The rows of `table` on the front of the named columns, all minimised, in their order.
+def on_front(table: "pl.DataFrame", objectives: Sequence[str]) -> NDArray[np.bool_]:
+    """Mask of the rows of `table` that no row dominates in the named columns.
 
-    Raises BadConfig where a column is missing.
+    Metrics whose `SENSE` is "max" are maximised, all other columns minimised. Raises BadConfig
+    where a column is missing.
     """
     for name in objectives:
         if name not in table.columns:
             raise BadConfig(f"objective '{name}': no such column; there are {table.columns}")
     costs = table.select(objectives).to_numpy().astype(np.float64)
-    return table.filter(non_dominated(costs))
+    return non_dominated(costs * [-1.0 if maximised(name) else 1.0 for name in objectives])
+
+
+def maximised(name: str) -> bool:
+    """Whether more of a column is better; a column that is no metric is minimised."""
+    return any(metric == name and sense == "max" for metric, sense in SENSE.items())
+
+
+def pareto(table: "pl.DataFrame", objectives: Sequence[str]) -> "pl.DataFrame":
+    """The rows of `table` on the front of the named columns, in their order; see `on_front`."""
+    return table.filter(on_front(table, objectives))

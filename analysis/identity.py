@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from analysis.spec import SweepSpec
+from analysis.spec import Scalar, SweepSpec
 from simulator.document import Entry
 
 
@@ -17,19 +17,22 @@ def digest(document: Any) -> str:
 
 
 def identity(
-    spec: SweepSpec, machine: dict[str, Any], technologies: Iterable[Entry] = ()
+    spec: SweepSpec,
+    machines: Mapping[str, dict[str, Any]],
+    technologies: Mapping[tuple[str, Scalar], Entry],
 ) -> dict[str, Any]:
     """What a manifest holds beside the run itself: a folder is resumed where all of it agrees.
 
-    `machine` is a base machine with its technologies in it, `technologies` are those that axes
-    name. `seed` is null: a sweep draws nothing at random.
+    `machines` are the base machines with their technologies in them, `technologies` those that
+    axes name, by axis and value. `seed` is what a sample of the designs is drawn with, if any.
     """
-    found = [*_technologies(machine), *(entry.plain() for entry in technologies)]
+    base = {"base": digest(list(_technologies(machines)))}
+    named = {f"{axis}={name}": digest(each.plain()) for (axis, name), each in technologies.items()}
     return {
         "spec_sha256": digest(spec.model_dump(mode="json")),
-        "machine_sha256": digest(machine),
-        "technologies_sha256": {str(each.get("name")): digest(each) for each in found},
-        "seed": None,
+        "machine_sha256": {name: digest(plain) for name, plain in machines.items()},
+        "technologies_sha256": base | named,
+        "seed": spec.sample.seed if spec.sample else None,
         "versions": versions(),
     }
 
@@ -39,9 +42,9 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("bitlane", "numpy", "numba", "polars")}
 
 
-def _technologies(machine: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The technologies of a machine, and those of a platform's."""
-    for name, value in machine.items():
+def _technologies(machines: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The technologies of machines, and those of a platform's."""
+    for name, value in machines.items():
         if isinstance(value, dict):
             if name == "technology":
                 yield value

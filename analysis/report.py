@@ -9,8 +9,9 @@ import numpy as np
 from pydantic import ValidationError
 
 from analysis.files import write_text
-from analysis.front import kept, non_dominated
+from analysis.front import kept, non_dominated, on_front
 from analysis.gantt import Span, spans_of
+from analysis.layout import BASE
 from analysis.page import METRICS, Layers, Objective, Point, ReportData, render
 from analysis.spec import SweepSpec
 from analysis.store import Store, open_store
@@ -46,24 +47,25 @@ def sweep_data(store: Store) -> ReportData:
     points = kept(every)
     refused = len(every) - every["refused"].null_count()
     objectives = spec.objectives
-    costs = points.select(objectives).to_numpy().astype(np.float64)
-    front = non_dominated(costs)
+    front = on_front(points, objectives)
     layered = _layered(front)
     layers = _layers_by_point(store, points["point"].to_numpy()[layered].tolist(), points)
-    base = _dotted(store.manifest["machine"])
-    axes = tuple(spec.axes)
+    bases = {name: _dotted(machine) for name, machine in store.manifest["machines"].items()}
+    axes = spec.layout.paths
+    first = spec.bases[0]
     metrics = [name for name in METRICS if name in points.columns]
     rows = points.iter_rows(named=True)
     return ReportData(
         title=spec.name,
-        subtitle=f"{store.manifest['model']} on {base['name']}, {grouped(len(points))} designs",
+        subtitle=f"{store.manifest['model']} on {', '.join(str(b['name']) for b in bases.values())}"
+        f", {grouped(len(points))} designs",
         objectives=tuple(Objective(name, *METRICS[name]) for name in objectives),
         axes=axes,
         points=tuple(
             Point(
                 id=row["point"],
-                machine=str(base["name"]),
-                config=base | {axis: row[axis] for axis in axes},
+                machine=str(bases[row.get(BASE, first)]["name"]),
+                config=bases[row.get(BASE, first)] | _set(row, axes),
                 metrics={name: row[name] for name in metrics},
                 on_front=bool(on_front),
                 layers=layers.get(row["point"]),
@@ -74,6 +76,11 @@ def sweep_data(store: Store) -> ReportData:
         layer_ops=tuple(op for _, op in store.manifest["layers"]),
         notes=tuple(_notes(store, refused, len(every) - len(points) - refused)),
     )
+
+
+def _set(row: Mapping[str, object], axes: Sequence[str]) -> dict[str, object]:
+    """What the axes of a sweep set in one design; the base machine is no field of it."""
+    return {axis: row[axis] for axis in axes if row[axis] is not None and axis != BASE}
 
 
 def _spec(store: Store) -> SweepSpec:
@@ -158,8 +165,6 @@ def _layers_by_point(store: Store, ids: Sequence[int], points: "pl.DataFrame") -
     table = store.layers().filter(pl.col("point").is_in(ids))
     if table.is_empty():
         return {}
-    outer = next(c for c in reversed(table.columns) if c.endswith("_bytes"))
-    components = [c for c in table.columns if c.endswith("_fj")]
     roofs = {
         row["point"]: (row["peak_macs_per_cycle"], row["outer_bytes_per_cycle"])
         for row in points.iter_rows(named=True)
@@ -167,14 +172,18 @@ def _layers_by_point(store: Store, ids: Sequence[int], points: "pl.DataFrame") -
     units = [HOST, *store.manifest["machine"].get("units", ())]
     found = {}
     for (point,), part in table.group_by(["point"], maintain_order=True):
-        columns = part.to_dict(as_series=False)
+        # Machines of a sweep over several have levels of their own.
+        own = [column for column in part if column.null_count() < len(column)]
+        columns = {column.name: column.to_list() for column in own}
+        outer = next(c for c in reversed(columns) if c.endswith("_bytes"))
+        components = [c for c in columns if c.endswith("_fj")]
         peak, bandwidth = roofs[point]
         found[int(str(point))] = Layers(
             compute=tuple(columns["compute"]),
             stall=tuple(columns["stall"]),
             overhead=tuple(columns["overhead"]),
             macs=tuple(columns["macs"]),
-            dram_bytes=tuple(columns[outer]),
+            dram_bytes=tuple(columns.get("outer_bytes", columns[outer])),
             energy_fj={c.removesuffix("_fj"): tuple(columns[c]) for c in components},
             peak_macs_per_cycle=peak,
             dram_bytes_per_cycle=bandwidth,

@@ -5,10 +5,10 @@ mapping that was found by energy stays the one found in the first technology: th
 (`mapped_for`).
 """
 
-import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,22 +16,19 @@ import numpy as np
 from pydantic import ValidationError
 
 import hwconfigs
-from analysis.front import constrained
+from analysis.front import constrained, with_derived
 from analysis.identity import digest, identity
-from analysis.spec import Scalar, SweepSpec
+from analysis.kept_layers import KeptLayers
+from analysis.layout import BASE
+from analysis.mix import mixed
+from analysis.spec import Scalar, SweepSpec, Workload
 from analysis.store import TABLES, Store, open_store, writing
 from analysis.summary import summary
-from analysis.tables import ACTION_COLUMNS, actions_of, energy_ends, points_table
+from analysis.tables import energy_ends, points_table
 from simulator.designs import Evaluation, Ints
 from simulator.document import Document, Entry, Place
 from simulator.errors import BadConfig, BadFile
-from simulator.machines.actions import (
-    ACTIONS,
-    COMPONENT_NAMES,
-    TOO_MUCH_ENERGY,
-    TOTAL_REFUSAL,
-    TOTAL_REFUSED_LAYER,
-)
+from simulator.machines.actions import TOO_MUCH_ENERGY, TOTAL_REFUSAL, TOTAL_REFUSED_LAYER
 from simulator.machines.base import Machine
 from simulator.machines.platform import Platform
 from simulator.machines.registry import machine_from
@@ -44,94 +41,131 @@ if TYPE_CHECKING:
     import polars as pl
 
 _TECHNOLOGY: Final = "technology"
-_OBJECTIVES: Final = ("mapping.objective", "depth_first.objective", "depth_first.tile_rows")
-"""Fields that say what a mapping is chosen by."""
+_DECIDE: Final = ("mapping.", "depth_first.", BASE)
+"""How fields begin that say what a mapping is chosen by."""
 _PRICED: Final = frozenset({"cost", "cost_low", "cost_high", "outside"})
 """Columns that a technology may have or not."""
 
 
 @dataclass(frozen=True)
 class Repricing:
-    """A finished sweep and the technology that it is priced in again."""
+    """A finished sweep, and its base machines in the technology that it is priced in again."""
 
     source: Store
     spec: SweepSpec
-    base: Document
+    bases: Mapping[str, Document]
 
-    @property
-    def axes(self) -> tuple[str, ...]:
-        """Dotted paths of the axes."""
-        return tuple(self.spec.values)
-
-    def machine(self, values: Sequence[Scalar]) -> Machine:
-        """The design with these axis values, in the new technology."""
-        document = self.base
-        for axis, value in zip(self.axes, values, strict=True):
-            place = Place(f"axes.{axis}")
-            document = document.with_entry(axis.split("."), Entry(value, place))
+    def machine(self, values: Sequence[Scalar | None]) -> Machine:
+        """The design with these values of the sweep's axes, in the new technology."""
+        chosen = dict(zip(self.spec.layout.paths, values, strict=True))
+        several = isinstance(self.spec.base, list)
+        document = self.bases[str(chosen.pop(BASE)) if several else self.spec.bases[0]]
+        for axis, value in chosen.items():
+            if value is not None:
+                entry = Entry(value, Place(f"axes.{axis}"))
+                document = document.with_entry(axis.split("."), entry)
         return machine_from(document)
 
     def manifest(self) -> dict[str, Any]:
         """That of the sweep, but for its technology; what it came from, and was mapped for."""
-        machine, kept = self.base.root.plain(), self.source.manifest
+        kept = self.source.manifest
+        machines = {name: base.root.plain() for name, base in self.bases.items()}
         mapped_for = kept.get("mapped_for") or self._mapped_for()
-        changed = identity(self.spec, machine)
+        changed = {"machine": machines[self.spec.bases[0]], "machines": machines}
         origin = {"repriced_from": digest(kept), "mapped_for": mapped_for}
-        return kept | {"machine": machine} | changed | origin
+        return kept | changed | identity(self.spec, machines, {}) | origin
 
     def _mapped_for(self) -> dict[str, Any]:
         """What mappings were chosen by, and the technology whose prices they saw."""
-        values = self.spec.values
-        varied = [values[a] if a in _OBJECTIVES else values[a][:1] for a in self.axes]
-        designs = [self.machine(design) for design in itertools.product(*varied)]
+        machines = [self.machine(values) for values in self._deciding()]
+        named = self.source.manifest["machines"].values()
         return {
-            "objective": sorted({objective_of(machine) for machine in designs}),
-            "technology": self.source.manifest["machine"][_TECHNOLOGY]["name"],
-            "by_price": any(chosen_by_price(machine) for machine in designs),
+            "objective": sorted({objective_of(machine) for machine in machines}),
+            "technology": ", ".join(dict.fromkeys(m[_TECHNOLOGY]["name"] for m in named)),
+            "by_price": any(chosen_by_price(machine) for machine in machines),
         }
+
+    def _deciding(self) -> list[tuple[Scalar | None, ...]]:
+        """A design for each setting of what mappings are chosen by."""
+        layout, found = self.spec.layout, dict[tuple[int, ...], Ints]()
+        columns = [
+            axis
+            for axis, own in enumerate(layout.members)
+            if any(path.startswith(_DECIDE) for path in own)
+        ]
+        for chunk in range(self.source.chunks):
+            ids = self.source.points_of(chunk)
+            choices = self.spec.choices(ids.start, ids.stop)
+            own, first = np.unique(choices[:, columns], axis=0, return_index=True)
+            for key, at in zip(own.tolist(), first.tolist(), strict=True):
+                found.setdefault(tuple(key), choices[at])
+        return layout.rows(np.stack(list(found.values())))
 
     def chunk(self, index: int) -> tuple["pl.DataFrame", "pl.DataFrame"]:
         """Tables of points and layers of one chunk, with the prices of the new technology."""
-        layers, points = (self.source.table(name, index) for name in TABLES)
+        import polars as pl
+
+        table, points = (self.source.table(name, index) for name in TABLES)
         ids = self.source.points_of(index)
-        machines = [self.machine(values) for values in self.spec.designs(ids.start, ids.stop)]
-        reasons = points["refused"].to_list()
-        self._check_reasons(reasons, machines)
-        ran = [at for at, reason in enumerate(reasons) if reason is None]
-        result = self._evaluation(points, layers, machines)
-        for at in np.flatnonzero(result.refused).tolist():
-            if reasons[at] is None:
-                reasons[at] = self._too_much(machines[at], result, at)
-        columns = {name: points[name] for name in ("point", *self.axes)}
-        batch, ends = self.spec.batch, energy_ends(machines, result)
-        made = points_table(columns, machines, result, batch, reasons, ends)
-        made = constrained(made, self.spec.constraints)
-        return _with_others(made, points), _with_energies(layers, result, machines[0], ran)
+        choices = self.spec.choices(ids.start, ids.stop)
+        layers = KeptLayers(self.source, table, ids, points["refused"])
+        parts = [
+            self._priced(points[start:end], layers, choices[start:end], start)
+            for start, end in self._by_base(choices)
+        ]
+        made = pl.concat(parts, how="diagonal")
+        axes = points.select("point", *self.spec.layout.paths)
+        made = constrained(pl.concat([axes, made], how="horizontal"), self.spec.limits)
+        return _with_others(made, points), layers.repriced()
 
-    def _evaluation(
-        self, points: "pl.DataFrame", layers: "pl.DataFrame", machines: Sequence[Machine]
-    ) -> Evaluation:
-        """The kept actions at the prices of the machines."""
-        refused = points["refused"].is_not_null().to_numpy()
-        actions = np.zeros((len(points), len(self.source.manifest["layers"]), ACTIONS), np.int64)
-        actions[~refused] = self._kept_actions(points.filter(~refused), layers, actions.shape[1])
+    def _by_base(self, choices: Ints) -> Iterator[tuple[int, int]]:
+        """Where designs of one base machine, which have the same memories, begin and end."""
+        several = isinstance(self.spec.base, list)
+        turns = np.flatnonzero(np.diff(choices[:, 0])) + 1 if several else np.zeros(0, np.int64)
+        return pairwise([0, *turns.tolist(), len(choices)])
+
+    def _priced(
+        self, points: "pl.DataFrame", layers: KeptLayers, choices: Ints, start: int
+    ) -> "pl.DataFrame":
+        """Costs of designs of one base, the first of which is at `start` of its chunk."""
+        machines = [self.machine(values) for values in self.spec.layout.rows(choices)]
+        self._check_reasons(points["refused"].to_list(), machines)
         prices, areas_mm2 = prices_of(machines)
-        totals, energies = priced(actions, prices, refused.astype(np.int64))
-        latency_s = points["latency_s"].fill_null(np.nan).to_numpy()
-        latency_s = np.where(totals[:, TOTAL_REFUSAL] != 0, np.nan, latency_s)
-        return Evaluation(totals, areas_mm2, latency_s, actions, energies)
+        mix, parts, first = self.spec.mix, [], 0
+        for number, workload in enumerate(mix):
+            count = self._nodes(workload)
+            actions, ran = layers.actions(start, len(machines), first, count)
+            totals, energies = priced(actions, prices, (~ran).astype(np.int64))
+            name = f"{workload.title}.latency_s" if len(mix) > 1 else "latency_s"
+            stored = points[name].fill_null(np.nan).to_numpy()
+            latency_s = np.where(totals[:, TOTAL_REFUSAL] != 0, np.nan, stored)
+            result = Evaluation(totals, areas_mm2, latency_s, actions, energies)
+            layers.keep(start, first, result, machines[0])
+            told = points["refused"].to_list()
+            reasons = [None if did else why for did, why in zip(ran, told, strict=True)]
+            for at in np.flatnonzero(result.refused & ran).tolist():
+                node = int(result.totals[at, TOTAL_REFUSED_LAYER])
+                reasons[at] = self._too_much(machines[at], number, first + node)
+            ends, batch = energy_ends(machines, result), self.spec.batch
+            parts.append(points_table({}, machines, result, batch, reasons, ends))
+            first += count
+        return with_derived(mixed(parts, mix, self.spec.batch))
 
-    def _kept_actions(self, ran: "pl.DataFrame", layers: "pl.DataFrame", count: int) -> Ints:
-        """Actions [designs that ran, count, ACTIONS]; raises BadFile where they are not kept."""
-        place = self.source.folder / "layers"
-        if len(ran) and (layers.is_empty() or not set(ACTION_COLUMNS) <= set(layers.columns)):
-            raise BadFile(
-                f"{place}: holds no actions to price; run the sweep again with keep_layers: true "
-                "and another --out"
-            )
-        if layers["point"].to_list() != [i for i in ran["point"].to_list() for _ in range(count)]:
-            raise BadFile(f"{place}: lacks layers of some points; run the sweep again")
-        return actions_of(layers, count)
+    def _nodes(self, workload: Workload) -> int:
+        """How many layers a network has, whose names begin with its title among several."""
+        names = [name for name, _ in self.source.manifest["layers"]]
+        if len(self.spec.mix) == 1:
+            return len(names)
+        return sum(name.startswith(f"{workload.title}: ") for name in names)
+
+    def _too_much(self, machine: Machine, number: int, layer: int) -> str:
+        """Why a design whose energy is counted no more is refused, as `estimate` words it."""
+        name, kind = self.source.manifest["layers"][layer]
+        model = self.source.manifest["model"]
+        if len(self.spec.mix) > 1:
+            model = model.split(" + ")[number]
+            name = name.removeprefix(f"{self.spec.mix[number].title}: ")
+        return f"{model}, {name} ({kind}) on {machine.name}: {machine.refusals[TOO_MUCH_ENERGY]}"
 
     def _check_reasons(self, reasons: Sequence[str | None], machines: Sequence[Machine]) -> None:
         """Refuse a sweep some of whose designs are refused for nothing but their energy."""
@@ -142,13 +176,6 @@ class Repricing:
                     f"{self.source.folder}: a design is refused for its energy in {technology} "
                     "and keeps no layers; run a sweep in the other technology instead"
                 )
-
-    def _too_much(self, machine: Machine, result: Evaluation, at: int) -> str:
-        """Why a design whose energy is counted no more is refused, as `estimate` words it."""
-        manifest = self.source.manifest
-        name, kind = manifest["layers"][int(result.totals[at, TOTAL_REFUSED_LAYER])]
-        reason = machine.refusals[TOO_MUCH_ENERGY]
-        return f"{manifest['model']}, {name} ({kind}) on {machine.name}: {reason}"
 
 
 def objective_of(machine: Machine) -> str:
@@ -179,23 +206,11 @@ def _with_others(made: "pl.DataFrame", points: "pl.DataFrame") -> "pl.DataFrame"
     return joined
 
 
-def _with_energies(
-    layers: "pl.DataFrame", result: Evaluation, machine: Machine, ran: Sequence[int]
-) -> "pl.DataFrame":
-    """The table of layers of designs that `ran`, with new femtojoules where they still do."""
-    import polars as pl
-
-    energies = result.energy_fj[ran].reshape(-1, result.energy_fj.shape[2])
-    names = [f"{name}_fj" for name in (*COMPONENT_NAMES, *machine.levels)]
-    told = layers.with_columns(pl.Series(name, energies[:, c]) for c, name in enumerate(names))
-    return told.filter(~np.repeat(result.refused[ran], result.actions.shape[1]))
-
-
 def repricing(folder: Path, technology: str) -> Repricing:
-    """What `folder` holds, with a technology by shipped name or file for its base machine.
+    """What `folder` holds, with a technology by shipped name or file for its base machines.
 
     Raises BadFile where the sweep is not finished or another version's, BadConfig where technology
-    is one of its axes or its machine is a platform.
+    is one of its axes or one of its machines is a platform.
     """
     source = open_store(folder)
     if source.kept < source.manifest["points"]:
@@ -205,23 +220,30 @@ def repricing(folder: Path, technology: str) -> Repricing:
         )
     try:
         spec = SweepSpec.model_validate_json(json.dumps(source.manifest["spec"]))
-    except ValidationError:
-        raise BadFile(f"{folder}: the 'spec' in its manifest is of another version") from None
-    for axis in spec.values:
+        machines = dict(source.manifest["machines"])
+    except (ValidationError, KeyError, TypeError):
+        raise BadFile(
+            f"{folder}: its manifest is of another version; run the sweep again"
+        ) from None
+    for axis in spec.layout.paths:
         if _TECHNOLOGY in axis.split("."):
             raise BadConfig(
                 f"{folder}: '{axis}' is an axis: the sweep is priced in each of its own"
             )
-    if source.manifest["machine"].get("model") == Platform.kind():
-        raise BadConfig(
-            f"{folder}: a platform's units have technologies of their own; set them in its YAML "
-            "and run the sweep again"
+    for plain in machines.values():
+        if plain.get("model") == Platform.kind():
+            raise BadConfig(
+                f"{folder}: a platform's units have technologies of their own; set them in its "
+                "YAML and run the sweep again"
+            )
+    entry, label = hwconfigs.technology(technology), str(folder / "manifest.json")
+    bases = {
+        name: Document(label, parse_entry(json.dumps(plain), label)).with_entry(
+            (_TECHNOLOGY,), entry
         )
-    entry = hwconfigs.technology(technology)
-    label = str(folder / "manifest.json")
-    root = parse_entry(json.dumps(source.manifest["machine"]), label)
-    base = Document(label, root).with_entry((_TECHNOLOGY,), entry)
-    return Repricing(source, spec, base)
+        for name, plain in machines.items()
+    }
+    return Repricing(source, spec, bases)
 
 
 def reprice(folder: Path, technology: str, out: Path, *, resume: bool = False) -> Store:
@@ -234,9 +256,8 @@ def reprice(folder: Path, technology: str, out: Path, *, resume: bool = False) -
         raise BadFile(f"--out {out}: holds the sweep itself; choose another folder")
     manifest = json.loads(json.dumps(made.manifest()))
     with writing(out, manifest, resume=resume) as store:
-        for index in range(store.chunks):
-            if not store.intact(index):
-                store.write(index, *made.chunk(index))
+        for index in store.missing():
+            store.write(index, *made.chunk(index))
     return store
 
 

@@ -1,155 +1,143 @@
-"""A sweep as YAML: a base machine, a network, axes by dotted path, objectives."""
+"""A sweep as YAML: base machines, networks, axes by dotted path, objectives, constraints."""
 
-import itertools
-import math
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from analysis.axes import Axis, Log2, Log2Axis, Range, RangeAxis, Scalar, ValuesAxis, ZipAxis
+from analysis.axes import Path as AxisPath
+from analysis.constraints import Constraint, Metric, parsed
+from analysis.grid import Ints
+from analysis.layout import Layout, layout_of
 from analysis.limits import MAX_BATCH, MAX_POINTS
 from simulator.config import load_yaml, validate
 from simulator.document import Document
-from simulator.schema import LARGEST, Positive, PositiveReal, Schema, Text
+from simulator.schema import FieldError, NonNegative, Positive, PositiveReal, Schema, Text
 
-Metric: TypeAlias = Literal["latency_s", "energy_j", "area_mm2", "power_w", "cost"]
-
-
-def _plain(value: Any) -> Any:
-    if not isinstance(value, bool | int | float | str):
-        kinds = {dict: "a mapping", list: "a list", type(None): "nothing"}
-        found = kinds.get(type(value), value)
-        raise ValueError(f"must be a number, text, true or false; found {found}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"must be finite; found {value}")
-    return value
-
-
-Scalar: TypeAlias = bool | int | float | str
-"""One value of a field."""
-Bounded: TypeAlias = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
-
-
-class Range(Schema):
-    """Integers `first`, `first + step`, ... up to and including `last`."""
-
-    first: Bounded
-    last: Bounded
-    step: Positive = 1
-
-    def values(self) -> Sequence[Scalar]:
-        """The integers, in order."""
-        return range(self.first, self.last + 1, self.step)
-
-
-class Log2(Schema):
-    """Powers of two times `first`, up to and including `last`."""
-
-    first: Positive
-    last: Positive
-
-    def values(self) -> Sequence[Scalar]:
-        """`first`, `2 first`, `4 first`, ..."""
-        powers = itertools.takewhile(
-            lambda v: v <= self.last, (self.first << k for k in itertools.count())
-        )
-        return list(powers)
-
-
-class RangeAxis(Schema):
-    """An axis written as ``{range: {first: 4, last: 16, step: 4}}``."""
-
-    range: Range
-
-
-class Log2Axis(Schema):
-    """An axis written as ``{log2: {first: 4, last: 64}}``."""
-
-    log2: Log2
-
-
-def _values(axis: "list[Scalar] | RangeAxis | Log2Axis") -> Sequence[Scalar]:
-    match axis:
-        case RangeAxis():
-            return axis.range.values()
-        case Log2Axis():
-            return axis.log2.values()
-        case _:
-            return axis
-
-
-def _form(value: Any) -> str | None:
-    """Which way an axis is written; None for no known way."""
-    match value:
-        case {"range": _, "log2": _}:
-            return None
-        case list():
-            return "as_list"
-        case RangeAxis() | {"range": _}:
-            return "as_range"
-        case Log2Axis() | {"log2": _}:
-            return "as_log2"
-        case _:
-            return None
-
-
-def _checked(axis: Any) -> Any:
-    values = _values(axis)
-    if not values:
-        raise ValueError("holds no value; last must be >= first")
-    if len(values) > MAX_POINTS:
-        raise ValueError(f"holds {len(values)} values, more than {MAX_POINTS}; take fewer")
-    if isinstance(values, list) and len({(type(v), v) for v in values}) != len(values):
-        raise ValueError(f"a value repeats in {values}; give each once")
-    return axis
-
-
-def _dotted(path: str) -> str:
-    if not re.fullmatch(r"[^.\s]+(\.[^.\s]+)*", path):
-        raise ValueError(f"'{path}' is no dotted path; write it as array.rows")
-    return path
-
-
-Axis: TypeAlias = Annotated[
-    Annotated[list[Annotated[Scalar, BeforeValidator(_plain)]], Field(min_length=1), Tag("as_list")]
-    | Annotated[RangeAxis, Tag("as_range")]
-    | Annotated[Log2Axis, Tag("as_log2")],
-    Discriminator(
-        _form,
-        custom_error_type="axis",
-        custom_error_message="must be a list of values, or range: or log2: with first and last",
-    ),
-    AfterValidator(_checked),
+__all__ = [
+    "Log2",
+    "Log2Axis",
+    "Metric",
+    "Range",
+    "RangeAxis",
+    "Sample",
+    "Scalar",
+    "SweepSpec",
+    "ValuesAxis",
+    "Workload",
+    "ZipAxis",
+    "beside",
+    "load_spec",
 ]
 
 
-class SweepSpec(Schema):
-    """What a sweep evaluates: every combination of its axes' values on the base machine.
+class Workload(Schema):
+    """One network of several, and how often it runs beside the others."""
 
-    `base` and `workload` name a shipped machine or `zoo:` network, or a file beside the spec.
-    `constraints` give the most of a metric: designs beyond are kept in the table and left off the
-    front.
+    model: Text
+    weight: PositiveReal = 1.0
+    name: Annotated[str, Field(pattern=r"^\S+$")] | None = None
+
+    @property
+    def title(self) -> str:
+        """Its name; without one that of its file."""
+        if self.name is not None:
+            return self.name
+        return re.sub(r"\.(tflite|onnx|csv)$", "", self.model.removeprefix("zoo:").split("/")[-1])
+
+
+class Sample(Schema):
+    """So many different designs, drawn from all of them: the same for a seed."""
+
+    points: Annotated[int, Field(ge=1, le=MAX_POINTS)]
+    seed: NonNegative = 0
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, dict):
+        raise ValueError("must be a list of texts, as ['area_mm2 <= 2.5']; found a mapping")
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _constraint(text: str) -> str:
+    parsed(text)
+    return text
+
+
+def _different(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError(f"a machine repeats in {', '.join(names)}; give each once")
+    return names
+
+
+Bases: TypeAlias = Annotated[
+    Annotated[Text, Tag("one")]
+    | Annotated[list[Text], Field(min_length=1), AfterValidator(_different), Tag("several")],
+    Discriminator(lambda value: "several" if isinstance(value, list) else "one"),
+]
+ConstraintText: TypeAlias = Annotated[str, AfterValidator(_constraint)]
+
+
+class SweepSpec(Schema):
+    """What a sweep evaluates: every combination of its axes' values on its base machines.
+
+    `base` and `workload` name a shipped machine or `zoo:` network, or a file beside the spec; a
+    list of machines is an axis of its own, called `base`. `workloads` in place of `workload` are
+    several networks: the costs of a design are the sums of theirs, each times its weight. Designs
+    that break one of the `constraints` are kept in the table and left off the front.
     """
 
     name: Text
-    base: Text
-    workload: Text
-    axes: Annotated[dict[Annotated[str, AfterValidator(_dotted)], Axis], Field(min_length=1)]
+    base: Bases
+    workloads: Annotated[list[Workload], Field(min_length=1)] | None = None
+    workload: Annotated[Text | None, Field(validate_default=True)] = None
+    axes: Annotated[dict[AxisPath, Axis], Field(min_length=1)]
     objectives: tuple[Metric, ...] = ("latency_s", "energy_j", "area_mm2")
-    constraints: dict[Metric, PositiveReal] = Field(default_factory=dict)
+    constraints: Annotated[tuple[ConstraintText, ...], BeforeValidator(_listed)] = ()
+    sample: Sample | None = None
     batch: Annotated[int, Field(ge=1, le=MAX_BATCH)] = 1
     chunk_points: Positive = 4096
     keep_layers: bool | Literal["auto"] = "auto"
 
-    @field_validator("axes")
+    @field_validator("workloads")
     @classmethod
-    def _not_too_many(cls, axes: dict[str, Any]) -> dict[str, Any]:
-        count = math.prod(len(_values(axis)) for axis in axes.values())
-        if count > MAX_POINTS:
-            raise ValueError(f"{count} points are more than {MAX_POINTS}; shorten an axis")
-        return axes
+    def _told_apart(cls, workloads: list[Workload] | None) -> list[Workload] | None:
+        for number, workload in enumerate(workloads or ()):
+            for other, earlier in enumerate((workloads or ())[:number]):
+                if workload.model == earlier.model:
+                    raise FieldError(
+                        (number, "model"),
+                        f"'{workload.model}' repeats item {other}; give it once, with its weight",
+                    )
+                if workload.title == earlier.title:
+                    raise FieldError(
+                        (number,),
+                        f"is called '{workload.title}', as item {other}; give it another name:",
+                    )
+        return workloads
+
+    @field_validator("workload")
+    @classmethod
+    def _one_or_several(cls, workload: str | None, info: ValidationInfo) -> str | None:
+        several = info.data.get("workloads", ())
+        if workload is None and several is None:
+            raise FieldError(("workload",), "is missing; add it at the top level")
+        if workload is not None and several:
+            raise ValueError("stands beside workloads; give one of the two")
+        return workload
 
     @field_validator("objectives")
     @classmethod
@@ -159,24 +147,79 @@ class SweepSpec(Schema):
             raise ValueError(f"must name two or more, each once; found {found}")
         return objectives
 
+    @model_validator(mode="after")
+    def _spans_a_grid(self) -> Self:
+        count = self.layout.grid.count
+        if self.sample is not None and self.sample.points > count:
+            raise FieldError(
+                ("sample", "points"),
+                f"must be <= {count}, the number of designs; found {self.sample.points}; take "
+                "fewer or leave sample out",
+            )
+        most = MAX_POINTS if self.sample is None else 2**62
+        if count > most:
+            way_out = "shorten an axis" + (", or draw a sample" if self.sample is None else "")
+            raise FieldError(("axes",), f"{count} points are more than {most}; {way_out}")
+        return self
+
+    def model_copy(self, **changes: Any) -> Self:
+        """As pydantic's; what was derived from the fields is derived again."""
+        made = super().model_copy(**changes)
+        made.__dict__.pop("layout", None)
+        return made
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The axes resolved, and the designs."""
+        bases = self.base if isinstance(self.base, list) else None
+        sample = (self.sample.points, self.sample.seed) if self.sample else None
+        return layout_of(bases, self.axes, sample)
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """The base machines, in order."""
+        return tuple(self.base) if isinstance(self.base, list) else (self.base,)
+
+    @property
+    def mix(self) -> tuple[Workload, ...]:
+        """The networks, in order; one of weight 1 where `workload` names it."""
+        if self.workloads is None:
+            return (Workload(model=self.workload or ""),)
+        return tuple(self.workloads)
+
+    @property
+    def limits(self) -> tuple[Constraint, ...]:
+        """The constraints, parsed."""
+        return tuple(parsed(text) for text in self.constraints)
+
     @property
     def values(self) -> dict[str, Sequence[Scalar]]:
-        """The values of each axis, in order."""
-        return {path: _values(axis) for path, axis in self.axes.items()}
+        """By path, the values that axes set there, in order."""
+        return self.layout.values
 
     @property
     def count(self) -> int:
         """Number of design points."""
-        return math.prod(len(values) for values in self.values.values())
+        return self.layout.count
 
-    def designs(self, first: int = 0, last: int | None = None) -> list[tuple[Scalar, ...]]:
-        """Combinations `first` to before `last` of axis values, the last axis running fastest."""
-        columns = list(self.values.values())
-        strides = [math.prod(map(len, columns[i + 1 :])) for i in range(len(columns))]
-        return [
-            tuple(c[i // s % len(c)] for c, s in zip(columns, strides, strict=True))
-            for i in range(first, self.count if last is None else min(last, self.count))
-        ]
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of values of each axis; fields that move together are one axis."""
+        return self.layout.grid.sizes
+
+    def choices(self, first: int = 0, last: int | None = None) -> Ints:
+        """Designs `first` to before `last` by the place of each axis's value: int64 [P, axes].
+
+        -1 where an axis does not apply to the design. Axes in the order of `layout.names`.
+        """
+        return self.layout.choices(first, self.count if last is None else last)
+
+    def designs(self, first: int = 0, last: int | None = None) -> list[tuple[Scalar | None, ...]]:
+        """Designs `first` to before `last`, the last axis running fastest, by path of `values`.
+
+        None where the field stays as the base machine has it.
+        """
+        return self.layout.rows(self.choices(first, last))
 
 
 def load_spec(path: Path) -> tuple[SweepSpec, Document]:

@@ -6,7 +6,7 @@ from analysis.store import Store
 
 def summary(store: Store, spec: SweepSpec) -> str:
     """How many points there are, how many are refused, and the best of each objective."""
-    from analysis.front import kept, pareto
+    from analysis.front import kept, maximised, pareto
     from analysis.text import table
 
     points = store.points()
@@ -25,12 +25,13 @@ def summary(store: Store, spec: SweepSpec) -> str:
     axes = list(spec.values)
     rows = []
     for name in spec.objectives:
-        best = front.sort(name, "point").row(0, named=True)
+        most = maximised(name)
+        best = front.sort(name, "point", descending=[most, False]).row(0, named=True)
         rows.append(
             (
-                f"lowest {name}",
+                f"{'highest' if most else 'lowest'} {name}",
                 best["point"],
-                *(best[a] for a in axes),
+                *("-" if best[a] is None else best[a] for a in axes),
                 *(f"{best[o]:.4g}" for o in spec.objectives),
             )
         )

@@ -9,25 +9,29 @@ import numpy as np
 
 import hwconfigs
 import workloads
-from analysis.front import constrained
+from analysis.front import constrained, with_derived
+from analysis.grid import Ints
 from analysis.identity import identity
+from analysis.layout import BASE
+from analysis.mix import Network, layer_names, mixed, mixed_layers
 from analysis.platform_tables import platform_layers
 from analysis.scale_out import run_on_workers
 from analysis.spec import Scalar, SweepSpec, beside, load_spec
 from analysis.store import kept_points, open_store, writing
 from analysis.summary import summary
-from analysis.tables import energy_ends, layers_table, platform_energy_ends, points_table
+from analysis.sweep_checks import check_designs, check_measured
+from analysis.tables import energy_ends, layers_table, points_table
 from analysis.terminal import Interrupted
 from simulator.cost import Evaluation, estimate
 from simulator.document import Document, Entry, Place
-from simulator.errors import BadConfig, BitlaneError, Unsupported
+from simulator.errors import BitlaneError, Unsupported
 from simulator.graph import Graph
 from simulator.machines.actions import TOTAL_REFUSAL, TOTAL_REFUSED_LAYER
 from simulator.machines.base import Machine
 from simulator.machines.platform import Platform
 from simulator.machines.registry import machine_from
 from simulator.networks import evaluate_network
-from simulator.platforms import evaluate_platforms
+from simulator.platforms import Timelines, evaluate_platforms
 from workloads.source import fingerprint
 
 if TYPE_CHECKING:
@@ -36,78 +40,158 @@ if TYPE_CHECKING:
 KEEP_LAYERS_UP_TO: Final = 100_000
 """Sweeps of more points keep no layers: `estimate` gives those of any one point."""
 
-SHOWN_FAULTS: Final = 20
-"""Of an axis with many impossible values, as many are named."""
 LoadedT = TypeVar("LoadedT")
 
 
 class Sweep:
-    """A checked spec with its network and base machine loaded, ready to evaluate."""
+    """A checked spec with its networks and base machines loaded, ready to evaluate."""
 
     def __init__(self, path: Path, spec: SweepSpec | None = None) -> None:
         self.places: dict[str, Place] = {}
         if spec is None:
             spec, document = load_spec(path)
-            self.places = {axis: document.place(("axes", axis)) for axis in spec.axes}
-            fields = ("base", "workload", "objectives")
-            self.places |= {name: document.place((name,)) for name in fields}
+            self.places = _places(spec, document)
         self.spec = spec
-        self.model = beside(path, spec.workload)
-        self.graph: Graph = self._named("workload", lambda: workloads.load(self.model))
-        self.base: Document = self._named(
-            "base", lambda: hwconfigs.document(beside(path, spec.base))
-        )
-        self.axes = tuple(spec.values)
+        self.networks = tuple(self._network(path, number) for number in range(len(spec.mix)))
+        self.graph, self.model = self.networks[0].graph, self.networks[0].model
+        self.bases = {name: self._base(path, name) for name in spec.bases}
+        self.base = self.bases[spec.bases[0]]
+        self.axes = spec.layout.paths
         self.technologies = self._technologies(path)
-        self._check_axes()
+        check_measured(spec.objectives, spec.limits, self.places)
+        self._costs, self._kinds = check_designs(spec, self.places, self.machine)
 
     def manifest(self) -> dict[str, Any]:
         """What identifies this run: a folder is resumed only by the same one."""
         return {
             "schema": "bitlane.sweep/1",
             "spec": self.spec.model_dump(mode="json"),
-            "model": self.graph.name,
-            "model_sha256": fingerprint(self.model),
+            "model": " + ".join(network.graph.name for network in self.networks),
+            "model_sha256": [fingerprint(network.model) for network in self.networks],
             "machine": self.base.root.plain(),
-            "layers": [[n.name, n.op.kind] for n in self.graph.nodes],
+            "machines": {name: base.root.plain() for name, base in self.bases.items()},
+            "layers": layer_names(self.networks),
             "points": self.spec.count,
             "chunk_points": self.spec.chunk_points,
-            **identity(self.spec, self.base.root.plain(), self.technologies.values()),
+            **identity(
+                self.spec,
+                {name: base.root.plain() for name, base in self.bases.items()},
+                self.technologies,
+            ),
         }
 
-    def machine(self, values: Sequence[Scalar]) -> Machine:
+    def document(self, values: Sequence[Scalar | None]) -> Document:
+        """The YAML of the design with these values of `axes`, not validated.
+
+        None leaves a field as the base machine has it.
+        """
+        chosen = dict(zip(self.axes, values, strict=True))
+        several = isinstance(self.spec.base, list)
+        document = self.bases[str(chosen.pop(BASE))] if several else self.base
+        for axis, value in chosen.items():
+            if value is not None:
+                place = self.places.get(axis, Place(f"axes.{axis}"))
+                entry = self.technologies.get((axis, value), Entry(value, place))
+                document = document.with_entry(axis.split("."), entry)
+        return document
+
+    def machine(self, values: Sequence[Scalar | None]) -> Machine:
         """The design with these axis values; raises BadConfig with the axis's file and line."""
-        document = self.base
-        for axis, value in zip(self.axes, values, strict=True):
-            place = self.places.get(axis, Place(f"axes.{axis}"))
-            entry = self.technologies.get((axis, value), Entry(value, place))
-            document = document.with_entry(axis.split("."), entry)
-        return machine_from(document)
+        return machine_from(self.document(values))
 
     def chunk(self, index: int) -> tuple["pl.DataFrame", "pl.DataFrame"]:
         """Tables of points and layers of one chunk of designs."""
-        size = self.spec.chunk_points
-        first = index * size
-        designs = self.spec.designs(first, first + size)
-        machines = [self.machine(values) for values in designs]
-        wanted = self.spec.keep_layers
-        keep_layers = self.spec.count <= KEEP_LAYERS_UP_TO if wanted == "auto" else wanted
+        first = index * self.spec.chunk_points
+        return self.tables(self.spec.choices(first, first + self.spec.chunk_points), first)
+
+    def tables(
+        self, choices: Ints, first: int = 0, keep_layers: bool | None = None
+    ) -> tuple["pl.DataFrame", "pl.DataFrame"]:
+        """Tables of points and layers of designs, as `SweepSpec.choices` has them.
+
+        Points are numbered from `first`; layers are kept unless the sweep has too many points.
+        """
+        import polars as pl
+
+        wanted = self.spec.keep_layers if keep_layers is None else keep_layers
+        keep = self.spec.count <= KEEP_LAYERS_UP_TO if wanted == "auto" else wanted
+        # Machines of one base have the same memories, so that their layers make one table.
+        several = isinstance(self.spec.base, list)
+        bases = choices[:, 0] if several else np.zeros(len(choices), np.int64)
+        starts = [0, *(np.flatnonzero(np.diff(bases)) + 1).tolist()]
+        parts = [
+            self._costed(choices[start:end], first + start, keep)
+            for start, end in zip(starts, [*starts[1:], len(choices)], strict=True)
+        ]
+        points = pl.concat([part for part, _ in parts], how="diagonal")
+        if self._costs and "cost" not in points.columns:
+            points = points.with_columns(pl.lit(None, pl.Float64).alias("cost"))
+        # Every chunk has the columns of all bases.
+        none = [self._layers(kind, None, 0) for kind in self._kinds] if several else []
+        layers = pl.concat([*none, *(part for _, part in parts)], how="diagonal")
+        points = pl.concat([self._axis_columns(choices, first), points], how="horizontal")
+        return constrained(points, self.spec.limits), layers
+
+    def _axis_columns(self, choices: Ints, first: int) -> "pl.DataFrame":
+        """The number of each design and what its axes set; null where the base machine's stands."""
+        import polars as pl
+
+        columns = [pl.Series("point", np.arange(first, first + len(choices)))]
+        dtypes = {bool: pl.Boolean, int: pl.Int64, float: pl.Float64, str: pl.String}
+        for axis, values in self.spec.layout.columns(choices).items():
+            kind = _common_kind(self.spec.values[axis])
+            own = [None if value is None else kind(value) for value in values]
+            columns.append(pl.Series(axis, own, dtype=dtypes[kind]))
+        return pl.DataFrame(columns)
+
+    def _costed(
+        self, choices: Ints, first: int, keep: bool
+    ) -> tuple["pl.DataFrame", "pl.DataFrame"]:
+        """Costs of designs of one base, each on every network, and their layers."""
+        machines = [self.machine(values) for values in self.spec.layout.rows(choices)]
+        points, layers = [], []
+        for network in self.networks:
+            result, lines = self._evaluated(network.graph, machines)
+            reasons = self._reasons(network.graph, machines, result)
+            ends = energy_ends(machines, lines)
+            points.append(points_table({}, machines, result, self.spec.batch, reasons, ends))
+            layers.append(self._layers(machines[0], lines if keep else None, first))
+        table = with_derived(mixed(points, self.networks, self.spec.batch))
+        return table, mixed_layers(layers, self.networks)
+
+    def _evaluated(
+        self, graph: Graph, machines: Sequence[Machine]
+    ) -> tuple[Evaluation, Evaluation | Timelines]:
+        """Costs of a graph on designs of one base, and those of its layers."""
         platforms = [machine for machine in machines if isinstance(machine, Platform)]
         if platforms:
-            lines = evaluate_platforms(self.graph, platforms, self.spec.batch)
-            result, ends = lines.evaluation, platform_energy_ends(platforms, lines)
-            layers = platform_layers(platforms[0], lines if keep_layers else None, first)
-        else:
-            result = evaluate_network(self.graph, machines, self.spec.batch, per_layer=True)
-            ends = energy_ends(machines, result)
-            layers = layers_table(machines[0], result if keep_layers else None, first)
-        columns: dict[str, Any] = {"point": np.arange(first, first + len(designs))}
-        for i, axis in enumerate(self.axes):
-            kind = _common_kind(self.spec.values[axis])
-            columns[axis] = [kind(values[i]) for values in designs]
-        reasons = self._reasons(machines, result)
-        points = points_table(columns, machines, result, self.spec.batch, reasons, ends)
-        return constrained(points, self.spec.constraints), layers
+            lines = evaluate_platforms(graph, platforms, self.spec.batch)
+            return lines.evaluation, lines
+        result = evaluate_network(graph, machines, self.spec.batch, per_layer=True)
+        return result, result
+
+    def _layers(
+        self, machine: Machine, result: Evaluation | Timelines | None, first: int
+    ) -> "pl.DataFrame":
+        if isinstance(machine, Platform):
+            lines = result if isinstance(result, Timelines) else None
+            return platform_layers(machine, lines, first)
+        own = result if isinstance(result, Evaluation) else None
+        table = layers_table(machine, own, first)
+        if isinstance(self.spec.base, list):
+            # Which of the levels of all bases is the outermost of this one.
+            table = table.with_columns(outer_bytes=f"{machine.levels[-1]}_bytes")
+        return table
+
+    def _network(self, path: Path, number: int) -> Network:
+        workload = self.spec.mix[number]
+        model = beside(path, workload.model)
+        field = "workload" if self.spec.workloads is None else f"workloads.{number}.model"
+        graph = self._named(field, lambda: workloads.load(model))
+        return Network(workload.title, workload.weight, model, graph)
+
+    def _base(self, path: Path, name: str) -> Document:
+        return self._named("base", lambda: hwconfigs.document(beside(path, name)))
 
     def _named(self, field: str, load: Callable[[], LoadedT]) -> LoadedT:
         """What a field of the spec names; a refusal says where it is named."""
@@ -128,38 +212,9 @@ class Sweep:
                     raise type(error)(f"{self.places.get(axis, 'axes')}: {axis}: {error}") from None
         return found
 
-    def _check_axes(self) -> None:
-        """Build the first design and one for each further value, so that faults show at once."""
-        columns = list(self.spec.values.values())
-        first = [column[0] for column in columns]
-        designs = [first]
-        for axis, column in enumerate(columns):
-            designs += ([*first[:axis], v, *first[axis + 1 :]] for v in column[1:])
-        faults: dict[str, None] = {}
-        for values in designs:
-            try:
-                self._check_unit(self.machine(values))
-            except BadConfig as error:
-                faults |= dict.fromkeys(str(error).split("\n"))
-            if len(faults) >= SHOWN_FAULTS:
-                break
-        if faults:
-            raise BadConfig("\n".join(faults))
-
-    def _check_unit(self, machine: Machine) -> None:
-        """Refuse objectives and constraints that a technology has no figure of."""
-        technology = machine.technology
-        lacks = ("cost",) if technology.physical else ("energy_j", "power_w")
-        for name in (*self.spec.objectives, *self.spec.constraints):
-            if name in lacks:
-                place = self.places.get("objectives", "objectives")
-                other = "energy_j" if technology.physical else "cost"
-                raise BadConfig(
-                    f"{place}: objectives: {technology.name} counts {technology.unit} and has no "
-                    f"'{name}'; name '{other}' instead"
-                )
-
-    def _reasons(self, machines: Sequence[Machine], result: Evaluation) -> list[str | None]:
+    def _reasons(
+        self, graph: Graph, machines: Sequence[Machine], result: Evaluation
+    ) -> list[str | None]:
         """Why each design is refused, in the words of `estimate`; None where it is not."""
         told: dict[tuple[object, ...], str] = {}
         reasons: list[str | None] = []
@@ -170,11 +225,23 @@ class Sweep:
             key = (row[TOTAL_REFUSAL], row[TOTAL_REFUSED_LAYER], machine.name, machine.datapath)
             if key not in told:
                 try:
-                    estimate(self.graph, machine, self.spec.batch)
+                    estimate(graph, machine, self.spec.batch)
                 except Unsupported as error:
                     told[key] = str(error)
             reasons.append(told[key])
         return reasons
+
+
+def _places(spec: SweepSpec, document: Document) -> dict[str, Place]:
+    """Where the fields of a spec stand, and what each axis sets."""
+    fields = ("base", "workload", "objectives", "constraints")
+    found = {name: document.place((name,)) for name in fields}
+    for number in range(len(spec.mix)):
+        field = f"workloads.{number}.model"
+        found[field] = document.place(("workloads", number, "model"))
+    for name, members in zip(spec.layout.names, spec.layout.members, strict=True):
+        found |= {path: document.place(("axes", name, "zip", path)) for path in members}
+    return found
 
 
 def _common_kind(values: Sequence[Scalar]) -> type[Scalar]:

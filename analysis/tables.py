@@ -113,27 +113,25 @@ def points_table(
     )
 
 
-def energy_ends(machines: Sequence[Machine], result: Evaluation) -> list[Floats]:
+def energy_ends(machines: Sequence[Machine], result: Evaluation | Timelines) -> list[Floats]:
     """Femtojoules [P] at both `ENDS` of every price, from the layers of `result`, which it keeps.
 
     Those of `estimate`'s totals: NaN where a design is refused.
     """
+    if isinstance(result, Timelines):
+        return [_platform_energies(machines, result, end) for end in ENDS]
     refused = result.totals[:, TOTAL_REFUSAL]
     return [energies_at(machines, result.actions, refused, end) for end in ENDS]
 
 
-def platform_energy_ends(platforms: Sequence[Platform], lines: Timelines) -> list[Floats]:
-    """`energy_ends` of platforms, whose copies and dispatches are no layer's."""
-    refused = (lines.evaluation.totals[:, TOTAL_REFUSAL] != 0).tolist()
-    return [
-        np.array(
-            [
-                np.nan if no else float(platform_energy_at(platform, lines, end, design))
-                for design, (platform, no) in enumerate(zip(platforms, refused, strict=True))
-            ]
-        )
-        for end in ENDS
-    ]
+def _platform_energies(machines: Sequence[Machine], lines: Timelines, end: Bound) -> Floats:
+    """Of platforms, whose copies and dispatches are no layer's."""
+    found = np.full(len(machines), np.nan)
+    for design in np.flatnonzero(~lines.evaluation.refused).tolist():
+        platform = machines[design]
+        if isinstance(platform, Platform):
+            found[design] = float(platform_energy_at(platform, lines, end, design))
+    return found
 
 
 def layers_table(machine: Machine, result: Evaluation | None, first: int) -> "pl.DataFrame":

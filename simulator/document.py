@@ -6,11 +6,13 @@ Made by `simulator.yaml_source`, checked by `simulator.config.validate`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from simulator.errors import BadConfig
 
 Step: TypeAlias = str | int
+LAYERS: Final = ("datapath", "layers")
+"""Where a machine's document lists layers by name."""
 
 
 @dataclass(frozen=True, order=True)
@@ -88,15 +90,24 @@ class Document:
     def with_entry(self, path: Sequence[str], entry: Entry) -> "Document":
         """The document with `entry` at `path`; mappings in between are made where missing.
 
-        Raises BadConfig where the path runs through a value that has no fields.
+        An item of `datapath.layers` may be named by its `layer` in place of its index, and is
+        added where there is none; `rest` is the datapath itself. Raises BadConfig where the path
+        runs through a value that has no fields.
         """
-        return replace(self, root=_with_entry(self.root, tuple(path), entry, ()))
+        steps = tuple(path)
+        for at in range(len(steps) - 3):
+            if steps[at : at + 3] == (*LAYERS, "rest"):
+                steps = (*steps[: at + 1], *steps[at + 3 :])
+                break
+        return replace(self, root=_with_entry(self.root, steps, entry, ()))
 
 
 def _with_entry(at: Entry, path: tuple[str, ...], new: Entry, done: tuple[str, ...]) -> Entry:
     if not path:
         return new
     step, rest = path[0], path[1:]
+    if done[-2:] == LAYERS and rest and not step.isdigit() and not isinstance(at.value, Mapping):
+        return _with_layer(at, path, new, done)
     if isinstance(at.value, tuple) and at.child(step) is not None:
         items = list(at.value)
         items[int(step)] = _with_entry(items[int(step)], rest, new, (*done, step))
@@ -111,3 +122,15 @@ def _with_entry(at: Entry, path: tuple[str, ...], new: Entry, done: tuple[str, .
     below = dict(at.value or {})
     below[step] = _with_entry(below.get(step, Entry(None, new.place)), rest, new, (*done, step))
     return Entry(MappingProxyType(below), at.place)
+
+
+def _with_layer(at: Entry, path: tuple[str, ...], new: Entry, done: tuple[str, ...]) -> Entry:
+    """The list of layers with an entry at `path`, which begins with a layer's name."""
+    items = at.value if isinstance(at.value, tuple) else ()
+    for index, item in enumerate(items):
+        name = item.child("layer")
+        if name is not None and name.value == path[0]:
+            return _with_entry(at, (str(index), *path[1:]), new, done)
+    named = Entry(MappingProxyType({"layer": Entry(path[0], new.place)}), new.place)
+    added = replace(at, value=(*items, named))
+    return _with_entry(added, (str(len(items)), *path[1:]), new, done)

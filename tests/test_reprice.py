@@ -77,13 +77,15 @@ def test_the_result_is_a_fresh_sweeps(tmp_path: Path, base: str, technology: str
     second = machine_file(tmp_path, base, technology)
     cost = technology.startswith("pareto")
     objectives = ("latency_s", "area_mm2") if cost else ("latency_s", "energy_j")
-    fields: dict[str, Any] = {"objectives": objectives, "constraints": {"latency_s": 1e-4}}
+    fields: dict[str, Any] = {"objectives": objectives, "constraints": ["latency_s <= 1e-4"]}
     swept(tmp_path / "a", first, AXES[base], **fields)
     fresh = swept(tmp_path / "b", second, AXES[base], **fields)
     found = reprice(tmp_path / "a", technology, tmp_path / "c")
     assert_same(found, fresh)
-    for key in ("machine", "machine_sha256", "technologies_sha256", "layers", "versions"):
+    for key in ("machine", "technologies_sha256", "layers", "versions"):
         assert found.manifest[key] == fresh.manifest[key]
+    hashes = [list(store.manifest["machine_sha256"].values()) for store in (found, fresh)]
+    assert hashes[0] == hashes[1]
     assert sweep_data(open_store(tmp_path / "c")).axes == tuple(AXES[base])
 
 
@@ -100,6 +102,46 @@ def test_a_search_by_latency_breaks_ties_by_price(tmp_path: Path) -> None:
     assert not found.layers().equals(fresh.layers())
     assert found.manifest["mapped_for"]["objective"] == ["latency"]
     assert found.manifest["mapped_for"]["by_price"]
+
+
+def test_several_machines_and_networks(tmp_path: Path) -> None:
+    """Bases of two kinds, axes of only one of them, and a weighted mix of networks."""
+    topology = tmp_path / "net.csv"
+    topology.write_text(
+        "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, "
+        "Num Filter, Strides,\nConv1, 9, 9, 3, 3, 2, 8, 1,\nFC, 1, 1, 1, 1, 8, 4, 1,\n",
+        encoding="utf-8",
+    )
+    networks = [
+        {"model": "zoo:digits", "weight": 3.0},
+        {"model": str(topology), "weight": 0.5, "name": "net"},
+    ]
+    known: dict[str, Any] = {
+        "name": "s",
+        "workloads": networks,
+        "base": ["systolic_16x16", "cortex_m4"],
+        "axes": {
+            "clock_mhz": [80, 160],
+            "array.rows": {"values": [4, 8], "when": {"base": "systolic_16x16"}},
+            "datapath.weight_bits": [4, 8],
+        },
+        "constraints": ["energy_j <= 1e-4"],
+        "chunk_points": 5,
+    }
+
+    def spec(technology: str) -> Sweep:
+        axes = known["axes"] | {"technology": [technology]}
+        return Sweep(Path(), SweepSpec(**known | {"axes": axes}))
+
+    first = Sweep(Path(), SweepSpec(**known))
+    list(run(first, tmp_path / "a", resume=False))
+    found = reprice(tmp_path / "a", "scaled_7nm", tmp_path / "b")
+    list(run(spec("scaled_7nm"), tmp_path / "c", resume=False))
+    fresh = open_store(tmp_path / "c")
+    assert_frame_equal(found.points(), fresh.points().drop("technology"))
+    assert_frame_equal(found.layers(), fresh.layers())
+    assert 0 < found.points()["refused"].null_count() < len(found.points())
+    assert found.manifest["mapped_for"]["objective"] == ["none", "traffic"]
 
 
 def test_there_and_back_again(tmp_path: Path) -> None:

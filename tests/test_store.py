@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 import hwconfigs
 from analysis.files import replacing, write_json, write_text
 from analysis.identity import digest
-from analysis.spec import SweepSpec
+from analysis.spec import Sample, SweepSpec
 from analysis.store import MANIFEST, TABLES, Store, kept_points, locked, open_store, writing
 from analysis.sweeps import Sweep, run
 from simulator.errors import BadFile, RunFolderBusy
@@ -193,21 +193,20 @@ def test_a_manifest_says_what_made_the_run(tmp_path: Path) -> None:
     shipped = Path(hwconfigs.__file__).parent / "technologies/scaled_7nm.yaml"
     own = tmp_path / "own.yaml"
     own.write_text(shipped.read_text(encoding="utf-8"), encoding="utf-8")
-    spec = SweepSpec(
-        name="s",
-        base="cortex_m4",
-        workload="zoo:digits",
-        axes={"technology": ["horowitz_45nm", str(own)]},
-    )
+    axes: dict[str, Any] = {"technology": ["scaled_7nm", str(own)]}
+    spec = SweepSpec(name="s", base="cortex_m4", workload="zoo:digits", axes=axes)
     manifest = Sweep(Path(), spec).manifest()
     assert manifest["spec_sha256"] == digest(manifest["spec"])
-    assert manifest["machine_sha256"] == digest(manifest["machine"])
-    assert manifest["model_sha256"] == fingerprint("zoo:digits")
-    plain = {n: hwconfigs.technology(n).plain() for n in ("horowitz_45nm", "scaled_7nm")}
+    assert manifest["machine_sha256"] == {"cortex_m4": digest(manifest["machine"])}
+    assert manifest["model_sha256"] == [fingerprint("zoo:digits")]
+    plain = hwconfigs.technology("scaled_7nm").plain()
     found = manifest["technologies_sha256"]
-    assert {name: found[name] for name in plain} == {n: digest(p) for n, p in plain.items()}
+    assert found["technology=scaled_7nm"] == found[f"technology={own}"] == digest(plain)
+    assert found["base"] == digest([manifest["machine"]["technology"]])
     assert set(manifest["versions"]) == {"bitlane", "numpy", "numba", "polars"}
     assert manifest["seed"] is None
+    sample = Sample(points=1, seed=7)
+    assert Sweep(Path(), spec.model_copy(update={"sample": sample})).manifest()["seed"] == 7
     list(run(Sweep(Path(), spec), tmp_path / "run", resume=False))
     text = own.read_text(encoding="utf-8")
     own.write_text(text.replace("Stillmaker", "Stilmaker", 1), encoding="utf-8")

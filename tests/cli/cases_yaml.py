@@ -73,8 +73,8 @@ YAMLS: Final[Cases] = {
         "repeated.yaml:5: axes.array.rows: a value repeats in [4, 8, 4]; give each once"
     ),
     "sweep scalar_axis.yaml --out new": (
-        "scalar_axis.yaml:5: axes.array.rows: must be a list of values, or range: or log2: with"
-        " first and last; found 4"
+        "scalar_axis.yaml:5: axes.array.rows: must be a list of values, or one of values:, range:, "
+        "log2: and zip:; found 4"
     ),
     "sweep nested_axis.yaml --out new": (
         "nested_axis.yaml:5: axes.array.rows.1: must be a number, text, true or false; found a "
@@ -84,14 +84,16 @@ YAMLS: Final[Cases] = {
     ),
     "sweep quoted.yaml --out new": "quoted.yaml:5: array.rows: must be an integer; found '4'",
     "sweep many.yaml --out new": (
-        "many.yaml:4: axes: 3600000000 points are more than 10000000; shorten an axis"
+        "many.yaml:4: axes: 3600000000 points are more than 10000000; shorten an axis, or draw a "
+        "sample"
     ),
     "sweep endless.yaml --out new": (
         "endless.yaml:5: axes.array.rows: holds 99999999999 values, more than 10000000; take fewer"
     ),
     "sweep objective.yaml --out new": (
-        "objective.yaml:8: objectives.1: must be 'latency_s', 'energy_j', 'area_mm2', 'power_w' or "
-        "'cost'; found 'energy'; did you mean 'energy_j'?"
+        "objective.yaml:8: objectives.1: must be 'latency_s', 'energy_j', 'area_mm2', 'power_w', "
+        "'cost', 'cycles', 'throughput_per_s', 'tops_per_w', 'utilization', 'peak_macs_per_cycle', "
+        "'accuracy', 'sqnr_db', 'overflow_rate' or 'edp'; found 'energy'; did you mean 'energy_j'?"
     ),
     "sweep lonely.yaml --out new": (
         "lonely.yaml:8: objectives: must name two or more, each once; found latency_s"

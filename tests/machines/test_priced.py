@@ -123,7 +123,7 @@ def sweep(**fields: object) -> SweepSpec:
 
 
 def test_a_sweep_over_technologies_is_the_estimate_of_each() -> None:
-    table = analysis.sweep(sweep(constraints={"area_mm2": 0.1}))
+    table = analysis.sweep(sweep(constraints=["area_mm2 <= 0.1"]))
     for row in table.iter_rows(named=True):
         size = row["memory.ifmap_sram.bytes"]
         totals = made(technology=row["technology"], memory__ifmap_sram__bytes=size).totals

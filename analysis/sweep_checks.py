@@ -1,0 +1,102 @@
+"""What is wrong with a sweep before anything runs: every value of every axis makes a machine."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+from analysis.constraints import Constraint
+from analysis.layout import BASE, Layout
+from analysis.spec import Scalar, SweepSpec
+from simulator.document import Place
+from simulator.errors import BadConfig
+from simulator.machines.base import Machine
+
+SHOWN_FAULTS: Final = 20
+"""Of an axis with many impossible values, as many are named."""
+MEASURED: Final = ("accuracy", "sqnr_db", "overflow_rate")
+"""Metrics of what a design computes, which no count of cycles tells."""
+
+
+def first_designs(layout: Layout) -> Iterator[tuple[Scalar | None, ...]]:
+    """A design for each base machine, then one for each further value of each axis on it."""
+    import numpy as np
+
+    bases = range(layout.grid.sizes[0]) if layout.names[0] == BASE else (None,)
+    seen: set[tuple[int, ...]] = set()
+    for base in bases:
+        on = {} if base is None else {0: base}
+        sizes = list(enumerate(layout.grid.sizes))
+        wanted = [on, *(on | {a: v} for a, size in sizes if a not in on for v in range(size))]
+        for values in wanted:
+            row = layout.grid.example(values)
+            if row is not None and tuple(row) not in seen:
+                seen.add(tuple(row))
+                yield layout.rows(np.array([row]))[0]
+
+
+def check_designs(
+    spec: SweepSpec,
+    places: Mapping[str, Place],
+    machine: Callable[[Sequence[Scalar | None]], Machine],
+) -> tuple[bool, list[Machine]]:
+    """Build the `first_designs`, so that faults show at once; raises BadConfig with all of them.
+
+    Returns whether a design is counted in a cost model's own unit, without joules, and the first
+    design of each base machine.
+    """
+    faults: dict[str, None] = {}
+    costs = False
+    firsts: dict[Scalar | None, Machine] = {}
+    several = isinstance(spec.base, list)
+    for values in first_designs(spec.layout):
+        try:
+            made = machine(values)
+            check_unit(made, spec.objectives, spec.limits, places)
+            costs |= not made.technology.physical
+            firsts.setdefault(values[0] if several else None, made)
+        except BadConfig as error:
+            on = f" (base {values[0]}; keep an axis from it by when: {{base: ...}})"
+            lines = str(error).split("\n")
+            faults |= dict.fromkeys(f"{line}{on}" if several else line for line in lines)
+        if len(faults) >= SHOWN_FAULTS:
+            break
+    if faults:
+        raise BadConfig("\n".join(faults))
+    return costs, list(firsts.values())
+
+
+def check_unit(
+    machine: Machine,
+    objectives: Sequence[str],
+    limits: Sequence[Constraint],
+    places: Mapping[str, Place],
+) -> None:
+    """Refuse objectives and constraints that a technology has no figure of."""
+    technology = machine.technology
+    lacks = ("cost",) if technology.physical else ("energy_j", "power_w", "tops_per_w", "edp")
+    for field, name in _named(objectives, limits):
+        if name in lacks:
+            other = "energy_j" if technology.physical else "cost"
+            raise BadConfig(
+                f"{places.get(field, field)}: {field}: {technology.name} counts "
+                f"{technology.unit} and has no '{name}'; name '{other}' instead"
+            )
+
+
+def check_measured(
+    objectives: Sequence[str],
+    limits: Sequence[Constraint],
+    places: Mapping[str, Place],
+    measured: Sequence[str] = (),
+) -> None:
+    """Refuse metrics of what designs compute, but for those that are `measured`."""
+    for field, name in _named(objectives, limits):
+        if name in MEASURED and name not in measured:
+            raise BadConfig(
+                f"{places.get(field, field)}: {field}: '{name}' is measured on labelled data, and "
+                "this sweep has none; name another metric"
+            )
+
+
+def _named(objectives: Sequence[str], limits: Sequence[Constraint]) -> Iterator[tuple[str, str]]:
+    yield from (("objectives", name) for name in objectives)
+    yield from (("constraints", limit.metric) for limit in limits)
