@@ -31,7 +31,7 @@ def identity(
     return {
         "spec_sha256": digest(spec.model_dump(mode="json")),
         "machine_sha256": {name: digest(plain) for name, plain in machines.items()},
-        "technologies_sha256": base | named,
+        "technologies": base | named,
         "seed": spec.sample.seed if spec.sample else None,
         "versions": versions(),
     }

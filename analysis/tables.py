@@ -1,6 +1,7 @@
 """The tables of a sweep: a row a design, and a row a design and layer."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -121,7 +122,13 @@ def energy_ends(machines: Sequence[Machine], result: Evaluation | Timelines) -> 
     if isinstance(result, Timelines):
         return [_platform_energies(machines, result, end) for end in ENDS]
     refused = result.totals[:, TOTAL_REFUSAL]
-    return [energies_at(machines, result.actions, refused, end) for end in ENDS]
+
+    def at(end: Bound) -> Floats:
+        return energies_at(machines, result.actions, refused, end)
+
+    # The kernels hold no lock: both ends at once.
+    with ThreadPoolExecutor(len(ENDS)) as pool:
+        return list(pool.map(at, ENDS))
 
 
 def _platform_energies(machines: Sequence[Machine], lines: Timelines, end: Bound) -> Floats:

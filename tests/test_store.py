@@ -200,7 +200,7 @@ def test_a_manifest_says_what_made_the_run(tmp_path: Path) -> None:
     assert manifest["machine_sha256"] == {"cortex_m4": digest(manifest["machine"])}
     assert manifest["model_sha256"] == [fingerprint("zoo:digits")]
     plain = hwconfigs.technology("scaled_7nm").plain()
-    found = manifest["technologies_sha256"]
+    found = manifest["technologies"]
     assert found["technology=scaled_7nm"] == found[f"technology={own}"] == digest(plain)
     assert found["base"] == digest([manifest["machine"]["technology"]])
     assert set(manifest["versions"]) == {"bitlane", "numpy", "numba", "polars"}
@@ -211,7 +211,7 @@ def test_a_manifest_says_what_made_the_run(tmp_path: Path) -> None:
     text = own.read_text(encoding="utf-8")
     own.write_text(text.replace("Stillmaker", "Stilmaker", 1), encoding="utf-8")
     assert own.read_text(encoding="utf-8") != text
-    with pytest.raises(RunFolderBusy, match="its 'technologies_sha256' is not this one's"):
+    with pytest.raises(RunFolderBusy, match="its 'technologies' is not this one's"):
         list(run(Sweep(Path(), spec), tmp_path / "run", resume=True))
 
 
