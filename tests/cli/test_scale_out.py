@@ -1,6 +1,7 @@
 """A sweep on processes of a cluster: the store of a single process, whatever happens to workers."""
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -11,9 +12,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic, sleep
 
+import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
+import hwconfigs
+from analysis.identity import versions
+from analysis.scale_out import packed
 from analysis.store import open_store
+from analysis.sweeps import Sweep
+from simulator.errors import ClusterFault
 from tests.cli.command import SECONDS, Run, files_of, outside, started, wait_for
 from tests.cli.workspace import SWEEP, edited
 
@@ -123,6 +131,25 @@ def test_workers_that_die_and_workers_that_come(
     assert (process.returncode, err) == (0, "")
     assert out.startswith(f"tiny: {POINTS} points in out\n")
     assert_same(tmp_path, whole)
+
+
+@needs_dask
+def test_a_worker_of_another_version_is_refused() -> None:
+    from analysis.cluster_worker import Carrier
+
+    sweep = Sweep(hwconfigs.sweep_path("demo"))
+    wanted = versions()
+    index, points, layers = Carrier(packed(sweep), wanted).chunk(0)
+    found = (pl.read_parquet(io.BytesIO(table)) for table in (points, layers))
+    for table, expected in zip(found, sweep.chunk(0), strict=True):
+        assert_frame_equal(table, expected)
+    assert index == 0
+    with pytest.raises(ClusterFault) as caught:
+        Carrier(packed(sweep), wanted | {"numpy": "1.0"}).chunk(0)
+    assert str(caught.value) == (
+        f"a worker has numpy {wanted['numpy']}, here it is 1.0: its results could differ; install "
+        "the same there"
+    )
 
 
 @needs_dask
