@@ -83,10 +83,13 @@ class Store:
 
     def write_encoded(self, chunk: int, points: bytes, layers: bytes) -> None:
         """As `write`, of tables that are `encoded` already."""
-        way_out = f"{self.kept} points are kept: make room there and go on with --resume"
-        for name, content in zip(TABLES, (layers, points), strict=True):
-            with replacing(self._path(name, chunk), way_out) as scratch:
-                scratch.write_bytes(content)
+        way_out = "make room there and go on with --resume"
+        try:
+            for name, content in zip(TABLES, (layers, points), strict=True):
+                with replacing(self._path(name, chunk), way_out) as scratch:
+                    scratch.write_bytes(content)
+        except BadFile as error:
+            raise BadFile(f"{error}; {self.kept} points are kept") from None
 
     def scan(self, name: Table = "points") -> "pl.LazyFrame":
         """A table that is read where and when it is asked for: of a large run, a part.

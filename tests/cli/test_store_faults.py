@@ -118,8 +118,8 @@ def assert_full(code: int, out: str, err: str, folder: Path, reason: str) -> int
     assert 0 < store.kept < POINTS
     assert err.startswith(f"bitlane: {folder.name}/")
     assert err.endswith(
-        f".parquet: cannot be written ({reason}); {store.kept} points are kept: make room there "
-        "and go on with --resume\n"
+        f".parquet: cannot be written ({reason}); make room there and go on with --resume; "
+        f"{store.kept} points are kept\n"
     )
     assert store.points()["point"].to_list() == list(range(store.kept))
     assert set(store.layers()["point"]) == set(range(store.kept))
@@ -156,7 +156,7 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path, whole: Path) -> None:
     try:
         found = command(*COMMAND, "--resume", cwd=tmp_path, prefix=prefix)
         place = "out/points/part-00003.parquet: cannot be written (Permission denied)"
-        told = "2384 points are kept: make room there and go on with --resume"
+        told = "make room there and go on with --resume; 2384 points are kept"
         assert found == (2, "", f"bitlane: {place.replace('points', 'layers')}; {told}\n")
         (tmp_path / "out/layers").chmod(0o755)
         found = command(*COMMAND, "--resume", cwd=tmp_path, prefix=prefix)
