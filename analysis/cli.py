@@ -295,6 +295,7 @@ def estimate(
 
 app.command()(explore_commands.sweep)
 app.command()(explore_commands.search)
+app.command()(explore_commands.reprice)
 app.command()(explore_commands.report)
 app.command()(explore_commands.diff)
 

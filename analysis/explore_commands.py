@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from analysis.limits import MAX_WORKERS
+from analysis.terminal import integer
 from simulator.errors import BitlaneError
 
 
@@ -15,6 +17,18 @@ def sweep(
     data: Annotated[
         str | None,
         typer.Option(help="Labelled inputs to execute: an .npz, or zoo:digits.", metavar="F.npz"),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            parser=integer("--workers", 1, MAX_WORKERS),
+            help="Processes of this machine that share the work.",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="A dask scheduler whose workers do the work."),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say how many points, how long, how much disk.")
@@ -34,7 +48,9 @@ def sweep(
         raise BitlaneError("Missing option '--out'. (see bitlane sweep --help)")
     from analysis.sweeps import sweep_command
 
-    return sweep_command(spec, out, resume, data)
+    if workers is not None and scheduler is not None:
+        raise BitlaneError("--workers and --scheduler: give one; a scheduler has its own workers")
+    return sweep_command(spec, out, resume, data, workers, scheduler)
 
 
 def search(
@@ -48,6 +64,20 @@ def search(
     from analysis.searches import search_command
 
     search_command(spec, out, resume)
+
+
+def reprice(
+    folder: Annotated[Path, typer.Argument(help="Folder of a finished sweep.", metavar="DIR")],
+    technology: Annotated[
+        str, typer.Option(help="A technology that ships with bitlane, or its YAML.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    resume: Annotated[bool, typer.Option(help="Go on with the run in this folder.")] = False,
+) -> None:
+    """Price a sweep in another technology: nothing is counted or mapped again."""
+    from analysis.reprice import reprice_command
+
+    reprice_command(folder, technology, out, resume)
 
 
 def report(

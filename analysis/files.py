@@ -16,37 +16,47 @@ STANDARD_OUTPUT: Final = Path("-")
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, way_out: str = "choose another place") -> Iterator[Path]:
     """A scratch path beside `path` that takes its place, synced, when the block ends well.
 
     A device or a pipe is written itself, and the file that a link leads to takes the place of a
-    link. Raises BadFile where the folder does not exist or cannot be written.
+    link. Raises BadFile, ending in `way_out`, where the folder does not exist or cannot be written.
     """
     _require_name(path)
     if path.exists() and not (path.is_file() or path.is_dir()):
-        with _refusing(path):
+        with _refusing(path, way_out):
             yield path
         return
     if path.is_symlink():
         path = path.resolve()
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with _refusing(path):
+        with _refusing(path, way_out):
             yield scratch
-            with scratch.open("rb") as written:
-                os.fsync(written.fileno())
+            _sync(scratch)
             scratch.replace(path)
+            with contextlib.suppress(OSError):  # Some file systems sync no folder.
+                _sync(path.parent)
     finally:
         with contextlib.suppress(OSError):
             scratch.unlink()
 
 
+def _sync(path: Path) -> None:
+    """Have the system put a file, or the names in a folder, on its disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 @contextlib.contextmanager
-def _refusing(path: Path) -> Iterator[None]:
+def _refusing(path: Path, way_out: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _unwritable(path, error.strerror or str(error)) from None
+        raise _unwritable(path, error.strerror or str(error), way_out) from None
 
 
 def _require_name(path: Path) -> None:
@@ -54,8 +64,8 @@ def _require_name(path: Path) -> None:
         raise BadFile(f"'{path}': names no file; give a file to write")
 
 
-def _unwritable(path: Path, reason: str) -> BadFile:
-    return BadFile(f"{path}: cannot be written ({reason}); choose another place")
+def _unwritable(path: Path, reason: str, way_out: str = "choose another place") -> BadFile:
+    return BadFile(f"{path}: cannot be written ({reason}); {way_out}")
 
 
 def check_places(places: Mapping[str, Path | None]) -> None:

@@ -7,3 +7,6 @@ MAX_BATCH: Final = 4096
 
 MAX_POINTS: Final = 10_000_000
 """Designs of one sweep."""
+
+MAX_WORKERS: Final = 1024
+"""Processes that one machine may be asked for."""

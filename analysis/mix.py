@@ -6,6 +6,7 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Final
 
+from analysis.spec import Workload
 from simulator.graph import Graph
 
 if TYPE_CHECKING:
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 
 OWN: Final = ("latency_s", "energy_j", "cost", "cycles", "utilization")
 """What is told of each network too, in columns called ``<network>.<metric>``."""
-_SUMS: Final = ("latency_s", "energy_j", "cost", "cycles", "energy_fj", "macs")
+_ENDS: Final = ("energy_j_low", "energy_j_high", "cost_low", "cost_high")
+_SUMS: Final = ("latency_s", "energy_j", "cost", *_ENDS, "cycles", "energy_fj", "macs")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Network:
 
 
 def mixed(
-    parts: Sequence["pl.DataFrame"], networks: Sequence[Network], batch: int
+    parts: Sequence["pl.DataFrame"], networks: Sequence[Network | Workload], batch: int
 ) -> "pl.DataFrame":
     """One table of costs from those of each network on the same designs, rows alike.
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analysis.tables import ACTION_COLUMNS
 from simulator.machines.actions import (
     COMPONENT_NAMES,
     LEVEL_0,
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 UNIT = "unit"
 START = "start"
+_OWN_CLOCK = {name: at for name, at in ACTION_COLUMNS.items() if name.startswith("action.")}
+"""What a layer does on its own machine, in that one's clock."""
 
 
 def platform_layers(platform: Platform, result: Timelines | None, first: int) -> "pl.DataFrame":
@@ -49,6 +52,7 @@ def _names(platform: Platform) -> list[str]:
     components = (*COMPONENT_NAMES, *levels, *EXTRA_COMPONENTS)
     return [
         *("compute", "stall", "overhead", "macs", UNIT, START),
+        *_OWN_CLOCK,
         *(f"{name}_bytes" for name in (*levels, *links, "outer")),
         *(f"{name}_fj" for name in components),
     ]
@@ -60,6 +64,7 @@ def _columns(platform: Platform, result: Timelines) -> "Mapping[str, Ints]":
     columns = {name: result.parts[:, :, i] for i, name in enumerate(("compute", "stall"))}
     columns |= {"overhead": result.parts[:, :, 2], "macs": actions[:, :, MACS]}
     columns |= {UNIT: result.places, START: result.starts}
+    columns |= {name: actions[:, :, at] for name, at in _OWN_CLOCK.items()}
     outer = np.zeros_like(result.places)
     for number, (name, machine) in enumerate(platform.machines.items()):
         here = result.places == number

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -114,6 +114,7 @@ class SweepSpec(Schema):
     search: Search | None = None
     batch: Annotated[int, Field(ge=1, le=MAX_BATCH)] = 1
     chunk_points: Positive = 4096
+    keep_layers: bool | Literal["auto"] = "auto"
 
     @field_validator("workloads")
     @classmethod

@@ -6,11 +6,12 @@ chunks; `--resume` computes those that are missing and ends with the same conten
 
 import contextlib
 import fcntl
+import io
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from analysis.files import make_folder, replacing, write_json
 from simulator.errors import BadFile, RunFolderBusy
@@ -18,6 +19,9 @@ from simulator.errors import BadFile, RunFolderBusy
 if TYPE_CHECKING:
     import polars as pl
 
+Table: TypeAlias = Literal["points", "layers"]
+TABLES: Final[tuple[Table, ...]] = ("layers", "points")
+"""In the order in which a chunk's are written: the last one there says that it is whole."""
 MANIFEST: Final = "manifest.json"
 LOCK: Final = ".lock"
 _MANIFEST_KINDS: Final = {
@@ -43,18 +47,18 @@ class Store:
         return -(-int(self.manifest["points"]) // int(self.manifest["chunk_points"]))
 
     def has(self, chunk: int) -> bool:
-        """True where the chunk is kept; `layers` is written first, `points` last."""
-        return all(self._path(name, chunk).exists() for name in ("layers", "points"))
+        """True where the chunk is kept."""
+        return all(self._path(name, chunk).exists() for name in TABLES)
 
     def intact(self, chunk: int) -> bool:
         """True where the chunk is kept, can be read, and holds the points it should."""
         if not self.has(chunk):
             return False
         try:
-            points, layers = (self._table(name, chunk) for name in ("points", "layers"))
+            layers, points = (self.table(name, chunk) for name in TABLES)
         except BadFile:
             return False
-        wanted = self._points_of(chunk)
+        wanted = self.points_of(chunk)
         if "point" not in points.columns or "point" not in layers.columns:
             return False
         return points["point"].to_list() == list(wanted) and set(layers["point"]) <= set(wanted)
@@ -62,17 +66,39 @@ class Store:
     @property
     def kept(self) -> int:
         """Number of points in the chunks that are kept."""
-        return sum(len(self._points_of(c)) for c in range(self.chunks) if self.has(c))
+        return sum(len(self.points_of(c)) for c in range(self.chunks) if self.has(c))
 
-    def _points_of(self, chunk: int) -> range:
+    def missing(self) -> list[int]:
+        """The chunks that are not there, or damaged."""
+        return [chunk for chunk in range(self.chunks) if not self.intact(chunk)]
+
+    def points_of(self, chunk: int) -> range:
+        """Numbers of the points in a chunk."""
         size, total = int(self.manifest["chunk_points"]), int(self.manifest["points"])
         return range(chunk * size, min((chunk + 1) * size, total))
 
     def write(self, chunk: int, points: "pl.DataFrame", layers: "pl.DataFrame") -> None:
-        """Keep a chunk, whole or not at all."""
-        for name, table in (("layers", layers), ("points", points)):
-            with replacing(self._path(name, chunk)) as scratch:
-                table.write_parquet(scratch)
+        """Keep a chunk, whole or not at all; raises BadFile where there is no room for it."""
+        self.write_encoded(chunk, encoded(points), encoded(layers))
+
+    def write_encoded(self, chunk: int, points: bytes, layers: bytes) -> None:
+        """As `write`, of tables that are `encoded` already."""
+        way_out = "make room there and go on with --resume"
+        try:
+            for name, content in zip(TABLES, (layers, points), strict=True):
+                with replacing(self._path(name, chunk), way_out) as scratch:
+                    scratch.write_bytes(content)
+        except BadFile as error:
+            raise BadFile(f"{error}; {self.kept} points are kept") from None
+
+    def scan(self, name: Table = "points") -> "pl.LazyFrame":
+        """A table that is read where and when it is asked for: of a large run, a part.
+
+        `store.scan("layers").filter(pl.col("point") == 7).collect()` reads no other point's rows.
+        """
+        import polars as pl
+
+        return pl.scan_parquet([self._path(name, chunk) for chunk in self._found()])
 
     def points(self) -> "pl.DataFrame":
         """All kept points, in order; raises BadFile where there is none yet."""
@@ -82,15 +108,18 @@ class Store:
         """All kept layers, in order."""
         return self._read("layers")
 
-    def _read(self, name: str) -> "pl.DataFrame":
-        import polars as pl
-
+    def _found(self) -> list[int]:
         found = [c for c in range(self.chunks) if self.has(c)]
         if not found:
             raise BadFile(
                 f"{self.folder}: holds no finished points yet; run the sweep again with --resume"
             )
-        tables = [self._table(name, c) for c in found]
+        return found
+
+    def _read(self, name: Table) -> "pl.DataFrame":
+        import polars as pl
+
+        tables = [self.table(name, c) for c in self._found()]
         try:
             return pl.concat(tables)
         except pl.exceptions.PolarsError:
@@ -99,7 +128,8 @@ class Store:
                 "run the sweep again with another --out"
             ) from None
 
-    def _table(self, name: str, chunk: int) -> "pl.DataFrame":
+    def table(self, name: Table, chunk: int) -> "pl.DataFrame":
+        """One table of one chunk; raises BadFile where it cannot be read."""
         import polars as pl
 
         path = self._path(name, chunk)
@@ -111,8 +141,15 @@ class Store:
                 "run the sweep again with --resume, which makes it anew"
             ) from None
 
-    def _path(self, name: str, chunk: int) -> Path:
+    def _path(self, name: Table, chunk: int) -> Path:
         return self.folder / name / f"part-{chunk:05d}.parquet"
+
+
+def encoded(table: "pl.DataFrame") -> bytes:
+    """A table as Parquet."""
+    buffer = io.BytesIO()
+    table.write_parquet(buffer)
+    return buffer.getvalue()
 
 
 def open_store(folder: Path) -> Store:
@@ -158,8 +195,11 @@ def writing(folder: Path, manifest: dict[str, Any], *, resume: bool) -> Iterator
     with locked(folder):
         if (folder / MANIFEST).exists():
             _check_same_run(open_store(folder).manifest, manifest, folder, resume)
-        for name in ("points", "layers"):
+        for name in TABLES:
             make_folder(folder / name)
+        for left in folder.rglob(".*.tmp"):
+            # Of a run that was killed while it wrote; nobody else writes under the lock.
+            left.unlink(missing_ok=True)
         if not (folder / MANIFEST).exists():
             write_json(folder / MANIFEST, manifest)
         yield Store(folder, manifest)

@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -11,18 +9,20 @@ import numpy as np
 
 import hwconfigs
 import workloads
-from analysis.axes import field_of, members_of
 from analysis.accuracy import METRICS, Accuracies, accuracies_of
+from analysis.axes import field_of, members_of
 from analysis.front import constrained, with_derived
 from analysis.grid import Ints
+from analysis.identity import identity
 from analysis.layout import BASE
 from analysis.mix import Network, layer_names, mixed, mixed_layers
 from analysis.platform_tables import platform_layers
+from analysis.scale_out import run_on_workers
 from analysis.spec import Scalar, SweepSpec, beside, load_spec
 from analysis.store import kept_points, open_store, writing
 from analysis.summary import summary
 from analysis.sweep_checks import check_designs, check_measured
-from analysis.tables import layers_table, points_table
+from analysis.tables import energy_ends, layers_table, points_table
 from analysis.terminal import Interrupted
 from simulator.cost import Evaluation, estimate
 from simulator.document import Document, Entry, Place
@@ -79,15 +79,15 @@ class Sweep:
             "model_sha256": [fingerprint(network.model) for network in self.networks],
             "machine": self.base.root.plain(),
             "machines": {name: base.root.plain() for name, base in self.bases.items()},
-            "technologies": {
-                f"{axis}={name}": _digest(entry)
-                for (axis, name), entry in self.technologies.items()
-            },
             "layers": layer_names(self.networks),
             "data_sha256": self.accuracies.data.digest if self.accuracies else None,
             "points": self.spec.count,
             "chunk_points": self.spec.chunk_points,
-            "versions": {p: version(p) for p in ("bitlane", "numpy", "numba", "polars")},
+            **identity(
+                self.spec,
+                {name: base.root.plain() for name, base in self.bases.items()},
+                self.technologies,
+            ),
         }
 
     def document(self, values: Sequence[Scalar | None]) -> Document:
@@ -123,7 +123,8 @@ class Sweep:
         """
         import polars as pl
 
-        keep = self.spec.count <= KEEP_LAYERS_UP_TO if keep_layers is None else keep_layers
+        wanted = self.spec.keep_layers if keep_layers is None else keep_layers
+        keep = self.spec.count <= KEEP_LAYERS_UP_TO if wanted == "auto" else wanted
         # Machines of one base have the same memories, so that their layers make one table.
         several = isinstance(self.spec.base, list)
         bases = choices[:, 0] if several else np.zeros(len(choices), np.int64)
@@ -165,9 +166,10 @@ class Sweep:
         built = [widest(machine) for machine in machines]
         points, layers = [], []
         for network in self.networks:
-            result, lines = self._evaluated(network.graph, machines, keep)
+            result, lines = self._evaluated(network.graph, machines)
             reasons = self._reasons(network.graph, machines, result)
-            points.append(points_table({}, built, result, self.spec.batch, reasons))
+            ends = energy_ends(built, lines)
+            points.append(points_table({}, built, result, self.spec.batch, reasons, ends))
             layers.append(self._layers(machines[0], lines if keep else None, first))
             if self.accuracies is not None and isinstance(lines, Timelines):
                 points[-1] = points[-1].with_columns(self.accuracies.places(lines))
@@ -175,14 +177,14 @@ class Sweep:
         return table, mixed_layers(layers, self.networks)
 
     def _evaluated(
-        self, graph: Graph, machines: Sequence[Machine], keep: bool
+        self, graph: Graph, machines: Sequence[Machine]
     ) -> tuple[Evaluation, Evaluation | Timelines]:
         """Costs of a graph on designs of one base, and those of its layers."""
         platforms = [machine for machine in machines if isinstance(machine, Platform)]
         if platforms:
             lines = evaluate_platforms(graph, platforms, self.spec.batch)
             return lines.evaluation, lines
-        result = evaluate_layered(graph, machines, self.spec.batch, keep)
+        result = evaluate_layered(graph, machines, self.spec.batch, per_layer=True)
         return result, result
 
     def _layers(
@@ -250,10 +252,6 @@ class Sweep:
         return reasons
 
 
-def _digest(entry: Entry) -> str:
-    return sha256(json.dumps(entry.plain()).encode()).hexdigest()
-
-
 def _places(spec: SweepSpec, document: Document) -> dict[str, Place]:
     """Where the fields of a spec stand, and what each axis sets."""
     fields = ("base", "workload", "objectives", "constraints", "data")
@@ -303,19 +301,33 @@ def sweep(spec: SweepSpec | str | Path, data: str | Path | None = None) -> "pl.D
     return pl.concat([loaded.chunk(i)[0] for i in range(chunks)])
 
 
-def sweep_command(spec: Path, out: Path, resume: bool, data: str | None = None) -> None:
-    """Run a sweep into a folder with a progress bar, then say what lies on the front."""
+def sweep_command(
+    spec: Path,
+    out: Path,
+    resume: bool,
+    data: str | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> None:
+    """Run a sweep into a folder with a progress bar, then say what lies on the front.
+
+    `workers` and `scheduler` are those of `analysis.scale_out.run_on_workers`; this process alone
+    without them.
+    """
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import Progress
 
     loaded = Sweep(spec, data=data)
     total = loaded.spec.count
+    steps = run(loaded, out, resume=resume)
+    if workers is not None or scheduler is not None:
+        steps = run_on_workers(loaded, out, resume=resume, workers=workers, scheduler=scheduler)
     console = Console(stderr=True)
     try:
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task(escape(loaded.spec.name), total=total)
-            for kept in run(loaded, out, resume=resume):
+            for kept in steps:
                 bar.update(task, completed=kept)
     except KeyboardInterrupt:
         raise Interrupted(

@@ -1,17 +1,22 @@
 """The tables of a sweep: a row a design, and a row a design and layer."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from simulator.cost import Evaluation
+from simulator.designs import Floats, Ints
 from simulator.machines.actions import (
+    ACTION_NAMES,
+    ACTIONS,
     COMPONENT_NAMES,
     COMPUTE_CYCLES,
     LEVEL_0,
     MACS,
     OVERHEAD_CYCLES,
+    REFUSAL,
     STALL_CYCLES,
     TOTAL_CYCLES,
     TOTAL_ENERGY_FJ,
@@ -20,10 +25,32 @@ from simulator.machines.actions import (
     TOTAL_REFUSAL,
 )
 from simulator.machines.base import Machine
+from simulator.machines.platform import Platform
+from simulator.platform_estimate import platform_energy_at
+from simulator.platforms import Timelines
+from simulator.priced import energies_at
 from simulator.reached import extrapolated
+from simulator.technology.model import Bound
 
 if TYPE_CHECKING:
     import polars as pl
+
+ENDS: Final[tuple[Bound, ...]] = ("low", "high")
+"""The bounds of every price that a design's energy is told at, beside its value."""
+_NAMED: Final = {
+    "compute": COMPUTE_CYCLES,
+    "stall": STALL_CYCLES,
+    "overhead": OVERHEAD_CYCLES,
+    "macs": MACS,
+}
+ACTION_COLUMNS: Final[Mapping[str, int]] = _NAMED | {
+    f"action.{name}": at
+    for at, name in enumerate(ACTION_NAMES)
+    if at not in (*_NAMED.values(), REFUSAL)
+}
+"""The integer actions of a layer that a table keeps, with their place in a row of actions: all that
+prices are applied to. Levels of memory that a machine lacks are zeros, which Parquet keeps small.
+"""
 
 
 def points_table(
@@ -32,12 +59,13 @@ def points_table(
     result: Evaluation,
     batch: int,
     reasons: Sequence[str | None],
+    ends: Sequence[Floats],
 ) -> "pl.DataFrame":
     """One row a design: `columns` as given, its costs; a refused design has a reason and no cost.
 
-    `area_mm2` is that of the machine, whether it can run the network or not. `extrapolated_prices`
-    counts prices beyond their cited points; a cost model's `cost` is in its own unit, without
-    joules.
+    `ends` are femtojoules [P] with every price at its low and at its high bound. `area_mm2` is that
+    of the machine, whether it can run the network or not. `extrapolated_prices` counts prices
+    beyond their cited points; a cost model's `cost` is in its own unit, without joules.
     """
     import polars as pl
 
@@ -49,14 +77,21 @@ def points_table(
     busy = totals[:, TOTAL_MULTIPLIER_CYCLES]
     latency_s = np.where(refused, np.nan, result.latency_s)
     joules = np.array([m.technology.physical for m in machines])
+    energies = {"": energy_fj} | {f"_{end}": fj for end, fj in zip(ENDS, ends, strict=True)}
     energy_j = np.where(refused | ~joules, np.nan, energy_fj * 1e-15)
     if not joules.all():
-        columns = columns | {"cost": np.where(refused | joules, np.nan, energy_fj / 1000)}
+        columns = columns | {
+            f"cost{end}": np.where(refused | joules, np.nan, fj / 1000)
+            for end, fj in energies.items()
+        }
     peak = np.array([m.peak_macs_per_cycle for m in machines], dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         columns = columns | {
             "latency_s": latency_s,
-            "energy_j": energy_j,
+            **{
+                f"energy_j{end}": np.where(refused | ~joules, np.nan, fj * 1e-15)
+                for end, fj in energies.items()
+            },
             "area_mm2": result.area_mm2,
             "power_w": energy_j / latency_s,
             "throughput_per_s": batch / latency_s,
@@ -79,15 +114,42 @@ def points_table(
     )
 
 
+def energy_ends(machines: Sequence[Machine], result: Evaluation | Timelines) -> list[Floats]:
+    """Femtojoules [P] at both `ENDS` of every price, from the layers of `result`, which it keeps.
+
+    Those of `estimate`'s totals: NaN where a design is refused.
+    """
+    if isinstance(result, Timelines):
+        return [_platform_energies(machines, result, end) for end in ENDS]
+    refused = result.totals[:, TOTAL_REFUSAL]
+
+    def at(end: Bound) -> Floats:
+        return energies_at(machines, result.actions, refused, end)
+
+    # The kernels hold no lock: both ends at once.
+    with ThreadPoolExecutor(len(ENDS)) as pool:
+        return list(pool.map(at, ENDS))
+
+
+def _platform_energies(machines: Sequence[Machine], lines: Timelines, end: Bound) -> Floats:
+    """Of platforms, whose copies and dispatches are no layer's."""
+    found = np.full(len(machines), np.nan)
+    for design in np.flatnonzero(~lines.evaluation.refused).tolist():
+        platform = machines[design]
+        if isinstance(platform, Platform):
+            found[design] = float(platform_energy_at(platform, lines, end, design))
+    return found
+
+
 def layers_table(machine: Machine, result: Evaluation | None, first: int) -> "pl.DataFrame":
-    """One row a design and layer: cycles, MACs, bytes of each level, femtojoules by component."""
+    """One row a design and layer: actions, bytes of each level, femtojoules by component."""
     import polars as pl
 
     components = (*COMPONENT_NAMES, *machine.levels)
-    cycles = ("compute", "stall", "overhead", "macs")
     if result is None:
-        names = [*cycles, *(f"{k}_bytes" for k in machine.levels), *(f"{c}_fj" for c in components)]
-        return pl.DataFrame(schema=dict.fromkeys(("point", "layer", *names), pl.Int64))
+        names = [f"{k}_bytes" for k in machine.levels] + [f"{c}_fj" for c in components]
+        every = ("point", "layer", *ACTION_COLUMNS, *names)
+        return pl.DataFrame(schema=dict.fromkeys(every, pl.Int64))
     kept = np.flatnonzero(result.totals[:, TOTAL_REFUSAL] == 0)
     actions, energy = result.actions[kept], result.energy_fj[kept]
     count = actions.shape[1]
@@ -95,11 +157,18 @@ def layers_table(machine: Machine, result: Evaluation | None, first: int) -> "pl
         "point": np.repeat(kept + first, count),
         "layer": np.tile(np.arange(count), len(kept)),
     }
-    for name, at in zip(cycles, (COMPUTE_CYCLES, STALL_CYCLES, OVERHEAD_CYCLES, MACS), strict=True):
-        columns[name] = actions[:, :, at].ravel()
+    columns |= {name: actions[:, :, at].ravel() for name, at in ACTION_COLUMNS.items()}
     for k, level in enumerate(machine.levels):
         both = actions[:, :, LEVEL_0 + 2 * k] + actions[:, :, LEVEL_0 + 2 * k + 1]
         columns[f"{level}_bytes"] = both.ravel()
     for c, component in enumerate(components):
         columns[f"{component}_fj"] = energy[:, :, c].ravel()
     return pl.DataFrame(columns, schema_overrides=dict.fromkeys(columns, pl.Int64))
+
+
+def actions_of(layers: "pl.DataFrame", count: int) -> Ints:
+    """The actions that a table of layers keeps: int64 [P, count, ACTIONS], designs in its order."""
+    actions = np.zeros((len(layers), ACTIONS), np.int64)
+    for name, at in ACTION_COLUMNS.items():
+        actions[:, at] = layers[name].to_numpy()
+    return actions.reshape(-1, count, ACTIONS)

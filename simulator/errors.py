@@ -35,3 +35,7 @@ class Unsupported(BitlaneError):
 
 class RunFolderBusy(BitlaneError):
     """A result folder holds another run, or another process is writing to it."""
+
+
+class ClusterFault(BitlaneError):
+    """A cluster cannot be reached, or cannot run a sweep as this process would."""

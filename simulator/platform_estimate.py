@@ -115,8 +115,8 @@ def _totals(platform: Platform, result: Timelines, batch: int, peak: int) -> Tot
         batch=batch,
         energies=(
             int(row[TOTAL_ENERGY_FJ]),
-            _energy_at(platform, result, "low"),
-            _energy_at(platform, result, "high"),
+            platform_energy_at(platform, result, "low"),
+            platform_energy_at(platform, result, "high"),
         ),
         macs=macs,
         utilization=macs / (cycles * platform.peak_macs_per_cycle),
@@ -125,14 +125,14 @@ def _totals(platform: Platform, result: Timelines, batch: int, peak: int) -> Tot
     )
 
 
-def _energy_at(platform: Platform, result: Timelines, bound: Bound) -> int:
+def platform_energy_at(platform: Platform, result: Timelines, bound: Bound, design: int = 0) -> int:
     """Femtojoules at one bound of the prices of each machine and link."""
     total = 0
     for place, machine in enumerate(platform.machines.values()):
-        actions = result.evaluation.actions[0, result.places[0] == place]
+        actions = result.evaluation.actions[design, result.places[design] == place]
         total += energy_at(machine, actions.tolist(), bound)
-    dispatch = int(result.extra_fj[0].sum(axis=0)[1])
-    link = sum(_copied_fj(platform, moved.tolist(), bound) for moved in result.moved[0])
+    dispatch = int(result.extra_fj[design].sum(axis=0)[1])
+    link = sum(_copied_fj(platform, moved.tolist(), bound) for moved in result.moved[design])
     prices = [float(prices_at(platform.host, b)[INSTRUCTIONS]) for b in ("value", bound)]
     return total + link + (round(dispatch * prices[1] / prices[0]) if dispatch else 0)
 

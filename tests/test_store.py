@@ -2,6 +2,8 @@
 
 import json
 import os
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,14 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+import hwconfigs
 from analysis.files import replacing, write_json, write_text
-from analysis.store import MANIFEST, Store, kept_points, locked, open_store, writing
+from analysis.identity import digest
+from analysis.spec import Sample, SweepSpec
+from analysis.store import MANIFEST, TABLES, Store, kept_points, locked, open_store, writing
+from analysis.sweeps import Sweep, run
 from simulator.errors import BadFile, RunFolderBusy
+from workloads.source import fingerprint
 
 RUN: dict[str, Any] = {
     "schema": "bitlane.sweep/1",
@@ -167,3 +174,64 @@ def test_json_documents_hold_no_number_that_json_lacks(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     write_json(tmp_path / "a.json", {"a": [1, 2.5]})
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"a": [1, 2.5]}
+
+
+def test_a_scan_reads_what_is_asked_for(tmp_path: Path) -> None:
+    store = filled(tmp_path / "run", 2, 0, 1)
+    for name, read in zip(TABLES, (store.layers, store.points), strict=True):
+        assert_frame_equal(store.scan(name).collect(), read())
+    five = store.scan("layers").filter(pl.col("point") == 5).select("layer")
+    assert five.collect()["layer"].to_list() == [0, 1]
+    (tmp_path / "run/layers/part-00001.parquet").unlink()
+    assert store.scan("points").select(pl.len()).collect().item() == 4
+    with pytest.raises(BadFile, match="holds no finished points yet"):
+        filled(tmp_path / "none").scan()
+
+
+def test_a_manifest_says_what_made_the_run(tmp_path: Path) -> None:
+    """Hashes that anybody can make again, and the versions of what computes and writes."""
+    shipped = Path(hwconfigs.__file__).parent / "technologies/scaled_7nm.yaml"
+    own = tmp_path / "own.yaml"
+    own.write_text(shipped.read_text(encoding="utf-8"), encoding="utf-8")
+    axes: dict[str, Any] = {"technology": ["scaled_7nm", str(own)]}
+    spec = SweepSpec(name="s", base="cortex_m4", workload="zoo:digits", axes=axes)
+    manifest = Sweep(Path(), spec).manifest()
+    assert manifest["spec_sha256"] == digest(manifest["spec"])
+    assert manifest["machine_sha256"] == {"cortex_m4": digest(manifest["machine"])}
+    assert manifest["model_sha256"] == [fingerprint("zoo:digits")]
+    plain = hwconfigs.technology("scaled_7nm").plain()
+    found = manifest["technologies"]
+    assert found["technology=scaled_7nm"] == found[f"technology={own}"] == digest(plain)
+    assert found["base"] == digest([manifest["machine"]["technology"]])
+    assert set(manifest["versions"]) == {"bitlane", "numpy", "numba", "polars"}
+    assert manifest["seed"] is None
+    sample = Sample(points=1, seed=7)
+    assert Sweep(Path(), spec.model_copy(update={"sample": sample})).manifest()["seed"] == 7
+    list(run(Sweep(Path(), spec), tmp_path / "run", resume=False))
+    text = own.read_text(encoding="utf-8")
+    own.write_text(text.replace("Stillmaker", "Stilmaker", 1), encoding="utf-8")
+    assert own.read_text(encoding="utf-8") != text
+    with pytest.raises(RunFolderBusy, match="its 'technologies' is not this one's"):
+        list(run(Sweep(Path(), spec), tmp_path / "run", resume=True))
+
+
+@pytest.mark.skipif(find_spec("duckdb") is None, reason="duckdb is not installed")
+def test_duckdb_reads_a_run_as_it_is(tmp_path: Path) -> None:
+    duckdb = import_module("duckdb")
+    filled(tmp_path / "run", 0, 1, 2)
+    found = duckdb.sql(f"select count(*), sum(point) from '{tmp_path}/run/points/*.parquet'")
+    assert found.fetchall() == [(7, 21)]
+
+
+@pytest.mark.skipif(find_spec("pyarrow") is None, reason="pyarrow is not installed")
+def test_pandas_reads_a_run_as_it_is(tmp_path: Path) -> None:
+    pandas = import_module("pandas")
+    store = filled(tmp_path / "run", 0, 1, 2)
+    found = pandas.read_parquet(tmp_path / "run" / "points")
+    assert found["point"].tolist() == store.points()["point"].to_list()
+
+
+def test_polars_reads_a_run_as_it_is(tmp_path: Path) -> None:
+    store = filled(tmp_path / "run", 0, 1, 2)
+    assert_frame_equal(pl.read_parquet(tmp_path / "run/points"), store.points())
+    assert_frame_equal(pl.scan_parquet(tmp_path / "run/layers/*.parquet").collect(), store.layers())

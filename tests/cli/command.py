@@ -54,14 +54,15 @@ def outside(*arguments: str | Path, cwd: Path) -> Outcome:
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
-def started(*arguments: str | Path, cwd: Path) -> "subprocess.Popen[str]":
-    """`bitlane` as a process that goes on by itself."""
+def started(*arguments: str | Path, cwd: Path, new_group: bool = False) -> "subprocess.Popen[str]":
+    """`bitlane` as a process that goes on by itself; in a group of its own that takes signals."""
     return subprocess.Popen(
         [sys.executable, "-c", START, *map(str, arguments)],
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=new_group,
     )
 
 
