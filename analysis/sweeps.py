@@ -1,12 +1,14 @@
 """Evaluate every design of a sweep: the cost functions of `estimate`, over many machines."""
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 import hwconfigs
 import workloads
@@ -17,16 +19,19 @@ from analysis.store import kept_points, open_store, writing
 from analysis.summary import summary
 from analysis.tables import layers_table, points_table
 from analysis.terminal import Interrupted
-from simulator.cost import Evaluation, estimate
+from simulator.cost import Evaluation, refuse
 from simulator.document import Document, Entry, Place
 from simulator.errors import BadConfig, BitlaneError, Unsupported
 from simulator.graph import Graph
+from simulator.machine_set import MachineSet
 from simulator.machines.actions import TOTAL_REFUSAL, TOTAL_REFUSED_LAYER
 from simulator.machines.base import Machine
 from simulator.machines.platform import Platform
 from simulator.machines.registry import machine_from
 from simulator.networks import evaluate_network
+from simulator.platform_estimate import refuse_platform
 from simulator.platforms import evaluate_platforms
+from simulator.space import Axis, Space
 from workloads.source import fingerprint
 
 if TYPE_CHECKING:
@@ -59,6 +64,8 @@ class Sweep:
         self.axes = tuple(spec.values)
         self.technologies = self._technologies(path)
         self._check_axes()
+        axes = [Axis(len(values), (tuple(a.split(".")),)) for a, values in spec.values.items()]
+        self.space = Space(axes, self._design)
 
     def manifest(self) -> dict[str, Any]:
         """What identifies this run: a folder is resumed only by the same one."""
@@ -83,25 +90,41 @@ class Sweep:
             document = document.with_entry(axis.split("."), entry)
         return machine_from(document)
 
+    def choices(self, first: int, last: int) -> NDArray[np.int64]:
+        """Which value of each axis designs `first` to before `last` have: int64 [P, axes]."""
+        sizes = [len(values) for values in self.spec.values.values()]
+        places = np.arange(first, last)
+        strides = [math.prod(sizes[i + 1 :]) for i in range(len(sizes))]
+        columns = [places // s % n for s, n in zip(strides, sizes, strict=True)]
+        return np.stack(columns, axis=1)
+
+    def _design(self, choice: Sequence[int]) -> Machine:
+        """The design with these values of the axes, by their index."""
+        columns = self.spec.values.values()
+        return self.machine([values[i] for values, i in zip(columns, choice, strict=True)])
+
     def chunk(self, index: int) -> tuple["pl.DataFrame", "pl.DataFrame"]:
         """Tables of points and layers of one chunk of designs."""
+        import polars as pl
+
         size = self.spec.chunk_points
         first = index * size
-        designs = self.spec.designs(first, first + size)
-        machines = [self.machine(values) for values in designs]
+        choices = self.choices(first, min(first + size, self.spec.count))
+        machines = self.space.designs(choices)
         keep_layers = self.spec.count <= KEEP_LAYERS_UP_TO
-        platforms = [machine for machine in machines if isinstance(machine, Platform)]
-        if platforms:
-            lines = evaluate_platforms(self.graph, platforms, self.spec.batch)
+        one = machines.machine(0)
+        if isinstance(one, Platform):
+            lines = evaluate_platforms(self.graph, machines, self.spec.batch)
             result = lines.evaluation
-            layers = platform_layers(platforms[0], lines if keep_layers else None, first)
+            layers = platform_layers(one, lines if keep_layers else None, first)
         else:
             result = evaluate_network(self.graph, machines, self.spec.batch, keep_layers)
-            layers = layers_table(machines[0], result if keep_layers else None, first)
-        columns: dict[str, Any] = {"point": np.arange(first, first + len(designs))}
+            layers = layers_table(one, result if keep_layers else None, first)
+        columns: dict[str, Any] = {"point": np.arange(first, first + len(choices))}
         for i, axis in enumerate(self.axes):
             kind = _common_kind(self.spec.values[axis])
-            columns[axis] = [kind(values[i]) for values in designs]
+            values = pl.Series(axis, [kind(value) for value in self.spec.values[axis]])
+            columns[axis] = values.gather(choices[:, i])
         reasons = self._reasons(machines, result)
         points = points_table(columns, machines, result, self.spec.batch, reasons)
         return constrained(points, self.spec.constraints), layers
@@ -156,22 +179,27 @@ class Sweep:
                     f"'{name}'; name '{other}' instead"
                 )
 
-    def _reasons(self, machines: Sequence[Machine], result: Evaluation) -> list[str | None]:
+    def _reasons(self, machines: MachineSet, result: Evaluation) -> list[str | None]:
         """Why each design is refused, in the words of `estimate`; None where it is not."""
-        told: dict[tuple[object, ...], str] = {}
-        reasons: list[str | None] = []
-        for machine, row in zip(machines, result.totals.tolist(), strict=True):
-            if not row[TOTAL_REFUSAL]:
-                reasons.append(None)
-                continue
-            key = (row[TOTAL_REFUSAL], row[TOTAL_REFUSED_LAYER], machine.name, machine.datapath)
-            if key not in told:
-                try:
-                    estimate(self.graph, machine, self.spec.batch)
-                except Unsupported as error:
-                    told[key] = str(error)
-            reasons.append(told[key])
+        reasons: list[str | None] = [None] * len(machines)
+        refused = np.flatnonzero(result.totals[:, TOTAL_REFUSAL])
+        if not len(refused):
+            return reasons
+        codes = result.totals[refused][:, [TOTAL_REFUSAL, TOTAL_REFUSED_LAYER]]
+        for code, layer in np.unique(codes, axis=0).tolist():
+            places = refused[(codes == (code, layer)).all(axis=1)]
+            told, which = machines.take(places).spread(self._told, code, layer)
+            for index, reason in zip(places.tolist(), which.tolist(), strict=True):
+                reasons[index] = told[reason]
         return reasons
+
+    def _told(self, machine: Machine, code: int, layer: int) -> str:
+        try:
+            if isinstance(machine, Platform):
+                refuse_platform(self.graph, machine, code, layer, self.spec.batch)
+            refuse(self.graph, machine, code, layer, self.spec.batch)
+        except Unsupported as error:
+            return str(error)
 
 
 def _common_kind(values: Sequence[Scalar]) -> type[Scalar]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulator.cost import Evaluation
+from simulator.machine_set import MachineSet
 from simulator.machines.actions import (
     COMPONENT_NAMES,
     COMPUTE_CYCLES,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 def points_table(
     columns: dict[str, Any],
-    machines: Sequence[Machine],
+    machines: MachineSet,
     result: Evaluation,
     batch: int,
     reasons: Sequence[str | None],
@@ -48,11 +49,11 @@ def points_table(
     )
     busy = totals[:, TOTAL_MULTIPLIER_CYCLES]
     latency_s = np.where(refused, np.nan, result.latency_s)
-    joules = np.array([m.technology.physical for m in machines])
+    joules = machines.column(np.bool_, _in_joules)
     energy_j = np.where(refused | ~joules, np.nan, energy_fj * 1e-15)
     if not joules.all():
         columns = columns | {"cost": np.where(refused | joules, np.nan, energy_fj / 1000)}
-    peak = np.array([m.peak_macs_per_cycle for m in machines], dtype=np.float64)
+    peak = machines.column(np.float64, _peak_macs)
     with np.errstate(divide="ignore", invalid="ignore"):
         columns = columns | {
             "latency_s": latency_s,
@@ -66,8 +67,8 @@ def points_table(
             "energy_fj": energy_fj,
             "macs": macs,
             "peak_macs_per_cycle": peak,
-            "outer_bytes_per_cycle": np.array([m.outer_bytes_per_cycle for m in machines]),
-            "extrapolated_prices": np.array([extrapolated(m) for m in machines]),
+            "outer_bytes_per_cycle": machines.column(np.float64, _outer_rate),
+            "extrapolated_prices": machines.column(np.int64, extrapolated),
         }
     columns["refused"] = list(reasons)
     table = pl.DataFrame(columns, schema_overrides={"refused": pl.String})
@@ -77,6 +78,18 @@ def points_table(
         pl.col(pl.Float64).fill_nan(None),
         *(pl.when(ran).then(pl.col(name)).alias(name) for name in counts),
     )
+
+
+def _in_joules(machine: Machine) -> bool:
+    return machine.technology.physical
+
+
+def _peak_macs(machine: Machine) -> int:
+    return machine.peak_macs_per_cycle
+
+
+def _outer_rate(machine: Machine) -> float:
+    return machine.outer_bytes_per_cycle
 
 
 def layers_table(machine: Machine, result: Evaluation | None, first: int) -> "pl.DataFrame":

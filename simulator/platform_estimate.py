@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import NoReturn
 
 from simulator.cost import (
     Cycles,
@@ -48,8 +49,7 @@ def estimate_platform(graph: Graph, platform: Platform, batch: int) -> Estimate:
     row = result.evaluation.totals[0]
     if row[TOTAL_REFUSAL]:
         code, layer = int(row[TOTAL_REFUSAL]), int(row[TOTAL_REFUSED_LAYER])
-        where = f"{platform.name}: its host {platform.host.name}"
-        refuse(graph, platform.host, code, layer, batch, where)
+        refuse_platform(graph, platform, code, layer, batch)
     peak = peak_memory_bytes(graph, batch)
     return Estimate(
         name=platform.name,
@@ -59,6 +59,14 @@ def estimate_platform(graph: Graph, platform: Platform, batch: int) -> Estimate:
         notes=_notes(graph, platform, peak),
         timeline=_timeline(graph, flow, platform, result),
     )
+
+
+def refuse_platform(
+    graph: Graph, platform: Platform, code: int, layer: int, batch: int
+) -> NoReturn:
+    """Raise Unsupported as `refuse`: what no unit takes and the host cannot run."""
+    where = f"{platform.name}: its host {platform.host.name}"
+    refuse(graph, platform.host, code, layer, batch, where)
 
 
 def _layer(graph: Graph, platform: Platform, result: Timelines, index: int) -> LayerCost:

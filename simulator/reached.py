@@ -48,7 +48,7 @@ def reached(machine: Machine) -> Iterator[tuple[str, str]]:
     energy, datapath = machine.technology.energy, machine.datapath
     law = energy.multiply
     if law is not None and datapath.composition in ("fixed", "fused", "linear"):
-        w, a = unit_widths(machine.row())
+        w, a = unit_widths(machine.datapath_row())
         a += datapath.zero_point == "subtracted"
         what = f"a multiply of {w} x {a} bits"
         if isinstance(law, Fit):

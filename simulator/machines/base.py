@@ -324,10 +324,20 @@ class Machine(Schema, ABC):
         return -(-WIDEST_OPERAND // path.weight_bits) * -(-WIDEST_OPERAND // path.activation_bits)
 
     def row(self) -> NDArray[np.int64]:
-        """The machine as int64 [len(COMMON) + len(columns)], for its scalar cost functions.
+        """As int64 [len(COMMON) + len(columns)], for its cost functions; raises as `check_row`."""
+        self.check_row()
+        values = [column.encode(get(self)) for column, get in _getters(self.__class__)]
+        return np.array(values, dtype=np.int64)
 
-        Raises Unsupported where the datapath is not one and the same for every layer.
-        """
+    def datapath_row(self) -> NDArray[np.int64]:
+        """The columns of the datapath alone; 0 in the others of `COMMON`."""
+        ours = [column.path.startswith("datapath.") for column in COMMON]
+        pairs = zip(COMMON, ours, strict=True)
+        values = [c.encode(attrgetter(c.path)(self)) if its else 0 for c, its in pairs]
+        return np.array(values, dtype=np.int64)
+
+    def check_row(self) -> None:
+        """Raise Unsupported where the datapath is not one and the same for every layer."""
         for field in ("layers", "widen"):
             if getattr(self.datapath, field):
                 raise Unsupported(
@@ -335,8 +345,6 @@ class Machine(Schema, ABC):
                     "operands as they are or narrowed; leave it out here (exec, validate and "
                     "golden follow it)"
                 )
-        values = [column.encode(get(self)) for column, get in _getters(type(self))]
-        return np.array(values, dtype=np.int64)
 
 
 def _getters(kind: type[Machine]) -> tuple[tuple[Column, Callable[[Machine], Any]], ...]:
