@@ -27,7 +27,7 @@ from simulator.machines.actions import (
     TOTAL_REFUSED_LAYER,
     TOTALS,
 )
-from simulator.machines.base import CLOCK_HZ, FRACTION, Machine
+from simulator.machines.base import CLOCK_HZ, FRACTION, PRICED_ALONE, Machine
 from simulator.work import W_MORE, WORK_FIELDS, Work
 
 Limits: TypeAlias = tuple[tuple[int, int, int], int | None, int]
@@ -213,12 +213,16 @@ def evaluate_rows(
     area_mm2 = np.zeros(designs)
     actions = np.zeros((*kept, ACTIONS), np.int64)
     energy = np.zeros((*kept, COMPONENTS), np.int64)
+    order = None if nests is not None else _counted_together(machines, technology_of)
+    rows, whose = machines, technology_of
+    if order is not None:
+        rows, whose = machines[order], technology_of[order]
 
     def run(start: int) -> None:
         part = slice(start, start + _CHUNK)
         ours = (totals[part], area_mm2[part], actions[part], energy[part])
         mapped = () if nests is None else (nests[part],)
-        kind.evaluate(works, machines[part], technologies, technology_of[part], *ours, *mapped)
+        kind.evaluate(works, rows[part], technologies, whose[part], *ours, *mapped)
 
     starts = range(0, designs, _CHUNK)
     if len(starts) == 1:
@@ -227,9 +231,28 @@ def evaluate_rows(
         # The kernels hold no lock, so plain threads share the work; the first compiles.
         with ThreadPoolExecutor(_processors()) as pool:
             list(pool.map(run, starts))
+    if order is not None:
+        back = np.argsort(order)
+        totals, area_mm2 = totals[back], area_mm2[back]
+        if per_layer:
+            actions, energy = actions[back], energy[back]
     refused = totals[:, TOTAL_REFUSAL] != 0
     latency = np.where(refused, np.nan, totals[:, TOTAL_CYCLES] / machines[:, CLOCK_HZ])
     return Evaluation(totals, area_mm2, latency, actions, energy)
+
+
+def _counted_together(machines: Ints, technology_of: Ints) -> Ints | None:
+    """An order in which designs that differ in prices alone are neighbours; None where none do.
+
+    A kind's `evaluate` counts the actions of such neighbours once.
+    """
+    varies = (machines != machines[:1]).any(axis=0)
+    priced = varies[list(PRICED_ALONE)].any() or (technology_of != technology_of[:1]).any()
+    if not priced:
+        return None
+    varies[list(PRICED_ALONE)] = False
+    keys = [technology_of, *(machines[:, column] for column in np.flatnonzero(varies))]
+    return np.asarray(np.lexsort(keys))
 
 
 def _processors() -> int:

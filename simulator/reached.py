@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from simulator.machines.base import Machine
-from simulator.machines.composition import unit_widths
+from simulator.machines.composition import datapath_row, unit_widths
 from simulator.machines.platform import Platform
 from simulator.technology.costs import Curve, Fit, Grid
 from simulator.technology.model import Technology
@@ -48,7 +48,7 @@ def reached(machine: Machine) -> Iterator[tuple[str, str]]:
     energy, datapath = machine.technology.energy, machine.datapath
     law = energy.multiply
     if law is not None and datapath.composition in ("fixed", "fused", "linear"):
-        w, a = unit_widths(machine.datapath_row())
+        w, a = unit_widths(datapath_row(machine))
         a += datapath.zero_point == "subtracted"
         what = f"a multiply of {w} x {a} bits"
         if isinstance(law, Fit):

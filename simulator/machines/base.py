@@ -153,6 +153,8 @@ COMMON: Final = (
     WIRE_UM,
     SCALE_BITS,
 ) = range(len(COMMON))
+PRICED_ALONE: Final = (CLOCK_HZ, ZERO_POINT, MULTIPLIER_BITS, DRAM_KIND, WIRE_UM)
+"""Columns that decide what an action costs, and never how many there are."""
 
 REFUSALS: Final = (
     "",
@@ -166,7 +168,6 @@ REFUSALS: Final = (
     "split the network or lower the batch",
 )
 """Why a layer may be refused, by the code in its `REFUSAL` action; a kind may add its own."""
-
 
 Fusion: TypeAlias = Literal["none", "elementwise"]
 """What is fused into the operator before it: nothing, or element-wise operators; the tensor between
@@ -327,13 +328,6 @@ class Machine(Schema, ABC):
         """As int64 [len(COMMON) + len(columns)], for its cost functions; raises as `check_row`."""
         self.check_row()
         values = [column.encode(get(self)) for column, get in _getters(self.__class__)]
-        return np.array(values, dtype=np.int64)
-
-    def datapath_row(self) -> NDArray[np.int64]:
-        """The columns of the datapath alone; 0 in the others of `COMMON`."""
-        ours = [column.path.startswith("datapath.") for column in COMMON]
-        pairs = zip(COMMON, ours, strict=True)
-        values = [c.encode(attrgetter(c.path)(self)) if its else 0 for c, its in pairs]
         return np.array(values, dtype=np.int64)
 
     def check_row(self) -> None:
