@@ -18,7 +18,7 @@ from simulator.machine_set import MachineSet, Within, kind_of
 from simulator.machines.base import Machine
 from simulator.machines.platform import Platform
 from simulator.machines.registry import machine_from
-from simulator.reached import extrapolated
+from simulator.reached import extrapolated, extrapolated_part, priced_parts
 from simulator.residency import retention_of
 from simulator.space import Axis, Designs, Space
 
@@ -138,6 +138,9 @@ def assert_the_same(designs: MachineSet, machines: list[Machine]) -> None:
     for function in ASKED:
         found, which = designs.spread(function)
         assert [found[index] for index in which.tolist()] == [function(m) for m in machines]
+    parts = range(max(map(priced_parts, machines)))
+    apart = sum(designs.column(np.int64, extrapolated_part, part) for part in parts)
+    assert np.array_equal(apart, [extrapolated(machine) for machine in machines])
     if isinstance(machines[0], Platform):
         for name in machines[0].machines:
             assert_rows(Within(designs, name), [m.machines[name] for m in machines])  # type: ignore[attr-defined]

@@ -57,6 +57,7 @@ from simulator.machines.hierarchy import (
     SIZES,
     read_memories,
 )
+from simulator.machines.levels import PerLevel
 from simulator.machines.pricing import (
     alu_um2,
     datapath_prices,
@@ -164,19 +165,6 @@ def design_areas(machine: Counts, technology: Prices, areas: Prices) -> None:
 
 
 @njit
-def searched_alike(prices: Prices, others: Prices) -> bool:
-    """Whether a search sees the same prices: of products, their sums, and every memory.
-
-    It sees them whatever its objective: of equally fast nests the cheaper one is taken.
-    """
-    for action in range(ACTIONS):
-        seen = action in (MULTIPLIER_CYCLES, ACCUMULATIONS, TREE_ADDITIONS) or action >= LEVEL_0
-        if seen and prices[action] != others[action]:
-            return False
-    return True
-
-
-@njit
 def evaluate(
     works: Counts,
     machines: Counts,
@@ -205,8 +193,10 @@ def evaluate(
         machine = machines[design]
         areas[design] = design_prices(machine, technologies[technology_of[design]], prices)
         read_memories(machine, ints)
+        # A search looks at prices whatever its objective: of equally fast nests it takes the
+        # cheaper one.
         again = design > 0 and counts_as(machine, machines[design - 1])
-        again = again and searched_alike(prices, before)
+        again = again and bool(np.all(prices == before))
         before[:] = prices
         for layer in range(works.shape[0]):
             same = first[layer]
@@ -320,15 +310,13 @@ class Spatial(Machine):
 
     def srams(self) -> Mapping[str, int]:
         """Bytes of each SRAM that the technology prices."""
-        return {
-            level.name: level.bytes
-            for level in self.memory
-            if level.kind == "sram" and level.read_pj is None
-        }
+        priced = [x.name for x in self.memory if x.kind == "sram" and x.read_pj is None]
+        return PerLevel(priced, lambda name: self.memory[self.levels.index(name)].bytes)
 
     def words(self) -> Mapping[str, float]:
         """Bits that a port of each SRAM moves in a cycle."""
-        return {level.name: float(level.bits_per_cycle) for level in self.memory}
+        levels = self.levels
+        return PerLevel(levels, lambda n: float(self.memory[levels.index(n)].bits_per_cycle))
 
     def storage(self) -> tuple[None, None]:
         """No limit: the outermost memory holds what the others do not."""

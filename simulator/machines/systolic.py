@@ -80,6 +80,7 @@ from simulator.machines.folds import (
     operand_reads,
     sram_bits,
 )
+from simulator.machines.levels import PerLevel
 from simulator.machines.registry import register
 from simulator.machines.residency import Plan, plan
 from simulator.schema import Schema
@@ -307,11 +308,12 @@ class Systolic(Machine):
 
     def srams(self) -> Mapping[str, int]:
         """Bytes of each SRAM by level name."""
-        return {name: getattr(self.memory, name).bytes for name in self.levels[:3]}
+        return PerLevel(self.levels[:3], lambda name: int(getattr(self.memory, name).bytes))
 
     def words(self) -> Mapping[str, float]:
         """What each SRAM moves in a cycle, in bits."""
-        return {name: 8 * getattr(self.memory, name).bytes_per_cycle for name in self.levels[:3]}
+        memory = self.memory
+        return PerLevel(self.levels[:3], lambda n: 8.0 * getattr(memory, n).bytes_per_cycle)
 
     def storage(self) -> tuple[None, None]:
         """No limit: what does not fit on chip comes from DRAM."""
