@@ -1,21 +1,24 @@
 """Many machines that are asked for one thing all at once: their rows, and any value of each."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from operator import attrgetter
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.machines.base import COMMON, Column, Machine
-from simulator.technology.model import Technology
+from simulator.technology.model import Bound, Technology
 
 Ints: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
 ValueT = TypeVar("ValueT")
+_TOGETHER: Final = 4
+"""Columns of one path from which on its value is worked out once for all of them."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +83,13 @@ class MachineSet(ABC):
             return [(distinct[present[0]], np.arange(len(of)))]
         return [(distinct[index], np.flatnonzero(of == index)) for index in present]
 
-    def families(self) -> Iterator[Family]:
-        """The machines by kind; raises Unsupported where one has no row."""
+    def families(self, bound: Bound = "value") -> Iterator[Family]:
+        """The machines by kind, at one bound of prices; raises Unsupported where one has no row."""
         for kind, places in self.groups(kind_of):
             ours = self if len(places) == len(self) else self.take(places)
             technologies, which = ours.spread(technology_of)
             used, of = np.unique(which, return_inverse=True)
-            rows = np.stack([technologies[index].row() for index in used.tolist()])
+            rows = np.stack([technologies[index].row(bound) for index in used.tolist()])
             yield Family(kind, places, ours.rows(kind), rows, of.reshape(-1))
 
     def rows(self, kind: type[Machine]) -> Ints:
@@ -94,8 +97,13 @@ class MachineSet(ABC):
         self.spread(counted_on_one_datapath)
         columns = (*COMMON, *kind.columns)
         rows = np.empty((len(self), len(columns)), np.int64)
+        paths = Counter(column.path for column in columns)
         for index, column in enumerate(columns):
-            rows[:, index] = self.column(np.int64, encoded, column)
+            if paths[column.path] < _TOGETHER:
+                rows[:, index] = self.column(np.int64, encoded, column)
+        for path in (path for path, count in paths.items() if count >= _TOGETHER):
+            places = [index for index, column in enumerate(columns) if column.path == path]
+            rows[:, places] = self.stacked(encoded_together, tuple(columns[i] for i in places))
         return rows
 
 
@@ -127,35 +135,37 @@ class Listed(MachineSet):
         return np.stack([machine.row() for machine in self._machines])
 
 
-class Within(MachineSet):
-    """The machines of one name, each in its platform."""
+class Mapped(MachineSet):
+    """What a function makes of each machine of a set: one machine of a platform, say."""
 
-    def __init__(self, platforms: MachineSet, name: str) -> None:
-        self._platforms, self._name = platforms, name
+    def __init__(self, machines: MachineSet, make: Callable[..., Machine], *args: Any) -> None:
+        self._machines, self._make, self._args = machines, make, args
 
     def __len__(self) -> int:
         """P."""
-        return len(self._platforms)
+        return len(self._machines)
 
     def spread(self, function: Callable[..., ValueT], *args: Any) -> tuple[Sequence[ValueT], Ints]:
-        """As of the platforms."""
-        return self._platforms.spread(_within, self._name, function, *args)
+        """As of the set it is made of."""
+        return self._machines.spread(_of_made, self._make, self._args, function, *args)
 
-    def take(self, places: Ints) -> "Within":
+    def take(self, places: Ints) -> "Mapped":
         """Those at some places."""
-        return Within(self._platforms.take(places), self._name)
+        return Mapped(self._machines.take(places), self._make, *self._args)
 
     def machine(self, index: int) -> Machine:
         """One of them."""
-        return _within(self._platforms.machine(index), self._name, _itself)
+        return self._make(self._machines.machine(index), *self._args)
 
 
-def _within(platform: Any, name: str, function: Callable[..., ValueT], *args: Any) -> ValueT:
-    return function(platform.machines[name], *args)
-
-
-def _itself(machine: Machine) -> Machine:
-    return machine
+def _of_made(
+    machine: Machine,
+    make: Callable[..., Machine],
+    made_of: tuple[Any, ...],
+    function: Callable[..., ValueT],
+    *args: Any,
+) -> ValueT:
+    return function(make(machine, *made_of), *args)
 
 
 def machine_set(machines: "Sequence[Machine] | MachineSet") -> MachineSet:
@@ -181,6 +191,12 @@ def counted_on_one_datapath(machine: Machine) -> None:
 def encoded(machine: Machine, column: Column) -> int:
     """One column of its row."""
     return column.encode(_getter(column.path)(machine))
+
+
+def encoded_together(machine: Machine, columns: tuple[Column, ...]) -> Ints:
+    """Columns of its row that are made of one value."""
+    value = _getter(columns[0].path)(machine)
+    return np.array([column.encode(value) for column in columns], np.int64)
 
 
 @cache

@@ -21,7 +21,7 @@ from simulator.designs import (
 )
 from simulator.flow import flow_of
 from simulator.graph import Graph
-from simulator.machine_set import MachineSet, Within, machine_set
+from simulator.machine_set import MachineSet, Mapped, machine_set
 from simulator.machines.actions import (
     ACTIONS,
     COMPONENTS,
@@ -108,7 +108,7 @@ def _evaluate(graph: Graph, platforms: MachineSet, batch: int, keep: bool) -> Ti
     designs, layers = len(platforms), len(works)
     names = machine_names(platforms.machine(0))
     rows = work_rows(works, batch)
-    units = [Within(platforms, name) for name in names]
+    units = [Mapped(platforms, unit_of, name) for name in names]
     costs = [_Costs(works, rows, unit, batch) for unit in units]
     nodes = tuple(
         (kind, w.macs > 0, w.depthwise != 0) for kind, w in zip(flow.kinds, works, strict=True)
@@ -227,6 +227,11 @@ def machine_names(machine: Machine) -> tuple[str, ...]:
     """The names of a platform's machines, the host first."""
     assert isinstance(machine, Platform)
     return tuple(machine.machines)
+
+
+def unit_of(platform: Platform, name: str) -> Machine:
+    """The host or a unit of a platform."""
+    return platform.machines[name]
 
 
 def _takes(

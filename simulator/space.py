@@ -9,15 +9,15 @@ the designs; the refusal itself is that of building the first such design.
 Read `simulator.reading` first.
 """
 
-import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from simulator.answers import Answers
 from simulator.errors import BadConfig
 from simulator.machine_set import Ints, Listed, MachineSet
 from simulator.machines.base import Machine
@@ -38,10 +38,6 @@ from simulator.reading import (
 
 ValueT = TypeVar("ValueT")
 Build = Callable[[tuple[int, ...]], Machine]
-_TABLE: Final = 1 << 18
-"""The most keys for which a table is kept; beyond, a dictionary of those seen."""
-_KEYS: Final = 1 << 62
-"""The most keys that are told apart by a number."""
 _SHARED: Final = 4
 """Designs of a variant, on average, below which each design is built by itself."""
 _VARIANTS: Final = 256
@@ -172,17 +168,6 @@ class Designs(MachineSet):
         return self._build(tuple(self._choices[index].tolist()))
 
 
-@dataclass
-class _Answers:
-    """What a function answered, by the values of the axes that it read."""
-
-    axes: tuple[int, ...] = ()
-    values: list[Any] = field(default_factory=list)
-    known: dict[int, int] = field(default_factory=dict)
-    table: Ints | None = None
-    array: NDArray[Any] | None = None
-
-
 class _Variant:
     """Designs of one structure: a first machine, and what each value of each leaf axis sets."""
 
@@ -192,7 +177,7 @@ class _Variant:
         self._tree: dict[str, Tree] = {}
         self._values: dict[tuple[int, int], dict[Path, Any]] = {}
         self._known = {axis: np.zeros(axes[axis].size + 1, bool) for axis in leaves}
-        self._answers: dict[Any, _Answers] = {}
+        self._answers: dict[Any, Answers] = {}
         self._checks: tuple[Path, ...] = ()
 
     def accepted(self, choices: Ints) -> int:
@@ -275,11 +260,7 @@ class _Variant:
     ) -> NDArray[Any]:
         """Numbers of each design as one array [P]."""
         answers, which = self._asked(choices, function, *args)
-        if answers.array is None or len(answers.array) != len(answers.values):
-            answers.array = np.array(answers.values, dtype=dtype)
-        if not answers.axes:
-            return np.full(len(choices), answers.array[0], dtype)
-        return np.asarray(answers.array[which])
+        return np.asarray(answers.array(dtype)[which])
 
     def spread(
         self, choices: Ints, function: Callable[..., ValueT], *args: Any
@@ -290,53 +271,15 @@ class _Variant:
 
     def _asked(
         self, choices: Ints, function: Callable[..., Any], *args: Any
-    ) -> tuple[_Answers, Ints]:
-        answers = self._answers.setdefault((function, *args), _Answers())
-        while True:
-            keys, first, which = self._keys(answers, choices)
-            for key, index in zip(keys, first, strict=True):
-                trace = Trace(self._reader(choices[index].tolist()))
-                value = settled(function(view(self._first, self._tree, trace), *args))
-                read = trace.reads
-                if not read <= set(answers.axes):
-                    answers.axes = tuple(sorted(read | set(answers.axes)))
-                    answers.known, answers.table = {}, None
-                    answers.values, answers.array = [], None
-                    break
-                answers.known[key] = len(answers.values)
-                if answers.table is not None:
-                    answers.table[key] = len(answers.values)
-                answers.values.append(value)
-            else:
-                return answers, self._found(answers, which)
+    ) -> tuple[Answers, Ints]:
+        sizes = tuple(axis.size for axis in self._axes)
+        answers = self._answers.setdefault((function, *args), Answers(sizes))
 
-    def _keys(self, answers: _Answers, choices: Ints) -> tuple[list[int], list[int], Ints]:
-        """Keys not answered yet, a design with each, and the keys of all designs."""
-        sizes = [self._axes[axis].size + 1 for axis in answers.axes]
-        key = np.zeros(len(choices), np.int64)
-        if math.prod(sizes) > _KEYS:
-            # Numbered among these designs alone: nothing of it is kept for others.
-            answers.known, answers.values, answers.array = {}, [], None
-            key = np.unique(choices[:, answers.axes], axis=0, return_inverse=True)[1].reshape(-1)
-        else:
-            for axis, size in zip(answers.axes, sizes, strict=True):
-                key = key * size + (choices[:, axis] + 1)
-        if math.prod(sizes) <= _TABLE:
-            if answers.table is None:
-                answers.table = np.full(math.prod(sizes), -1, np.int64)
-            new = np.flatnonzero(answers.table[key] < 0)
-            found, first = np.unique(key[new], return_index=True)
-            return found.tolist(), new[first].tolist(), key
-        found, first = np.unique(key, return_index=True)
-        pairs = zip(found.tolist(), first.tolist(), strict=True)
-        missing = [(k, f) for k, f in pairs if k not in answers.known]
-        return [k for k, _ in missing], [f for _, f in missing], key
+        def answer(choice: Ints) -> tuple[Any, set[int]]:
+            trace = Trace(self._reader(choice.tolist()))
+            return settled(function(view(self._first, self._tree, trace), *args)), trace.reads
 
-    def _found(self, answers: _Answers, key: Ints) -> Ints:
-        if answers.table is not None:
-            return np.asarray(answers.table[key])
-        found, of = np.unique(key, return_inverse=True)
-        return np.array([answers.known[k] for k in found.tolist()], np.int64)[of.reshape(-1)]
+        return answers, answers.ask(choices, answer)
 
 
 def _nested(axes: Sequence[Axis]) -> set[int]:

@@ -14,10 +14,11 @@ import hwconfigs
 from simulator.designs import limits_of
 from simulator.document import Document, Entry, Place
 from simulator.errors import BadConfig, Unsupported
-from simulator.machine_set import MachineSet, Within, kind_of
+from simulator.machine_set import MachineSet, Mapped, kind_of
 from simulator.machines.base import Machine
 from simulator.machines.platform import Platform
 from simulator.machines.registry import machine_from
+from simulator.platforms import unit_of
 from simulator.reached import extrapolated, extrapolated_part, priced_parts
 from simulator.residency import retention_of
 from simulator.space import Axis, Designs, Space
@@ -143,7 +144,7 @@ def assert_the_same(designs: MachineSet, machines: list[Machine]) -> None:
     assert np.array_equal(apart, [extrapolated(machine) for machine in machines])
     if isinstance(machines[0], Platform):
         for name in machines[0].machines:
-            assert_rows(Within(designs, name), [m.machines[name] for m in machines])  # type: ignore[attr-defined]
+            assert_rows(Mapped(designs, unit_of, name), [m.machines[name] for m in machines])  # type: ignore[attr-defined]
         attached = designs.stacked(Platform.attachments)
         assert np.array_equal(attached, [m.attachments() for m in machines])  # type: ignore[attr-defined]
     else:
