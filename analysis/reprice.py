@@ -28,6 +28,7 @@ from analysis.tables import energy_ends, points_table
 from simulator.designs import Evaluation, Ints
 from simulator.document import Document, Entry, Place
 from simulator.errors import BadConfig, BadFile
+from simulator.machine_set import machine_set
 from simulator.machines.actions import TOO_MUCH_ENERGY, TOTAL_REFUSAL, TOTAL_REFUSED_LAYER
 from simulator.machines.base import Machine
 from simulator.machines.platform import Platform
@@ -130,7 +131,8 @@ class Repricing:
         """Costs of designs of one base, the first of which is at `start` of its chunk."""
         machines = [self.machine(values) for values in self.spec.layout.rows(choices)]
         self._check_reasons(points["refused"].to_list(), machines)
-        prices, areas_mm2 = prices_of(machines)
+        designs = machine_set(machines)
+        prices, areas_mm2 = prices_of(designs)
         mix, parts, first = self.spec.mix, [], 0
         for number, workload in enumerate(mix):
             count = self._nodes(workload)
@@ -146,8 +148,8 @@ class Repricing:
             for at in np.flatnonzero(result.refused & ran).tolist():
                 node = int(result.totals[at, TOTAL_REFUSED_LAYER])
                 reasons[at] = self._too_much(machines[at], number, first + node)
-            ends, batch = energy_ends(machines, result), self.spec.batch
-            parts.append(points_table({}, machines, result, batch, reasons, ends))
+            ends, batch = energy_ends(designs, result), self.spec.batch
+            parts.append(points_table({}, designs, result, batch, reasons, ends))
             first += count
         return with_derived(mixed(parts, mix, self.spec.batch))
 

@@ -17,6 +17,7 @@ from analysis.identity import identity
 from analysis.layout import BASE
 from analysis.mix import Network, layer_names, mixed, mixed_layers
 from analysis.platform_tables import platform_layers
+from analysis.refusals import refusals
 from analysis.scale_out import run_on_workers
 from analysis.spec import Scalar, SweepSpec, beside, load_spec
 from analysis.store import kept_points, open_store, writing
@@ -24,16 +25,18 @@ from analysis.summary import summary
 from analysis.sweep_checks import check_designs, check_measured
 from analysis.tables import energy_ends, layers_table, points_table
 from analysis.terminal import Interrupted
-from simulator.cost import Evaluation, estimate
+from simulator.cost import Evaluation
 from simulator.document import Document, Entry, Place
-from simulator.errors import BitlaneError, Unsupported
+from simulator.errors import BitlaneError
 from simulator.graph import Graph
 from simulator.layered import evaluate_layered, widest
-from simulator.machines.actions import TOTAL_REFUSAL, TOTAL_REFUSED_LAYER
+from simulator.machine_set import MachineSet, machine_set
 from simulator.machines.base import Machine
 from simulator.machines.platform import Platform
 from simulator.machines.registry import machine_from
+from simulator.networks import evaluate_network
 from simulator.platforms import Timelines, evaluate_platforms
+from simulator.space import Axis, Space
 from workloads.source import fingerprint
 
 if TYPE_CHECKING:
@@ -69,6 +72,16 @@ class Sweep:
         self.accuracies = self._accuracies(named) if named else None
         check_measured(spec.objectives, spec.limits, self.places, METRICS if named else ())
         self._costs, self._kinds = check_designs(spec, self.places, self.machine)
+        self.space = Space(
+            [
+                Axis(size, tuple(tuple(field.split(".")) for field in own))
+                for size, own in zip(spec.sizes, spec.layout.fields, strict=True)
+            ],
+            self._design,
+        )
+        self._layered = any(".layers" in axis for axis in self.axes) or any(
+            base.at(("datapath", "layers")) for base in self.bases.values()
+        )
 
     def manifest(self) -> dict[str, Any]:
         """What identifies this run: a folder is resumed only by the same one."""
@@ -108,6 +121,10 @@ class Sweep:
     def machine(self, values: Sequence[Scalar | None]) -> Machine:
         """The design with these axis values; raises BadConfig with the axis's file and line."""
         return machine_from(self.document(values))
+
+    def _design(self, choice: Sequence[int]) -> Machine:
+        """The design with these values of the axes, by their index."""
+        return self.machine(self.spec.layout.rows(np.array([choice]))[0])
 
     def chunk(self, index: int) -> tuple["pl.DataFrame", "pl.DataFrame"]:
         """Tables of points and layers of one chunk of designs."""
@@ -162,29 +179,39 @@ class Sweep:
         self, choices: Ints, first: int, keep: bool
     ) -> tuple["pl.DataFrame", "pl.DataFrame"]:
         """Costs of designs of one base, each on every network, and their layers."""
-        machines = [self.machine(values) for values in self.spec.layout.rows(choices)]
-        built = [widest(machine) for machine in machines]
+        machines, built = self._machines(choices)
         points, layers = [], []
         for network in self.networks:
             result, lines = self._evaluated(network.graph, machines)
-            reasons = self._reasons(network.graph, machines, result)
+            reasons = refusals(network.graph, machines, result, self.spec.batch)
             ends = energy_ends(built, lines)
             points.append(points_table({}, built, result, self.spec.batch, reasons, ends))
-            layers.append(self._layers(machines[0], lines if keep else None, first))
+            layers.append(self._layers(machines.machine(0), lines if keep else None, first))
             if self.accuracies is not None and isinstance(lines, Timelines):
                 points[-1] = points[-1].with_columns(self.accuracies.places(lines))
         table = with_derived(mixed(points, self.networks, self.spec.batch))
         return table, mixed_layers(layers, self.networks)
 
+    def _machines(self, choices: Ints) -> tuple[MachineSet, MachineSet]:
+        """The designs, and as what each is built: for the widest of its layers."""
+        if not self._layered:
+            designs = self.space.designs(choices)
+            return designs, designs
+        listed = [self.machine(values) for values in self.spec.layout.rows(choices)]
+        return machine_set(listed), machine_set([widest(machine) for machine in listed])
+
     def _evaluated(
-        self, graph: Graph, machines: Sequence[Machine]
+        self, graph: Graph, machines: MachineSet
     ) -> tuple[Evaluation, Evaluation | Timelines]:
         """Costs of a graph on designs of one base, and those of its layers."""
-        platforms = [machine for machine in machines if isinstance(machine, Platform)]
-        if platforms:
-            lines = evaluate_platforms(graph, platforms, self.spec.batch)
+        if isinstance(machines.machine(0), Platform):
+            lines = evaluate_platforms(graph, machines, self.spec.batch)
             return lines.evaluation, lines
-        result = evaluate_layered(graph, machines, self.spec.batch, per_layer=True)
+        if self._layered:
+            listed = [machines.machine(index) for index in range(len(machines))]
+            result = evaluate_layered(graph, listed, self.spec.batch, per_layer=True)
+        else:
+            result = evaluate_network(graph, machines, self.spec.batch, per_layer=True)
         return result, result
 
     def _layers(
@@ -231,25 +258,6 @@ class Sweep:
                 except BitlaneError as error:
                     raise type(error)(f"{self.places.get(axis, 'axes')}: {axis}: {error}") from None
         return found
-
-    def _reasons(
-        self, graph: Graph, machines: Sequence[Machine], result: Evaluation
-    ) -> list[str | None]:
-        """Why each design is refused, in the words of `estimate`; None where it is not."""
-        told: dict[tuple[object, ...], str] = {}
-        reasons: list[str | None] = []
-        for machine, row in zip(machines, result.totals.tolist(), strict=True):
-            if not row[TOTAL_REFUSAL]:
-                reasons.append(None)
-                continue
-            key = (row[TOTAL_REFUSAL], row[TOTAL_REFUSED_LAYER], machine.name, machine.datapath)
-            if key not in told:
-                try:
-                    estimate(graph, machine, self.spec.batch)
-                except Unsupported as error:
-                    told[key] = str(error)
-            reasons.append(told[key])
-        return reasons
 
 
 def _places(spec: SweepSpec, document: Document) -> dict[str, Place]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from simulator.cost import Evaluation
-from simulator.designs import Floats, Ints
+from simulator.machine_set import Floats, Ints, MachineSet
 from simulator.machines.actions import (
     ACTION_NAMES,
     ACTIONS,
@@ -29,7 +29,7 @@ from simulator.machines.platform import Platform
 from simulator.platform_estimate import platform_energy_at
 from simulator.platforms import Timelines
 from simulator.priced import energies_at
-from simulator.reached import extrapolated
+from simulator.reached import extrapolated_part, priced_parts
 from simulator.technology.model import Bound
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ prices are applied to. Levels of memory that a machine lacks are zeros, which Pa
 
 def points_table(
     columns: dict[str, Any],
-    machines: Sequence[Machine],
+    machines: MachineSet,
     result: Evaluation,
     batch: int,
     reasons: Sequence[str | None],
@@ -76,7 +76,7 @@ def points_table(
     )
     busy = totals[:, TOTAL_MULTIPLIER_CYCLES]
     latency_s = np.where(refused, np.nan, result.latency_s)
-    joules = np.array([m.technology.physical for m in machines])
+    joules = machines.column(np.bool_, _in_joules)
     energies = {"": energy_fj} | {f"_{end}": fj for end, fj in zip(ENDS, ends, strict=True)}
     energy_j = np.where(refused | ~joules, np.nan, energy_fj * 1e-15)
     if not joules.all():
@@ -84,7 +84,7 @@ def points_table(
             f"cost{end}": np.where(refused | joules, np.nan, fj / 1000)
             for end, fj in energies.items()
         }
-    peak = np.array([m.peak_macs_per_cycle for m in machines], dtype=np.float64)
+    peak = machines.column(np.float64, _peak_macs)
     with np.errstate(divide="ignore", invalid="ignore"):
         columns = columns | {
             "latency_s": latency_s,
@@ -101,8 +101,8 @@ def points_table(
             "energy_fj": energy_fj,
             "macs": macs,
             "peak_macs_per_cycle": peak,
-            "outer_bytes_per_cycle": np.array([m.outer_bytes_per_cycle for m in machines]),
-            "extrapolated_prices": np.array([extrapolated(m) for m in machines]),
+            "outer_bytes_per_cycle": machines.column(np.float64, _outer_rate),
+            "extrapolated_prices": _extrapolated(machines),
         }
     columns["refused"] = list(reasons)
     table = pl.DataFrame(columns, schema_overrides={"refused": pl.String})
@@ -114,7 +114,27 @@ def points_table(
     )
 
 
-def energy_ends(machines: Sequence[Machine], result: Evaluation | Timelines) -> list[Floats]:
+def _extrapolated(machines: MachineSet) -> Ints:
+    """`simulator.reached.extrapolated` of each, part by part: few fields matter to a part."""
+    found = np.zeros(len(machines), np.int64)
+    for part in range(int(machines.column(np.int64, priced_parts).max(initial=0))):
+        found += machines.column(np.int64, extrapolated_part, part)
+    return found
+
+
+def _in_joules(machine: Machine) -> bool:
+    return machine.technology.physical
+
+
+def _peak_macs(machine: Machine) -> int:
+    return machine.peak_macs_per_cycle
+
+
+def _outer_rate(machine: Machine) -> float:
+    return machine.outer_bytes_per_cycle
+
+
+def energy_ends(machines: MachineSet, result: Evaluation | Timelines) -> list[Floats]:
     """Femtojoules [P] at both `ENDS` of every price, from the layers of `result`, which it keeps.
 
     Those of `estimate`'s totals: NaN where a design is refused.
@@ -131,11 +151,11 @@ def energy_ends(machines: Sequence[Machine], result: Evaluation | Timelines) -> 
         return list(pool.map(at, ENDS))
 
 
-def _platform_energies(machines: Sequence[Machine], lines: Timelines, end: Bound) -> Floats:
+def _platform_energies(machines: MachineSet, lines: Timelines, end: Bound) -> Floats:
     """Of platforms, whose copies and dispatches are no layer's."""
     found = np.full(len(machines), np.nan)
     for design in np.flatnonzero(~lines.evaluation.refused).tolist():
-        platform = machines[design]
+        platform = machines.machine(design)
         if isinstance(platform, Platform):
             found[design] = float(platform_energy_at(platform, lines, end, design))
     return found

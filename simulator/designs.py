@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.errors import Unsupported
+from simulator.machine_set import Floats, MachineSet, machine_set
+from simulator.machine_set import Ints as Ints
 from simulator.machines.actions import (
     ACTIONS,
     COMPONENTS,
@@ -24,12 +27,11 @@ from simulator.machines.actions import (
     TOTAL_REFUSED_LAYER,
     TOTALS,
 )
-from simulator.machines.base import CLOCK_HZ, FRACTION, Machine
-from simulator.technology.model import Technology
+from simulator.machines.base import CLOCK_HZ, FRACTION, PRICED_ALONE, Machine
 from simulator.work import W_MORE, WORK_FIELDS, Work
 
-Ints: TypeAlias = NDArray[np.int64]
-Floats: TypeAlias = NDArray[np.float64]
+Limits: TypeAlias = tuple[tuple[int, int, int], int | None, int]
+"""What multiplies counts into cycles, bytes of the smallest SRAM if any, bits of a scale."""
 _CHUNK: Final = 512
 _MOST: Final = 1 << 60
 """Of a count in 1/65536: room for sums and for traffic that repeats below 2^63."""
@@ -95,17 +97,26 @@ def largest_count(work: Work, machine: Machine) -> tuple[int, int, str]:
     Up to the limit no product of the cost functions passes 2^63. Counts are operations and bits
     moved; where neither operand fits on chip, one is fetched again for each part of the other.
     """
-    scales = work.requantizer_scales * machine.datapath.scale_bits
+    return _largest(work, limits_of(machine))
+
+
+def limits_of(machine: Machine) -> Limits:
+    """What of a machine decides which counts stay exact on it."""
+    smallest = min(machine.srams().values(), default=None)
+    return machine.cycle_scales, smallest, machine.datapath.scale_bits
+
+
+def _largest(work: Work, limits: Limits) -> tuple[int, int, str]:
+    (per_mac, per_element, per_output), smallest, scale_bits = limits
     bits = {
         "input": work.input_elements * work.activation_bits,
         "weight": work.weight_elements * work.weight_bits,
-        "bias": work.bias_elements * work.bias_bits + scales,
+        "bias": work.bias_elements * work.bias_bits + work.requantizer_scales * scale_bits,
         "output": work.output_elements * work.output_bits,
     }
-    per_mac, per_element, per_output = machine.cycle_scales
     # Where no SRAM is priced by size, a search has bounded its own traffic by the MACs.
-    smallest = min(machine.srams().values(), default=max(bits["input"], 1))
-    again = bits["input"] * bits["weight"] // (4 * smallest)
+    room = max(bits["input"], 1) if smallest is None else smallest
+    again = bits["input"] * bits["weight"] // (4 * room)
     once = [
         (work.macs, _MOST // per_mac, "multiply-accumulates"),
         (work.elementwise, _MOST // per_element, "elementwise operations"),
@@ -117,18 +128,27 @@ def largest_count(work: Work, machine: Machine) -> tuple[int, int, str]:
     return max(counts, key=lambda count: Fraction(count[0], count[1]))
 
 
-def uncountable(works: Sequence[Work], machine: Machine, batch: int = 1) -> int | None:
-    """The first layer whose counts are too large to stay exact on a machine; None without one."""
-    for layer, work in enumerate(works):
-        count, most, _ = largest_count(batched(work, batch), machine)
-        if count > most:
-            return layer
-    return None
+@lru_cache(maxsize=1024)
+def _countable(works: tuple[Work, ...], limits: Limits, batch: int) -> tuple[bool, ...]:
+    """Whether the counts of each layer stay exact on machines of these limits."""
+    found = (_largest(batched(work, batch), limits) for work in works)
+    return tuple(count <= most for count, most, _ in found)
+
+
+def counted(machine: Machine, works: tuple[Work, ...], batch: int = 1) -> tuple[bool, ...]:
+    """Whether the counts of each layer stay exact on a machine."""
+    return _countable(works, limits_of(machine), batch)
+
+
+def uncountable(machine: Machine, works: tuple[Work, ...], batch: int = 1) -> int:
+    """The first layer whose counts are too large to stay exact on a machine; -1 without one."""
+    fits = counted(machine, works, batch)
+    return -1 if all(fits) else fits.index(False)
 
 
 def evaluate_designs(
     works: Sequence[Work],
-    machines: Sequence[Machine],
+    machines: Sequence[Machine] | MachineSet,
     batch: int = 1,
     per_layer: bool = False,
     nests: Ints | None = None,
@@ -140,6 +160,7 @@ def evaluate_designs(
     designs alone unless `per_layer` keeps every layer's actions and energies. `nests`, int64
     [P, L, NEST] for `spatial` machines alone, takes the nests that were costed.
     """
+    machines, works = machine_set(machines), tuple(works)
     whole = [layer for layer, work in enumerate(works) if not work.more]
     kept = (len(machines), len(whole)) if per_layer else (0, 0)
     result = Evaluation(
@@ -149,46 +170,31 @@ def evaluate_designs(
         actions=np.zeros((*kept, ACTIONS), np.int64),
         energy_fj=np.zeros((*kept, COMPONENTS), np.int64),
     )
-    layers = _uncountable_layers(works, machines, batch)
-    for kind, layer in dict.fromkeys(zip(map(type, machines), layers, strict=True)):
-        pairs = zip(machines, layers, strict=True)
-        places = [i for i, (m, at) in enumerate(pairs) if (type(m), at) == (kind, layer)]
-        group = [machines[index] for index in places]
-        slots: dict[Technology, int] = {}
-        technology_of = [slots.setdefault(m.technology, len(slots)) for m in group]
-        part = evaluate_rows(
-            kind,
-            # Refused for a count: no layer goes through int64, and the area is known all the same.
-            work_rows(works if layer is None else (), batch),
-            np.stack([machine.row() for machine in group]),
-            np.stack([technology.row() for technology in slots]),
-            np.array(technology_of),
-            per_layer and layer is None,
-            nests if layer is None else None,
-        )
-        for name in ("totals", "area_mm2", "latency_s", "actions", "energy_fj"):
-            if getattr(part, name).shape[0]:
-                getattr(result, name)[places] = getattr(part, name)
-        if layer is not None:
-            result.totals[places] = -1
-            result.totals[places, TOTAL_REFUSAL] = TOO_MANY
-            result.totals[places, TOTAL_REFUSED_LAYER] = sum(at < layer for at in whole)
-            result.latency_s[places] = np.nan
+    refused = machines.column(np.int64, uncountable, works, batch)
+    for layer in np.unique(refused).tolist():
+        ours = np.flatnonzero(refused == layer)
+        some = machines if len(ours) == len(machines) else machines.take(ours)
+        for family in some.families():
+            places = ours[family.places]
+            part = evaluate_rows(
+                family.kind,
+                # Refused for a count: no layer goes through int64, and the area is known anyway.
+                work_rows(works if layer < 0 else (), batch),
+                family.rows,
+                family.technologies,
+                family.technology_of,
+                per_layer and layer < 0,
+                nests if layer < 0 else None,
+            )
+            for name in ("totals", "area_mm2", "latency_s", "actions", "energy_fj"):
+                if getattr(part, name).shape[0]:
+                    getattr(result, name)[places] = getattr(part, name)
+            if layer >= 0:
+                result.totals[places] = -1
+                result.totals[places, TOTAL_REFUSAL] = TOO_MANY
+                result.totals[places, TOTAL_REFUSED_LAYER] = sum(at < layer for at in whole)
+                result.latency_s[places] = np.nan
     return result
-
-
-def _uncountable_layers(
-    works: Sequence[Work], machines: Sequence[Machine], batch: int
-) -> list[int | None]:
-    """For each design the first layer whose counts would overflow."""
-    found: dict[tuple[tuple[int, int, int], int], int | None] = {}
-    layers = []
-    for machine in machines:
-        key = (machine.cycle_scales, min(machine.srams().values(), default=0))
-        if key not in found:
-            found[key] = uncountable(works, machine, batch)
-        layers.append(found[key])
-    return layers
 
 
 def evaluate_rows(
@@ -210,12 +216,16 @@ def evaluate_rows(
     area_mm2 = np.zeros(designs)
     actions = np.zeros((*kept, ACTIONS), np.int64)
     energy = np.zeros((*kept, COMPONENTS), np.int64)
+    order = None if nests is not None else _counted_together(machines, technology_of)
+    rows, whose = machines, technology_of
+    if order is not None:
+        rows, whose = machines[order], technology_of[order]
 
     def run(start: int) -> None:
         part = slice(start, start + _CHUNK)
         ours = (totals[part], area_mm2[part], actions[part], energy[part])
         mapped = () if nests is None else (nests[part],)
-        kind.evaluate(works, machines[part], technologies, technology_of[part], *ours, *mapped)
+        kind.evaluate(works, rows[part], technologies, whose[part], *ours, *mapped)
 
     starts = range(0, designs, _CHUNK)
     if len(starts) == 1:
@@ -224,9 +234,28 @@ def evaluate_rows(
         # The kernels hold no lock, so plain threads share the work; the first compiles.
         with ThreadPoolExecutor(_processors()) as pool:
             list(pool.map(run, starts))
+    if order is not None:
+        back = np.argsort(order)
+        totals, area_mm2 = totals[back], area_mm2[back]
+        if per_layer:
+            actions, energy = actions[back], energy[back]
     refused = totals[:, TOTAL_REFUSAL] != 0
     latency = np.where(refused, np.nan, totals[:, TOTAL_CYCLES] / machines[:, CLOCK_HZ])
     return Evaluation(totals, area_mm2, latency, actions, energy)
+
+
+def _counted_together(machines: Ints, technology_of: Ints) -> Ints | None:
+    """An order in which designs that differ in prices alone are neighbours; None where none do.
+
+    A kind's `evaluate` counts the actions of such neighbours once.
+    """
+    varies = (machines != machines[:1]).any(axis=0)
+    priced = varies[list(PRICED_ALONE)].any() or (technology_of != technology_of[:1]).any()
+    if not priced:
+        return None
+    varies[list(PRICED_ALONE)] = False
+    keys = [technology_of, *(machines[:, column] for column in np.flatnonzero(varies))]
+    return np.asarray(np.lexsort(keys))
 
 
 def _processors() -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from simulator.depth_first import Chain
 from simulator.designs import Evaluation, Ints, evaluate_designs
 from simulator.graph import Graph
+from simulator.machine_set import MachineSet, machine_set
 from simulator.machines.actions import (
     COMPUTE_CYCLES,
     LEVEL_0,
@@ -26,27 +27,33 @@ _ROUNDS: Final = 8
 
 
 def evaluate_network(
-    graph: Graph, machines: Sequence[Machine], batch: int = 1, per_layer: bool = False
+    graph: Graph,
+    machines: Sequence[Machine] | MachineSet,
+    batch: int = 1,
+    per_layer: bool = False,
 ) -> Evaluation:
     """Cost a graph on many machines as `evaluate_designs`, each keeping on chip what it keeps."""
     return evaluate_chained(graph, machines, batch, per_layer)[0]
 
 
 def evaluate_chained(
-    graph: Graph, machines: Sequence[Machine], batch: int = 1, per_layer: bool = False
+    graph: Graph,
+    machines: Sequence[Machine] | MachineSet,
+    batch: int = 1,
+    per_layer: bool = False,
 ) -> tuple[Evaluation, list[tuple[Chain, ...]]]:
     """As `evaluate_network`, and the chains that each machine runs depth first."""
-    keeps = [retention_of(machine) for machine in machines]
-    found: list[tuple[list[int], Evaluation]] = []
+    machines = machine_set(machines)
+    found: list[tuple[Ints, Evaluation]] = []
     chains: list[tuple[Chain, ...]] = [()] * len(machines)
-    for group in dict.fromkeys(keeps):
-        places = [index for index, own in enumerate(keeps) if own == group]
-        ours = [machines[index] for index in places]
+    for group, places in machines.groups(retention_of):
+        ours = machines if len(places) == len(machines) else machines.take(places)
         if group.chains is None:
             made = evaluate_designs(works_on(graph, group, batch), ours, batch, per_layer)
         else:
-            made, chosen = _depth_first(graph, group, ours, batch)
-            for index, own in zip(places, chosen, strict=True):
+            each = [ours.machine(index) for index in range(len(ours))]
+            made, chosen = _depth_first(graph, group, each, batch)
+            for index, own in zip(places.tolist(), chosen, strict=True):
                 chains[index] = own
         found.append((places, made))
     if len(found) == 1 and (per_layer or not len(found[0][1].actions)):

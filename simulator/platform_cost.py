@@ -13,6 +13,7 @@ from simulator.machines.actions import (
     COMPUTE_CYCLES,
     MACS,
     MOST_FJ,
+    MULTIPLIER_CYCLES,
     OVERHEAD_CYCLES,
     REFUSAL,
     STALL_CYCLES,
@@ -22,6 +23,7 @@ from simulator.machines.actions import (
     TOTAL_CYCLES,
     TOTAL_ENERGY_FJ,
     TOTAL_MACS,
+    TOTAL_MULTIPLIER_CYCLES,
     TOTAL_OVERHEAD,
     TOTAL_REFUSAL,
     TOTAL_REFUSED_LAYER,
@@ -126,6 +128,7 @@ def run_platform(
             return
         totals[TOTAL_ENERGY_FJ] += fj
         totals[TOTAL_MACS] += actions[layer, MACS]
+        totals[TOTAL_MULTIPLIER_CYCLES] += actions[layer, MULTIPLIER_CYCLES]
         totals[TOTAL_COMPUTE] += parts[layer, 0]
         totals[TOTAL_STALL] += parts[layer, 1]
         totals[TOTAL_OVERHEAD] += parts[layer, 2]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import NoReturn
 
 from simulator.cost import (
     Cycles,
@@ -21,11 +22,13 @@ from simulator.machines.actions import (
     INSTRUCTIONS,
     LEVEL_0,
     MACS,
+    MULTIPLIER_CYCLES,
     OVERHEAD_CYCLES,
     STALL_CYCLES,
     TOTAL_CYCLES,
     TOTAL_ENERGY_FJ,
     TOTAL_MACS,
+    TOTAL_MULTIPLIER_CYCLES,
     TOTAL_REFUSAL,
     TOTAL_REFUSED_LAYER,
 )
@@ -49,8 +52,7 @@ def estimate_platform(graph: Graph, platform: Platform, batch: int) -> Estimate:
     row = result.evaluation.totals[0]
     if row[TOTAL_REFUSAL]:
         code, layer = int(row[TOTAL_REFUSAL]), int(row[TOTAL_REFUSED_LAYER])
-        where = f"{platform.name}: its host {platform.host.name}"
-        refuse(graph, platform.host, code, layer, batch, where)
+        refuse_platform(graph, platform, code, layer, batch)
     peak = peak_memory_bytes(graph, batch)
     return Estimate(
         name=platform.name,
@@ -60,6 +62,14 @@ def estimate_platform(graph: Graph, platform: Platform, batch: int) -> Estimate:
         notes=_notes(graph, platform, peak, result.places[0].tolist()),
         timeline=_timeline(graph, flow, platform, result),
     )
+
+
+def refuse_platform(
+    graph: Graph, platform: Platform, code: int, layer: int, batch: int
+) -> NoReturn:
+    """Raise Unsupported as `refuse`: what no unit takes and the host cannot run."""
+    where = f"{platform.name}: its host {platform.host.name}"
+    refuse(graph, platform.host, code, layer, batch, where)
 
 
 def _layer(graph: Graph, platform: Platform, result: Timelines, index: int) -> LayerCost:
@@ -84,7 +94,7 @@ def _layer(graph: Graph, platform: Platform, result: Timelines, index: int) -> L
         macs=macs,
         cycles=Cycles(*result.parts[0, index].tolist()),
         bound_by=machine.bounds[actions[BOUND]],
-        utilization=macs / (own * machine.peak_macs_per_cycle),
+        utilization=int(actions[MULTIPLIER_CYCLES]) / (own * machine.peak_macs_per_cycle),
         bytes=MappingProxyType(moved),
         actions=tuple(actions.tolist()),
         start=int(result.starts[0, index]),
@@ -119,7 +129,7 @@ def _totals(platform: Platform, result: Timelines, batch: int, peak: int) -> Tot
             platform_energy_at(platform, result, "high"),
         ),
         macs=macs,
-        utilization=macs / (cycles * platform.peak_macs_per_cycle),
+        utilization=int(row[TOTAL_MULTIPLIER_CYCLES]) / (cycles * platform.peak_macs_per_cycle),
         area_mm2=float(result.evaluation.area_mm2[0]),
         peak_memory_bytes=peak,
     )

@@ -15,13 +15,13 @@ from simulator import layers
 from simulator.designs import (
     Evaluation,
     Ints,
-    batched,
+    counted,
     evaluate_rows,
-    largest_count,
     work_rows,
 )
-from simulator.flow import Flow, flow_of
+from simulator.flow import flow_of
 from simulator.graph import Graph
+from simulator.machine_set import MachineSet, Mapped, machine_set
 from simulator.machines.actions import (
     ACTIONS,
     COMPONENTS,
@@ -32,7 +32,12 @@ from simulator.machines.actions import (
     TOTAL_REFUSAL,
     TOTALS,
 )
-from simulator.machines.base import INFERENCE_CYCLES, INFERENCE_INSTRUCTIONS, Machine
+from simulator.machines.base import (
+    CLOCK_HZ,
+    INFERENCE_CYCLES,
+    INFERENCE_INSTRUCTIONS,
+    Machine,
+)
 from simulator.machines.platform import Platform
 from simulator.machines.timeline import EVENT_COLUMNS
 from simulator.numeric.datapath import Datapath
@@ -72,15 +77,15 @@ class Timelines:
 
 def evaluate_platforms(
     graph: Graph,
-    platforms: Sequence[Platform],
+    platforms: Sequence[Platform] | MachineSet,
     batch: int = 1,
     events: bool = False,
 ) -> Timelines:
     """Cost a graph on platforms that differ in values, not in the names of their units."""
-    parts = [
-        _evaluate(graph, platforms[first : first + _CHUNK], batch, events)
-        for first in range(0, len(platforms), _CHUNK)
-    ]
+    every = machine_set(platforms)
+    places = np.arange(len(every))
+    chunks = (places[first : first + _CHUNK] for first in range(0, len(every), _CHUNK))
+    parts = [_evaluate(graph, every.take(chunk), batch, events) for chunk in chunks]
     if len(parts) == 1:
         return parts[0]
     names = ("totals", "area_mm2", "latency_s", "actions", "energy_fj")
@@ -98,20 +103,23 @@ def evaluate_platforms(
     )
 
 
-def _evaluate(graph: Graph, platforms: Sequence[Platform], batch: int, keep: bool) -> Timelines:
+def _evaluate(graph: Graph, platforms: MachineSet, batch: int, keep: bool) -> Timelines:
     works, flow = graph.work, flow_of(graph)
     designs, layers = len(platforms), len(works)
-    names = tuple(platforms[0].machines)
+    names = machine_names(platforms.machine(0))
     rows = work_rows(works, batch)
-    costs = [_Costs(works, rows, [p.machines[n] for p in platforms], batch) for n in names]
-    takes = np.array([[_takes(p, n, works, flow) for n in names] for p in platforms])
+    units = [Mapped(platforms, unit_of, name) for name in names]
+    costs = [_Costs(works, rows, unit, batch) for unit in units]
+    nodes = tuple(
+        (kind, w.macs > 0, w.depthwise != 0) for kind, w in zip(flow.kinds, works, strict=True)
+    )
+    takes = np.stack([platforms.stacked(_takes, name, nodes) for name in names], axis=1)
     places = np.zeros((designs, layers), np.int64)
     for place in reversed(range(1, len(names))):
         fits = takes[:, place] & (costs[place].actions[:, :, REFUSAL] == 0)
         places = np.where(fits, place, places)
     for place, cost in enumerate(costs):
-        own = [p.machines[names[place]] for p in platforms]
-        for here, kept_rows in _kept_rows(graph, places == place, own, batch):
+        for here, kept_rows in _kept_rows(graph, places == place, units[place], batch):
             cost.replace(rows, kept_rows, here)
             cost.start_inference(kept_rows, (places == place) & here[:, None])
     chosen = (np.arange(designs)[:, None], np.arange(layers)[None, :])
@@ -119,11 +127,10 @@ def _evaluate(graph: Graph, platforms: Sequence[Platform], batch: int, keep: boo
     every_energy = np.stack([cost.energy for cost in costs])
     actions = every_action[places, *chosen]
     energy = every_energy[places, *chosen]
-    clocks = np.array([[p.clocks(m) for m in p.machines.values()] for p in platforms], np.int64)
-    attached = np.stack([p.attachments() for p in platforms])
-    prices = np.array([_prices(p) for p in platforms])
-    for design in range(designs):
-        prices[design, :, 1] *= costs[0].instruction_fj[design]
+    clocks = np.ascontiguousarray(platforms.stacked(_clocks))
+    attached = np.ascontiguousarray(platforms.stacked(_attachments))
+    prices = np.ascontiguousarray(platforms.stacked(_prices))
+    prices[:, :, 1] *= costs[0].instruction_fj[:, None]
     totals = np.zeros((designs, TOTALS), np.int64)
     starts = np.zeros((designs, layers), np.int64)
     parts = np.zeros((designs, layers, 3), np.int64)
@@ -138,7 +145,7 @@ def _evaluate(graph: Graph, platforms: Sequence[Platform], batch: int, keep: boo
         totals, starts, parts, moved, extra, events,
     )  # fmt: skip
     refused = totals[:, TOTAL_REFUSAL] != 0
-    hertz = np.array([round(p.host.clock_mhz * 1e6) for p in platforms])
+    hertz = costs[0].machines[:, CLOCK_HZ]
     latency = np.where(refused, np.nan, totals[:, TOTAL_CYCLES] / hertz)
     area = np.sum([cost.area_mm2 for cost in costs], axis=0)
     evaluation = Evaluation(totals, area, latency, actions, energy)
@@ -150,14 +157,11 @@ class _Costs:
     """Every node on one machine of each platform, as `evaluate_rows` gives it, node by node."""
 
     def __init__(
-        self, works: Sequence[Work], rows: Ints, machines: Sequence[Machine], batch: int
+        self, works: tuple[Work, ...], rows: Ints, machines: MachineSet, batch: int
     ) -> None:
-        self.kind = type(machines[0])
-        self.machines = np.stack([machine.row() for machine in machines])
-        slots = {machine.technology: 0 for machine in machines}
-        slots = {technology: i for i, technology in enumerate(slots)}
-        self.technologies = np.stack([technology.row() for technology in slots])
-        self.technology_of = np.array([slots[machine.technology] for machine in machines])
+        (family,) = machines.families()
+        self.kind, self.machines = family.kind, family.rows
+        self.technologies, self.technology_of = family.technologies, family.technology_of
         designs, layers = len(machines), len(works)
         self.actions = np.zeros((designs, layers, ACTIONS), np.int64)
         self.energy = np.zeros((designs, layers, COMPONENTS), np.int64)
@@ -165,16 +169,16 @@ class _Costs:
         plain = self.machines.copy()
         plain[:, [INFERENCE_CYCLES, INFERENCE_INSTRUCTIONS]] = 0
         self.area_mm2 = self._cost(rows[:0], plain, slice(None)).area_mm2
-        countable = _countable(works, machines, batch)
+        fits = machines.stacked(counted, works, batch).reshape(designs, layers)
         for layer in range(layers):
             found = self._cost(rows[layer : layer + 1], plain, slice(None))
             self.actions[:, layer] = found.actions[:, 0]
             self.energy[:, layer] = found.energy_fj[:, 0]
-            self.actions[~countable[:, layer], layer, REFUSAL] = TOO_MANY
+            self.actions[~fits[:, layer], layer, REFUSAL] = TOO_MANY
         self.instruction_fj = np.zeros(designs)
-        for i, machine in enumerate(machines):
-            prices = np.zeros(ACTIONS)
-            self.kind.design_prices(machine.row(), machine.technology.row(), prices)
+        prices = np.zeros(ACTIONS)
+        for i, of in enumerate(self.technology_of.tolist()):
+            self.kind.design_prices(self.machines[i], self.technologies[of], prices)
             self.instruction_fj[i] = prices[INSTRUCTIONS]
 
     def replace(self, plain: Ints, rows: Ints, here: NDArray[np.bool_]) -> None:
@@ -204,46 +208,55 @@ class _Costs:
 
 
 def _kept_rows(
-    graph: Graph, here: NDArray[np.bool_], machines: Sequence[Machine], batch: int
+    graph: Graph, here: NDArray[np.bool_], machines: MachineSet, batch: int
 ) -> Iterator[tuple[NDArray[np.bool_], Ints]]:
     """Designs [P] that run the same nodes on a machine, and the works [L, W] it then has.
 
     Tensors stay on its chip between nodes that both run on it: `here` is bool [P, L].
     """
-    pairs = zip(here, machines, strict=True)
-    keys = [(frozenset(np.flatnonzero(on).tolist()), retention_of(m)) for on, m in pairs]
-    for nodes, keeps in dict.fromkeys(keys):
-        same = np.array([key == (nodes, keeps) for key in keys], dtype=bool)
-        yield same, work_rows(works_on(graph, keeps, batch, nodes), batch)
+    for keeps, places in machines.groups(retention_of):
+        sets, which = np.unique(here[places], axis=0, return_inverse=True)
+        for index, on in enumerate(sets):
+            same = np.zeros(len(here), bool)
+            same[places[which.reshape(-1) == index]] = True
+            nodes = frozenset(np.flatnonzero(on).tolist())
+            yield same, work_rows(works_on(graph, keeps, batch, nodes), batch)
 
 
-def _takes(platform: Platform, name: str, works: Sequence[Work], flow: Flow) -> list[bool]:
+def machine_names(machine: Machine) -> tuple[str, ...]:
+    """The names of a platform's machines, the host first."""
+    assert isinstance(machine, Platform)
+    return tuple(machine.machines)
+
+
+def unit_of(platform: Platform, name: str) -> Machine:
+    """The host or a unit of a platform."""
+    return platform.machines[name]
+
+
+def _takes(
+    platform: Platform, name: str, nodes: tuple[tuple[str, bool, bool], ...]
+) -> tuple[bool, ...]:
     """Which nodes a machine is given, whether it can run them or not."""
-    pairs = zip(flow.kinds, works, strict=True)
-    return [platform.takes(name, kind, w.macs > 0, w.depthwise != 0) for kind, w in pairs]
+    return tuple(platform.takes(name, *node) for node in nodes)
 
 
-def _prices(platform: Platform) -> list[tuple[float, float]]:
+def _clocks(platform: Platform) -> tuple[tuple[int, int], ...]:
+    return tuple(platform.clocks(machine) for machine in platform.machines.values())
+
+
+def _attachments(platform: Platform) -> Ints:
+    return platform.attachments()
+
+
+def _prices(platform: Platform) -> tuple[tuple[float, float], ...]:
     """Femtojoules of a copied byte and instructions of a dispatch, of each machine."""
     found = [(0.0, 0.0)]
     for name in platform.units:
         attachment = platform.attach[name]
         byte_fj = attachment.link.byte_fj() if attachment.link else 0.0
         found.append((byte_fj, float(attachment.dispatch.instructions)))
-    return found
-
-
-def _countable(works: Sequence[Work], machines: Sequence[Machine], batch: int) -> NDArray[np.bool_]:
-    """Whether the counts of each node stay exact on each machine: bool [P, L]."""
-    known: dict[tuple[object, ...], list[bool]] = {}
-    rows = []
-    for machine in machines:
-        key = (machine.cycle_scales, min(machine.srams().values()))
-        if key not in known:
-            counts = (largest_count(batched(work, batch), machine) for work in works)
-            known[key] = [count <= most for count, most, _ in counts]
-        rows.append(known[key])
-    return np.array(rows, dtype=bool).reshape(len(machines), len(works))
+    return tuple(found)
 
 
 def datapaths(

@@ -5,13 +5,13 @@ layer in turn. So a design that is priced here has the energies that counting it
 where its mapping does not depend on prices.
 """
 
-from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.jit import njit
+from simulator.machine_set import MachineSet
 from simulator.machines.actions import (
     ACTIONS,
     COMPONENTS,
@@ -24,8 +24,7 @@ from simulator.machines.actions import (
 )
 from simulator.machines.base import Machine
 from simulator.spread import energy_at
-from simulator.technology.costs import Bound
-from simulator.technology.model import Technology
+from simulator.technology.model import Bound
 
 Ints: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
@@ -45,19 +44,12 @@ def prices_of_rows(
     return prices, areas_mm2
 
 
-def prices_of(machines: Sequence[Machine], bound: Bound = "value") -> tuple[Floats, Floats]:
+def prices_of(machines: MachineSet, bound: Bound = "value") -> tuple[Floats, Floats]:
     """As `prices_of_rows` of machines of any kinds but platforms, at one bound of each price."""
     prices, areas_mm2 = np.zeros((len(machines), ACTIONS)), np.zeros(len(machines))
-    for kind in dict.fromkeys(map(type, machines)):
-        places = [index for index, machine in enumerate(machines) if type(machine) is kind]
-        slots: dict[Technology, int] = {}
-        ours = [slots.setdefault(machines[i].technology, len(slots)) for i in places]
-        prices[places], areas_mm2[places] = prices_of_rows(
-            kind,
-            np.stack([machines[index].row() for index in places]),
-            np.stack([technology.row(bound) for technology in slots]),
-            np.array(ours),
-        )
+    for own in machines.families(bound):
+        found = prices_of_rows(own.kind, own.rows, own.technologies, own.technology_of)
+        prices[own.places], areas_mm2[own.places] = found
     return prices, areas_mm2
 
 
@@ -97,7 +89,7 @@ def priced(actions: Ints, prices: Floats, refused: Ints) -> tuple[Ints, Ints]:
     return totals, energies
 
 
-def energies_at(machines: Sequence[Machine], actions: Ints, refused: Ints, bound: Bound) -> Floats:
+def energies_at(machines: MachineSet, actions: Ints, refused: Ints, bound: Bound) -> Floats:
     """Femtojoules of designs with every price at one bound: float64 [P], NaN where refused.
 
     `actions` is int64 [P, L, ACTIONS]. The sums are those of `simulator.spread.energy_at`, exact
@@ -109,5 +101,5 @@ def energies_at(machines: Sequence[Machine], actions: Ints, refused: Ints, bound
     found = np.where(refused != 0, np.nan, totals[:, TOTAL_ENERGY_FJ])
     for index in np.flatnonzero((totals[:, TOTAL_REFUSAL] != 0) & (refused == 0)).tolist():
         # Beyond 2^63 at this bound alone: Python's integers hold it.
-        found[index] = float(energy_at(machines[index], actions[index].tolist(), bound))
+        found[index] = float(energy_at(machines.machine(index), actions[index].tolist(), bound))
     return found

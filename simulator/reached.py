@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from simulator.machines.base import Machine
-from simulator.machines.composition import unit_widths
+from simulator.machines.composition import datapath_row, unit_widths
 from simulator.machines.datapath_schema import multiplier_bits
 from simulator.machines.platform import Platform
 from simulator.machines.spatial import Spatial
@@ -46,12 +46,17 @@ def priced_by(technology: Technology) -> Iterator[str]:
 
 def reached(machine: Machine) -> Iterator[tuple[str, str]]:
     """What a machine is priced for that is not cited as it stands, and how its price is reached."""
-    if not machine.technology.physical:
-        return
+    if machine.technology.physical:
+        yield from _of_datapath(machine)
+        for level in machine.srams():
+            yield from _of_sram(machine, level)
+
+
+def _of_datapath(machine: Machine) -> Iterator[tuple[str, str]]:
     energy, datapath = machine.technology.energy, machine.datapath
     law = energy.multiply
     if law is not None and datapath.composition in ("fixed", "fused", "linear"):
-        w, a = unit_widths(machine.row())
+        w, a = unit_widths(datapath_row(machine))
         a += datapath.zero_point == "subtracted"
         what = f"a multiply of {w} x {a} bits"
         if isinstance(law, Fit):
@@ -66,10 +71,12 @@ def reached(machine: Machine) -> Iterator[tuple[str, str]]:
         for level, size in machine.registers().items():
             what = f"an access to {level}, registers of {size} bits,"
             yield from _of_points(energy.register_bit, size, what)
-    words = machine.words()
-    for level, size in machine.srams().items():
-        if energy.sram_read is not None:
-            yield from _of_memory(energy.sram_read, level, size, words[level])
+
+
+def _of_sram(machine: Machine, level: str) -> Iterator[tuple[str, str]]:
+    law = machine.technology.energy.sram_read
+    if law is not None:
+        yield from _of_memory(law, level, machine.srams()[level], machine.words()[level])
 
 
 def _of_requantizer(machine: Machine, bits: int) -> Iterator[tuple[str, str]]:
@@ -115,3 +122,23 @@ def extrapolated(machine: Machine) -> int:
     if isinstance(machine, Platform):
         return sum(extrapolated(each) for each in machine.machines.values())
     return sum(how == "extrapolated" for _, how in reached(machine))
+
+
+def priced_parts(machine: Machine) -> int:
+    """How many parts `extrapolated` looks at one by one: datapaths, and SRAMs priced by size."""
+    each = machine.machines.values() if isinstance(machine, Platform) else (machine,)
+    return sum(1 + len(own.srams()) for own in each)
+
+
+def extrapolated_part(machine: Machine, part: int) -> int:
+    """What one part adds to `extrapolated`; 0 behind the last."""
+    each = machine.machines.values() if isinstance(machine, Platform) else (machine,)
+    for own in each:
+        levels = tuple(own.srams())
+        if part <= len(levels):
+            if not own.technology.physical:
+                return 0
+            found = _of_sram(own, levels[part - 1]) if part else _of_datapath(own)
+            return sum(how == "extrapolated" for _, how in found)
+        part -= 1 + len(levels)
+    return 0

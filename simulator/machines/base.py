@@ -153,6 +153,8 @@ COMMON: Final = (
     WIRE_UM,
     SCALE_BITS,
 ) = range(len(COMMON))
+PRICED_ALONE: Final = (CLOCK_HZ, ZERO_POINT, MULTIPLIER_BITS, DRAM_KIND, WIRE_UM)
+"""Columns that decide what an action costs, and never how many there are."""
 
 REFUSALS: Final = (
     "",
@@ -166,7 +168,6 @@ REFUSALS: Final = (
     "split the network or lower the batch",
 )
 """Why a layer may be refused, by the code in its `REFUSAL` action; a kind may add its own."""
-
 
 Fusion: TypeAlias = Literal["none", "elementwise"]
 """What is fused into the operator before it: nothing, or element-wise operators; the tensor between
@@ -324,10 +325,13 @@ class Machine(Schema, ABC):
         return -(-WIDEST_OPERAND // path.weight_bits) * -(-WIDEST_OPERAND // path.activation_bits)
 
     def row(self) -> NDArray[np.int64]:
-        """The machine as int64 [len(COMMON) + len(columns)], for its scalar cost functions.
+        """As int64 [len(COMMON) + len(columns)], for its cost functions; raises as `check_row`."""
+        self.check_row()
+        values = [column.encode(get(self)) for column, get in _getters(self.__class__)]
+        return np.array(values, dtype=np.int64)
 
-        Raises Unsupported where the datapath is not one and the same for every layer.
-        """
+    def check_row(self) -> None:
+        """Raise Unsupported where the datapath is not one and the same for every layer."""
         for field in ("layers", "widen"):
             if getattr(self.datapath, field):
                 raise Unsupported(
@@ -335,8 +339,6 @@ class Machine(Schema, ABC):
                     "operands as they are or narrowed; leave it out here (exec, validate and "
                     "golden follow it)"
                 )
-        values = [column.encode(get(self)) for column, get in _getters(type(self))]
-        return np.array(values, dtype=np.int64)
 
 
 def _getters(kind: type[Machine]) -> tuple[tuple[Column, Callable[[Machine], Any]], ...]:

@@ -18,7 +18,10 @@ bitplane  w a passes of logic and popcount over words of one-bit products along 
 """
 
 import math
+from operator import attrgetter
 from typing import Final
+
+import numpy as np
 
 from simulator.jit import njit
 from simulator.machines.actions import (
@@ -34,6 +37,7 @@ from simulator.machines.actions import (
 from simulator.machines.base import (
     ACCUMULATOR_BITS,
     ACTIVATION_BITS,
+    COMMON,
     COMPOSITION,
     DECOMPRESS_OPERATIONS,
     DECOMPRESS_RATE,
@@ -41,6 +45,7 @@ from simulator.machines.base import (
     FRACTION,
     WEIGHT_BITS,
     ZERO_POINT,
+    Machine,
 )
 from simulator.machines.counting import activation_bits, ceil_div, gemm, weight_bits
 from simulator.machines.datapath_schema import BITPLANE, FIXED, FUSED, LINEAR, SERIAL_ACTIVATION
@@ -71,6 +76,13 @@ _FUSED_AREA: Final = (
 _FUSED_ENERGY: Final = (1.0, 0.1840 / 0.1358, 0.6886 / 0.3436, 2.8808 / 1.0854)
 LINEAR_OVERHEAD: Final = 1.1
 """Area and energy of a multiplier that splits into sub-words. No published figure fits: assumed."""
+
+
+def datapath_row(machine: Machine) -> Counts:
+    """A machine's row with the columns of its datapath alone, 0 in the others of `COMMON`."""
+    pairs = [(column, column.path.startswith("datapath.")) for column in COMMON]
+    values = [c.encode(attrgetter(c.path)(machine)) if its else 0 for c, its in pairs]
+    return np.array(values, dtype=np.int64)
 
 
 @njit

@@ -6,6 +6,8 @@ per cycle is an integer of 1/65536, so that a transfer's cycles are an exact int
 
 from typing import Final
 
+import numpy as np
+
 from simulator.jit import njit
 from simulator.machines.actions import (
     COMPUTE_CYCLES,
@@ -30,6 +32,7 @@ from simulator.machines.base import (
     NARROW,
     OP_CYCLES,
     OP_INSTRUCTIONS,
+    PRICED_ALONE,
     SCALE_BITS,
     WEIGHT_BITS,
 )
@@ -210,6 +213,29 @@ def count_cycles(actions: Counts, compute: int, busy: int, dram: int, prologue: 
     actions[STALL_CYCLES] = busy - compute + waiting
     actions[OVERHEAD_CYCLES] += prologue
     return waiting
+
+
+@njit
+def alike(works: Counts) -> Counts:
+    """Of each work the first that is equal to it, which may be itself: int64 [L]."""
+    first = np.zeros(works.shape[0], np.int64)
+    for layer in range(works.shape[0]):
+        field = 0
+        while field < works.shape[1]:
+            field += 1
+            if works[first[layer], field - 1] != works[layer, field - 1]:
+                first[layer] += 1
+                field = 0
+    return first
+
+
+@njit
+def counts_as(machine: Counts, other: Counts) -> bool:
+    """Whether two machines of a kind do the same actions: they differ in prices at most."""
+    for column in range(machine.shape[0]):
+        if machine[column] != other[column] and column not in PRICED_ALONE:
+            return False
+    return True
 
 
 @njit

@@ -42,8 +42,10 @@ from simulator.machines.base import (
 )
 from simulator.machines.composition import count_products, decompression_cycles
 from simulator.machines.counting import (
+    alike,
     ceil_div,
     count_operator,
+    counts_as,
     gemm,
     start_inference,
 )
@@ -164,11 +166,16 @@ def evaluate(
     prices = np.zeros(ACTIONS, np.float64)
     actions = np.zeros(ACTIONS, np.int64)
     energy = np.zeros(COMPONENTS, np.int64)
+    done = np.zeros((works.shape[0], ACTIONS), np.int64)
+    first = alike(works)
     for design in range(machines.shape[0]):
         machine = machines[design]
         areas[design] = design_prices(machine, technologies[technology_of[design]], prices)
+        again = design > 0 and counts_as(machine, machines[design - 1])
         for layer in range(works.shape[0]):
-            layer_cost(works[layer], machine, actions)
+            if first[layer] == layer and not again:
+                layer_cost(works[layer], machine, done[layer])
+            actions[:] = done[first[layer]]
             start_inference(layer, machine, actions)
             add_layer(layer, actions, prices, energy, totals[design])
             if counts.shape[0] > 0:

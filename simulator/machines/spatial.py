@@ -32,7 +32,7 @@ from simulator.machines.actions import (
     keep_layer,
 )
 from simulator.machines.base import DOT_WIDTH, REFUSALS, Column, Machine, choice, fixed
-from simulator.machines.counting import start_inference
+from simulator.machines.counting import alike, counts_as, start_inference
 from simulator.machines.fabric import (
     ATTO,
     Array,
@@ -57,6 +57,7 @@ from simulator.machines.hierarchy import (
     SIZES,
     read_memories,
 )
+from simulator.machines.levels import PerLevel
 from simulator.machines.pricing import (
     alu_um2,
     datapath_prices,
@@ -186,15 +187,20 @@ def evaluate(
     energy = np.zeros(COMPONENTS, np.int64)
     actions = np.zeros(ACTIONS, np.int64)
     ints, reals = empty_tables()
+    before = np.zeros(ACTIONS, np.float64)
+    first = alike(works)
     for design in range(machines.shape[0]):
         machine = machines[design]
         areas[design] = design_prices(machine, technologies[technology_of[design]], prices)
         read_memories(machine, ints)
+        # A search looks at prices whatever its objective: of equally fast nests it takes the
+        # cheaper one.
+        again = design > 0 and counts_as(machine, machines[design - 1])
+        again = again and bool(np.all(prices == before))
+        before[:] = prices
         for layer in range(works.shape[0]):
-            same = 0
-            while same < layer and not np.array_equal(works[same], works[layer]):
-                same += 1
-            if same == layer:
+            same = first[layer]
+            if same == layer and not again:
                 chosen = layer_cost(
                     works[layer], machine, prices, ints, reals, mapping, told, done[layer]
                 )
@@ -202,9 +208,9 @@ def evaluate(
                     nests[design, layer, 0] = chosen
                     nests[design, layer, 1:] = mapping
             elif nests is not None:
-                nests[design, layer] = nests[design, same]
+                from_design = design - 1 if again else design
+                nests[design, layer] = nests[from_design, same]
             actions[:] = done[same]
-            done[layer] = actions
             start_inference(layer, machine, actions)
             add_layer(layer, actions, prices, energy, totals[design])
             if counts.shape[0] > 0:
@@ -304,11 +310,8 @@ class Spatial(Machine):
 
     def srams(self) -> Mapping[str, int]:
         """Bytes of each SRAM that the technology prices."""
-        return {
-            level.name: level.bytes
-            for level in self.memory
-            if level.kind == "sram" and level.read_pj is None
-        }
+        priced = [x.name for x in self.memory if x.kind == "sram" and x.read_pj is None]
+        return PerLevel(priced, lambda name: self.memory[self.levels.index(name)].bytes)
 
     def registers(self) -> Mapping[str, int]:
         """Bits of each register file that the technology prices."""
@@ -320,7 +323,8 @@ class Spatial(Machine):
 
     def words(self) -> Mapping[str, float]:
         """Bits that a port of each SRAM moves in a cycle."""
-        return {level.name: float(level.bits_per_cycle) for level in self.memory}
+        levels = self.levels
+        return PerLevel(levels, lambda n: float(self.memory[levels.index(n)].bits_per_cycle))
 
     def storage(self) -> tuple[None, None]:
         """No limit: the outermost memory holds what the others do not."""

@@ -40,10 +40,12 @@ from simulator.machines.base import (
 from simulator.machines.composition import count_products, decompression_cycles
 from simulator.machines.counting import (
     activation_bits,
+    alike,
     ceil_div,
     compulsory_bits,
     count_cycles,
     count_operator,
+    counts_as,
     cycles_for,
     fetched_bits,
     gemm,
@@ -78,6 +80,7 @@ from simulator.machines.folds import (
     operand_reads,
     sram_bits,
 )
+from simulator.machines.levels import PerLevel
 from simulator.machines.registry import register
 from simulator.machines.residency import Plan, plan
 from simulator.schema import Schema
@@ -257,16 +260,19 @@ def evaluate(
     """Cost every layer on every design; see `simulator.designs.evaluate_rows` for the arrays."""
     prices = np.zeros(ACTIONS, np.float64)
     actions = np.zeros(ACTIONS, np.int64)
-    part = np.zeros(ACTIONS, np.int64)
+    done = np.zeros((works.shape[0], ACTIONS), np.int64)
+    first = alike(works)
     energy = np.zeros(COMPONENTS, np.int64)
     for design in range(machines.shape[0]):
         machine = machines[design]
         areas[design] = design_prices(machine, technologies[technology_of[design]], prices)
+        again = design > 0 and counts_as(machine, machines[design - 1])
         layer = longest = 0
         clear(actions)
         for row in range(works.shape[0]):
-            layer_cost(works[row], machine, part)
-            longest = add_part(works[row, W_TIMES], part, actions, longest)
+            if first[row] == row and not again:
+                layer_cost(works[row], machine, done[row])
+            longest = add_part(works[row, W_TIMES], done[first[row]], actions, longest)
             if works[row, W_MORE] != 0:
                 continue
             start_inference(layer, machine, actions)
@@ -302,11 +308,12 @@ class Systolic(Machine):
 
     def srams(self) -> Mapping[str, int]:
         """Bytes of each SRAM by level name."""
-        return {name: getattr(self.memory, name).bytes for name in self.levels[:3]}
+        return PerLevel(self.levels[:3], lambda name: int(getattr(self.memory, name).bytes))
 
     def words(self) -> Mapping[str, float]:
         """What each SRAM moves in a cycle, in bits."""
-        return {name: 8 * getattr(self.memory, name).bytes_per_cycle for name in self.levels[:3]}
+        memory = self.memory
+        return PerLevel(self.levels[:3], lambda n: 8.0 * getattr(memory, n).bytes_per_cycle)
 
     def storage(self) -> tuple[None, None]:
         """No limit: what does not fit on chip comes from DRAM."""
