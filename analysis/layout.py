@@ -41,10 +41,9 @@ class Layout:
 
         Nothing where an axis may change more than fields: the base machine, items of a list.
         """
-        changed = (tuple(map(field_of, own)) for own in self.members)
         return tuple(
-            () if any(p == BASE or ".layers." in f".{p}." for p in paths) else paths
-            for paths in changed
+            () if any(p == BASE or ".layers." in f".{p}." for p in own) else tuple(own)
+            for own in self.members
         )
 
     @property
@@ -98,7 +97,10 @@ def layout_of(
     bases: Sequence[str] | None, axes: Mapping[str, object], sample: tuple[int, int] | None
 ) -> Layout:
     """Resolve the axes of a spec; raises FieldError where one does not fit the others."""
-    named = {name: (members_of(name, axis), conditions_of(axis)) for name, axis in axes.items()}
+    named = {
+        name: (_fields(members_of(name, axis)), _fields(conditions_of(axis)))
+        for name, axis in axes.items()
+    }
     if bases is not None:
         if BASE in named:
             raise FieldError(("axes", BASE), "is the axis of the base machines; name it otherwise")
@@ -120,6 +122,10 @@ def layout_of(
             raise FieldError(("axes", name, "when"), "never holds; remove the axis or a condition")
     _check_repeats(names, members, conditions)
     return Layout(names, members, grid, sample)
+
+
+def _fields(by_path: Mapping[str, Sequence[Scalar]]) -> Mapping[str, Sequence[Scalar]]:
+    return {field_of(path): values for path, values in by_path.items()}
 
 
 def _length(members: Members) -> int:
@@ -170,7 +176,7 @@ def _check_repeats(
     fields: dict[str, list[tuple[int, str]]] = {}
     for axis, own in enumerate(members):
         for path in own:
-            fields.setdefault(field_of(path), []).append((axis, path))
+            fields.setdefault(path, []).append((axis, path))
     for setting in fields.values():
         for (a, _), (b, path) in _pairs(setting):
             if a == b or not _exclusive(dict(conditions[a]), dict(conditions[b])):

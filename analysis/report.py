@@ -65,7 +65,7 @@ def sweep_data(store: Store) -> ReportData:
             Point(
                 id=row["point"],
                 machine=str(bases[row.get(BASE, first)]["name"]),
-                config=bases[row.get(BASE, first)] | _set(row, axes),
+                config=_config(bases[row.get(BASE, first)], row, axes),
                 metrics={name: row[name] for name in metrics},
                 on_front=bool(on_front),
                 layers=layers.get(row["point"]),
@@ -78,9 +78,14 @@ def sweep_data(store: Store) -> ReportData:
     )
 
 
-def _set(row: Mapping[str, object], axes: Sequence[str]) -> dict[str, object]:
-    """What the axes of a sweep set in one design; the base machine is no field of it."""
-    return {axis: row[axis] for axis in axes if row[axis] is not None and axis != BASE}
+def _config(
+    base: Mapping[str, object], row: Mapping[str, object], axes: Sequence[str]
+) -> dict[str, object]:
+    """The machine of one design; fields of its layers stand in place of an empty list of them."""
+    changed = {axis: row[axis] for axis in axes if row[axis] is not None and axis != BASE}
+    layered = any(axis.startswith("datapath.layers.") for axis in changed)
+    kept = {k: v for k, v in base.items() if not (layered and k == "datapath.layers" and not v)}
+    return kept | changed
 
 
 def _spec(store: Store) -> SweepSpec:

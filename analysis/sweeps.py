@@ -11,6 +11,7 @@ import numpy as np
 
 import hwconfigs
 import workloads
+from analysis.axes import field_of, members_of
 from analysis.front import constrained, with_derived
 from analysis.grid import Ints
 from analysis.layout import BASE
@@ -26,11 +27,11 @@ from simulator.cost import Evaluation, estimate
 from simulator.document import Document, Entry, Place
 from simulator.errors import BitlaneError, Unsupported
 from simulator.graph import Graph
+from simulator.layered import evaluate_layered, widest
 from simulator.machines.actions import TOTAL_REFUSAL, TOTAL_REFUSED_LAYER
 from simulator.machines.base import Machine
 from simulator.machines.platform import Platform
 from simulator.machines.registry import machine_from
-from simulator.networks import evaluate_network
 from simulator.platforms import Timelines, evaluate_platforms
 from workloads.source import fingerprint
 
@@ -148,11 +149,12 @@ class Sweep:
     ) -> tuple["pl.DataFrame", "pl.DataFrame"]:
         """Costs of designs of one base, each on every network, and their layers."""
         machines = [self.machine(values) for values in self.spec.layout.rows(choices)]
+        built = [widest(machine) for machine in machines]
         points, layers = [], []
         for network in self.networks:
             result, lines = self._evaluated(network.graph, machines, keep)
             reasons = self._reasons(network.graph, machines, result)
-            points.append(points_table({}, machines, result, self.spec.batch, reasons))
+            points.append(points_table({}, built, result, self.spec.batch, reasons))
             layers.append(self._layers(machines[0], lines if keep else None, first))
         table = with_derived(mixed(points, self.networks, self.spec.batch))
         return table, mixed_layers(layers, self.networks)
@@ -165,7 +167,7 @@ class Sweep:
         if platforms:
             lines = evaluate_platforms(graph, platforms, self.spec.batch)
             return lines.evaluation, lines
-        result = evaluate_network(graph, machines, self.spec.batch, keep)
+        result = evaluate_layered(graph, machines, self.spec.batch, keep)
         return result, result
 
     def _layers(
@@ -241,8 +243,9 @@ def _places(spec: SweepSpec, document: Document) -> dict[str, Place]:
     for number in range(len(spec.mix)):
         field = f"workloads.{number}.model"
         found[field] = document.place(("workloads", number, "model"))
-    for name, members in zip(spec.layout.names, spec.layout.members, strict=True):
-        found |= {path: document.place(("axes", name, "zip", path)) for path in members}
+    for name, axis in spec.axes.items():
+        for path in members_of(name, axis):
+            found[field_of(path)] = document.place(("axes", name, "zip", path))
     return found
 
 

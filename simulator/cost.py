@@ -23,6 +23,7 @@ from simulator.designs import (
 )
 from simulator.errors import Unsupported
 from simulator.graph import Graph
+from simulator.layered import counted, notes_on_layers, widest
 from simulator.machines.actions import (
     ACTIONS,
     BOUND,
@@ -171,6 +172,8 @@ def estimate(graph: Graph, machine: Machine, batch: int = 1) -> Estimate:
 
         _check(graph)
         return estimate_platform(graph, machine, batch)
+    widths = notes_on_layers(machine)
+    graph, machine = counted(graph, machine)
     result, chains, nests = _evaluate(graph, machine, batch)
     layers = _layers(graph, machine, result)
     energies = tuple(_components(machine, row) for row in result.energy_fj[0])
@@ -179,7 +182,7 @@ def estimate(graph: Graph, machine: Machine, batch: int = 1) -> Estimate:
     peak = peak_memory_bytes(graph, batch, bits, chained)
     totals = _totals(machine, result, batch, peak, layers)
     notes = notes_of(graph.work, machine, peak, constant_bytes(graph))
-    notes += tuple(notes_on(graph, retention_of(machine), batch, chains))
+    notes += (*notes_on(graph, retention_of(machine), batch, chains), *widths)
     ran = None
     if machine.depth_first.tile_rows:
         macs = [layer.macs for layer in layers]
@@ -191,6 +194,7 @@ def count(graph: Graph, machine: Machine, batch: int = 1) -> tuple[LayerCost, ..
     """The integer actions of every node, in order; raises as `estimate`."""
     if isinstance(machine, Platform):
         return estimate(graph, machine, batch).layers
+    graph, machine = counted(graph, machine)
     return _layers(graph, machine, _evaluate(graph, machine, batch)[0])
 
 
@@ -209,6 +213,7 @@ def price(
             f"{machine.name}: a platform's units have technologies of their own; "
             "set them and estimate again"
         )
+    machine = widest(machine)
     row = (technology or machine.technology).row(bound)
     prices = np.zeros(ACTIONS)
     machine.design_prices(machine.row(), row, prices)

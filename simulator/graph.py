@@ -7,6 +7,7 @@ layout is NHWC; importers convert.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -226,6 +227,17 @@ class Graph:
             found.pop(next(iter(found)), None)
         found[key] = value
         return value
+
+    def in_widths(self, tensors: Mapping[str, TensorType], work: Sequence[Work]) -> Self:
+        """The graph with tensors and work of other widths, to be costed: it cannot be run.
+
+        Its operators hold the grids of the widths that they were decoded for, and are not asked.
+        """
+        made = copy(self)
+        object.__setattr__(made, "tensors", MappingProxyType(dict(tensors)))
+        object.__setattr__(made, "_kept", {})
+        made.__dict__["work"] = tuple(work)
+        return made
 
     def to_networkx(self) -> "nx.MultiDiGraph[str]":
         """Nodes by name, an edge for each tensor that flows, with `tensor` and its bytes."""

@@ -21,9 +21,26 @@ def datapaths(config: DatapathConfig, graph: Graph) -> Datapath | Mapping[str, D
     """
     if not config.layers:
         return config.datapath()
+    made = {}
+    for name, layer in configs(config, graph).items():
+        try:
+            made[name] = layer.datapath()
+        except ValueError as error:
+            raise Unsupported(
+                f"{graph.name}, {name}: datapath.layers: {error}; change one of the entries"
+            ) from None
+    return made
+
+
+def configs(config: DatapathConfig, graph: Graph) -> dict[str, DatapathConfig]:
+    """The fields of the datapath of each node; raises Unsupported for a name that is no node.
+
+    In a graph of shapes alone, what multiplies are the layers with multiply-accumulates.
+    """
     found = {node.name: config for node in graph.nodes}
+    pairs = list(zip(graph.nodes, graph.work, strict=True))
     products = [node.name for node in graph.nodes if isinstance(node.op, MacOperator)]
-    pairs = zip(graph.nodes, graph.work, strict=True)
+    products = products or [node.name for node, work in pairs if work.macs]
     chosen = {
         "first": products[:1],
         "last": products[-1:],
@@ -37,12 +54,4 @@ def datapaths(config: DatapathConfig, graph: Graph) -> Datapath | Mapping[str, D
             )
         for name in chosen.get(override.layer, [override.layer]):
             found[name] = found[name].overridden(override)
-    made = {}
-    for name, layer in found.items():
-        try:
-            made[name] = layer.datapath()
-        except ValueError as error:
-            raise Unsupported(
-                f"{graph.name}, {name}: datapath.layers: {error}; change one of the entries"
-            ) from None
-    return made
+    return found

@@ -186,6 +186,7 @@ def test_operand_bits_by_class_of_layer() -> None:
         "datapath.narrow": [True],
     }
     found = spec(axes)
+    assert list(found.values)[4:] == ["datapath.weight_bits", "datapath.narrow"]
     assert found.layout.fields[3:] == ((), ("datapath.weight_bits",), ("datapath.narrow",))
     sweep = Sweep(Path(), found)
     for values in found.designs():
@@ -250,7 +251,7 @@ FAULTS = {
     ),
     "rest_twice": (
         SWEEP + "  datapath.weight_bits: [8]\n  datapath.layers.rest.weight_bits: [8]\n",
-        "8: axes.datapath.layers.rest.weight_bits: sets datapath.layers.rest.weight_bits, as "
+        "8: axes.datapath.layers.rest.weight_bits: sets datapath.weight_bits, as "
         "'datapath.weight_bits' does; set it once, or each when: another axis has other values",
     ),
     "repeats": (

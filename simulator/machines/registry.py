@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from pydantic import ValidationError
 
 from simulator.config import Overrides, close_match, override, refuse, validate
-from simulator.document import Document, Entry, Fault
+from simulator.document import LAYERS, Document, Entry, Fault
 from simulator.machines.base import Machine
 from simulator.technology.built import BUILT
 from simulator.technology.model import Technology
@@ -66,8 +66,26 @@ def machine_from(document: Document, overrides: Overrides = ()) -> Machine:
             text = f"unknown machine model '{model}'; {close_match(str(model), kinds())}"
         refuse((*document.faults, Fault(document.place(("model",)), "model", text)))
     kind = kinds()[str(model)]
+    document = _with_listed_layers(document)
     document, known = _with_built_technologies(_with_derived(document, kind))
     return validate(document, kind, quiet=tuple(kind.derived), known=known)
+
+
+def _with_listed_layers(document: Document) -> Document:
+    """The document with `datapath.layers` as a list where it is a mapping by layer."""
+    for machine in ((), *(path[:-1] for path in _technology_paths(document)[1:])):
+        path = (*machine, *LAYERS)
+        entry = document.at(path)
+        if entry is None or not isinstance(entry.value, Mapping):
+            continue
+        items = []
+        for name, own in entry.value.items():
+            if isinstance(own.value, Mapping):
+                given = {"layer": Entry(name, own.place), **own.value}
+                own = Entry(MappingProxyType(given), own.place)
+            items.append(own)
+        document = document.with_entry(path, Entry(tuple(items), entry.place))
+    return document
 
 
 def _with_built_technologies(document: Document) -> tuple[Document, Mapping[str, Technology]]:

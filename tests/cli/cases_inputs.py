@@ -280,8 +280,8 @@ OPTIONS: Final[Cases] = {
         "digits_cnn.tflite, conv_2d_0 (conv_2d) on systolic_16x16: its weights have 8 bits, the"
         " datapath 4; widen datapath.weight_bits or set datapath.narrow: true"
     ),
-    "estimate zoo:digits --hw four.yaml": (
-        "systolic_16x16: datapath.layers: costs are counted on one datapath that takes operands as "
+    "estimate zoo:digits --hw systolic_16x16 --set datapath.widen=true": (
+        "systolic_16x16: datapath.widen: costs are counted on one datapath that takes operands as "
         "they are or narrowed; leave it out here (exec, validate and golden follow it)"
     ),
     "hw show gpu": (
