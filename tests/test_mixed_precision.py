@@ -22,6 +22,7 @@ from analysis.store import open_store
 from simulator.cost import estimate
 from simulator.errors import BadConfig
 from simulator.execute import run_batch
+from simulator.layers import datapaths
 from simulator.machines.registry import machine_from
 from workloads.zoo import digits
 
@@ -89,8 +90,8 @@ def test_one_width_for_all_is_the_narrowed_machine() -> None:
     assert row["accuracy"] == (scores.argmax(axis=1) == labels).mean()
 
 
-def test_a_design_computes_what_its_yaml_says() -> None:
-    """`datapath.layers` of a machine, as `exec --hw` runs it, from the columns of a point."""
+def test_a_design_computes_and_costs_what_its_yaml_says() -> None:
+    """`datapath.layers` of a machine, as `exec` and `estimate` take it, from a point's columns."""
     widths = (8, 4, 4, 2, 8)
     document = hwconfigs.document("bitfusion_16x16")
     layers = [
@@ -102,9 +103,10 @@ def test_a_design_computes_what_its_yaml_says() -> None:
     config = type(base.datapath).model_validate(
         base.datapath.model_dump() | {"narrow": True, "layers": tuple(layers)}
     )
-    from simulator.layers import datapaths
-
     assert problem.datapaths(widths) == datapaths(config, problem.graph)
+    found = estimate(problem.graph, base.model_copy(update={"datapath": config})).totals
+    row = problem.evaluate(widths)
+    assert (row["cycles"], row["energy_fj"]) == (found.cycles, found.energy_fj)
 
 
 def test_a_layer_costs_what_it_costs_where_all_have_its_widths() -> None:
