@@ -1,5 +1,8 @@
 """Toggles in the order of loop nests and kernels, against a walk product by product."""
 
+import os
+import subprocess
+import sys
 from random import Random
 from typing import Any
 
@@ -16,6 +19,7 @@ from simulator.mapped import map_work
 from simulator.stepper.activity import Activity, activity
 from simulator.stepper.layout import operand_widths, products_by_group
 from simulator.work import Work
+from tests.shared import ROOT
 from tests.stepper.test_activity import sparse
 from tests.stepper.test_stepper import Layer, layers
 from tests.stepper.walk_oracle import Chip, walk_core, walk_dsp, walk_nest
@@ -125,3 +129,17 @@ def test_drawn_stretches_agree_within_their_standard_error(name: str) -> None:
     assert all(0.27 < np.mean(found) < 2.3 for found in squares.values()), squares
     again = measured(layer, target, seed=1, most_products=400_000)
     assert again == measured(layer, target, seed=1, most_products=400_000)
+
+
+def test_without_the_compiler() -> None:
+    script = (
+        "from tests.stepper.test_orders import *\n"
+        "for name in ('cortex_m4', 'hvx_1024'):\n"
+        "    layer, target = sparse(9, 12, 5, 1), machine_from(hwconfigs.document(name), [])\n"
+        "    assert_equal(measured(layer, target), by_hand(layer, target))\n"
+    )
+    subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)},
+        check=True,
+    )
