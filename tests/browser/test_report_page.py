@@ -6,18 +6,24 @@ exception and on any request beyond the file itself.
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import yaml
 
-from analysis.page import Layers, Point, ReportData, render, yaml_scalar
-from analysis.plots import layer_cycles_figure, pareto_figure, plane_front, roofline_series
+from analysis.page import Layers, Point, ReportData, render
+from analysis.plots import layer_cycles_figure, roofline_series
+from analysis.space_plots import pareto_figure, plane_front
+from analysis.yaml_text import yaml_scalar
 from tests.browser.page_fixture import OBJECTIVES, Launch, Open, chromium, make_data, opener
 
 if TYPE_CHECKING:
@@ -133,7 +139,8 @@ def test_layer_plots_hold_the_numbers_of_the_selected_point(
         "stall": list(layers.stall),
         "overhead": list(layers.overhead),
     }
-    energy = {t["name"]: sum(t["y"]) for t in page.evaluate(TRACES, "layer-energy")}
+    *stacks, _ = page.evaluate(TRACES, "layer-energy")
+    energy = {t["name"]: sum(t["y"]) for t in stacks}
     assert energy == {k: pytest.approx(1e-15 * sum(v)) for k, v in layers.energy_fj.items()}
     roofs, expected = page.evaluate(TRACES, "roofline"), roofline_series(layers)
     assert [t["mode"] for t in roofs] == ["lines", "lines", "markers", "markers"]
@@ -255,8 +262,11 @@ def test_hundred_thousand_points_load_and_select(
     size = (tmp_path / "report.html").stat().st_size / 1e6
     with capsys.disabled():
         print(f"\n100 000 points, {size:.1f} MB: usable {seconds:.2f} s after the navigation began")
+    assert size < 15
     assert page.inner_text("#count") == "100,000 of 100,000 points"
-    assert len(page.evaluate(TRACES, "scatter")[0]["x"]) == 100_000
+    assert page.evaluate(TRACES, "scatter")[3]["name"] == "density"
+    page.select_option("#shown", "points")
+    assert page.evaluate("document.getElementById('scatter').data[0].x.length") == 100_000
     assert page.evaluate("id => window.bitlane.select(id)", data.points[-1].id)
     assert_panel_shows(page, data.points[-1])
     fastest = min(data.points, key=lambda p: (p.metrics["latency_s"], p.metrics["energy_j"]))
@@ -289,15 +299,34 @@ def test_yaml_scalar_quotes_what_other_loaders_read_as_numbers() -> None:
         yaml_scalar(1j)
 
 
-def test_embedded_data_are_strict_json_and_cannot_leave_their_element(data: ReportData) -> None:
-    text = render(data).partition('type="application/json">')[2].partition("</script>")[0]
-    assert "<" not in text
+def unpacked(data: ReportData) -> tuple[dict[str, Any], bytes]:
+    """The text and the arrays of a page, read by its documented layout."""
 
     def refuse(token: str) -> Any:
         raise AssertionError(f"{token} is not JSON")
 
-    payload = json.loads(text, parse_constant=refuse)
-    assert payload["metrics"]["throughput_per_s"][0] is None
+    text = render(data).partition('type="application/octet-stream">')[2].partition("</script>")[0]
+    assert re.fullmatch(r"[A-Za-z0-9+/]+=*", text)
+    whole = gzip.decompress(base64.b64decode(text))
+    size = int.from_bytes(whole[:4], "little")
+    arrays = whole[-(-(size + 4) // 8) * 8 :]
+    return json.loads(whole[4 : 4 + size], parse_constant=refuse), arrays
+
+
+def test_embedded_data_are_strict_json_and_columns(data: ReportData) -> None:
+    payload, arrays = unpacked(data)
+
+    def column(at: int, count: int, kind: str) -> list[float]:
+        return np.frombuffer(arrays, "<" + kind, count, at).tolist()
+
+    rates = column(**payload["metrics"]["throughput_per_s"])
+    assert math.isnan(rates[0])
+    found = [p.metrics["throughput_per_s"] for p in data.points[1:]]
+    assert rates[1:] == pytest.approx(found, rel=2**-24)
+    energies = column(**payload["metrics"]["energy_j"])
+    assert energies == [p.metrics["energy_j"] for p in data.points]
+    low = column(**payload["bounds"]["energy_j"][0])
+    assert low == pytest.approx([p.bounds["energy_j"][0] for p in data.points], rel=2**-24)
     assert payload["config"]["source"]["values"] == [data.points[0].config["source"]]
     assert "index" not in payload["config"]["source"]
 
