@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from string import Template
@@ -163,6 +163,25 @@ class ReportData:
         depth |= {len(p.mapped.texts) for p in self.points if p.mapped}
         if depth != {len(self.layer_names)}:
             raise ValueError("ReportData: layer_names, layer_ops and layers differ in length")
+
+
+def default_selection(points: Sequence[Point], objectives: Sequence[Objective]) -> int | None:
+    """The id of the front point that is best in the product of the first two objectives.
+
+    Those that are maximised divide: latency and energy give the energy-delay product.
+    """
+
+    def product(point: Point) -> tuple[bool, float, int]:
+        value = 1.0
+        for objective in objectives[:2]:
+            metric = point.metrics.get(objective.key, math.nan)
+            if objective.sense == "max":
+                value = value / metric if metric > 0 else math.inf
+            else:
+                value *= metric
+        return not point.on_front, value if math.isfinite(value) else math.inf, point.id
+
+    return min(points, key=product).id if points else None
 
 
 def render(data: ReportData) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from analysis import gantt, plots, space_plots
-from analysis.page import METRICS, Layers, Point, ReportData
+from analysis.page import METRICS, Layers, Point, ReportData, default_selection
 from analysis.sensitivity import Sensitivity, sensitivity_of
 from analysis.yaml_text import yaml_scalar
 
@@ -57,6 +57,7 @@ def payload(data: ReportData, arrays: Arrays) -> dict[str, Any]:
     """All that the scripts read, as JSON values; row numbers, not ids, refer to points."""
     points = data.points
     paths = dict.fromkeys((*data.axes, *(path for point in points for path in point.config)))
+    steps = {key for path in paths for key in path.split(".")}
     judged = [o.key for o in data.objectives]
     keys = dict.fromkeys((*judged, *(k for p in points for k in p.metrics)))
     labels = dict(METRICS) | {o.key: (o.label, o.unit) for o in data.objectives}
@@ -67,7 +68,7 @@ def payload(data: ReportData, arrays: Arrays) -> dict[str, Any]:
         "config": {
             path: _column([p.config.get(path, _ABSENT) for p in points], arrays) for path in paths
         },
-        "yamlKeys": {path: yaml_scalar(path) for path in paths if yaml_scalar(path) != path},
+        "yamlKeys": {key: yaml_scalar(key) for key in steps if yaml_scalar(key) != key},
         "metrics": {
             key: _reals(arrays, [p.metrics.get(key) for p in points], key in judged) for key in keys
         },
@@ -90,7 +91,7 @@ def payload(data: ReportData, arrays: Arrays) -> dict[str, Any]:
         "ganttPixels": [gantt.FRAME_PIXELS, gantt.ROW_PIXELS],
         "siUnits": plots.SI_UNITS,
         "siPrefixes": plots.SI_PREFIXES,
-        "selected": _default_selection(data),
+        "selected": default_selection(data.points, data.objectives),
     }
 
 
@@ -248,23 +249,3 @@ def _empty_figures(
     if found is not None:
         figures["sensitivity"] = space_plots.sensitivity_figure(found, theme)
     return {name: json.loads(figure.to_json()) for name, figure in figures.items()}
-
-
-def _default_selection(data: ReportData) -> int | None:
-    """The front point that is best in the product of the first two objectives.
-
-    Those that are maximised divide: latency and energy give the energy-delay product.
-    """
-    x, y = data.objectives[:2]
-
-    def product(point: Point) -> tuple[bool, float, int]:
-        value = 1.0
-        for objective in (x, y):
-            metric = point.metrics.get(objective.key, math.nan)
-            if objective.sense == "min":
-                value *= metric
-            else:
-                value = value / metric if metric > 0 else math.inf
-        return not point.on_front, value if math.isfinite(value) else math.inf, point.id
-
-    return min(data.points, key=product).id if data.points else None

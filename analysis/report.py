@@ -1,17 +1,29 @@
 """From kept results to the data of the page: which points, which layers, which notes."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 from pydantic import ValidationError
 
+from analysis.constraints import SENSE, Sense
+from analysis.copied import configs, dotted
+from analysis.details import chosen, detail_of, details, network_of, with_details
 from analysis.files import write_text
 from analysis.front import kept, non_dominated
 from analysis.gantt import Span, spans_of
-from analysis.page import METRICS, Layers, Objective, Point, ReportData, render
+from analysis.page import (
+    METRICS,
+    Buffer,
+    Layers,
+    Objective,
+    Point,
+    ReportData,
+    default_selection,
+    render,
+)
 from analysis.spec import SweepSpec
 from analysis.store import Store, open_store
 from analysis.text import grouped
@@ -24,8 +36,14 @@ from simulator.machines.platform import HOST, Platform
 if TYPE_CHECKING:
     import polars as pl
 
+Reals: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+Flags: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 LAYERED_POINTS: Final = 2000
 """Points whose layers travel with the page: the front first, then an even sample."""
+LAYER_NUMBERS: Final = 500_000
+"""Numbers of layers that travel at most: a deep network's on fewer points."""
+SHOWN_POINTS: Final = 100_000
+"""Points that travel: the front and an even sample of more."""
 
 
 def report_command(folder: Path, out: Path) -> None:
@@ -40,40 +58,107 @@ def report_command(folder: Path, out: Path) -> None:
 
 
 def sweep_data(store: Store) -> ReportData:
-    """Every point of a run that was not refused, with the layers of the front and of a sample."""
+    """The points of a run that were not refused, with the layers of the front and of a sample."""
     spec = _spec(store)
     every = store.points()
     points = kept(every)
     refused = len(every) - every["refused"].null_count()
-    objectives = spec.objectives
-    costs = points.select(objectives).to_numpy().astype(np.float64)
-    front = non_dominated(costs)
-    layered = _layered(front)
-    layers = _layers_by_point(store, points["point"].to_numpy()[layered].tolist(), points)
-    base = _dotted(store.manifest["machine"])
+    whole = len(points)
+    front = non_dominated(oriented(points.select(spec.objectives).to_numpy(), spec.objectives))
+    if whole > SHOWN_POINTS:
+        points, front = _shown(points, front)
+    layers = _layers_by_point(store, _layered(front, store), points)
     axes = tuple(spec.axes)
-    metrics = [name for name in METRICS if name in points.columns]
+    name = str(store.manifest["machine"]["name"])
+    technologies = store.manifest.get("technologies", {})
     rows = points.iter_rows(named=True)
+    machines = configs(store.manifest["machine"], rows, axes, technologies)
+    made = _points(points, front, name, machines, layers)
+    notes = _notes(store, refused, len(every) - whole - refused)
+    if whole > len(points):
+        notes.append(f"{grouped(whole)} points: the page holds the front and an even sample.")
+    made, arenas = _detailed(store, made, spec, notes)
     return ReportData(
         title=spec.name,
-        subtitle=f"{store.manifest['model']} on {base['name']}, {grouped(len(points))} designs",
-        objectives=tuple(Objective(name, *METRICS[name]) for name in objectives),
+        subtitle=f"{store.manifest['model']} on {name}, {grouped(whole)} designs",
+        objectives=objectives_of(spec.objectives),
         axes=axes,
-        points=tuple(
-            Point(
-                id=row["point"],
-                machine=str(base["name"]),
-                config=base | {axis: row[axis] for axis in axes},
-                metrics={name: row[name] for name in metrics},
-                on_front=bool(on_front),
-                layers=layers.get(row["point"]),
-            )
-            for row, on_front in zip(rows, front, strict=True)
-        ),
+        points=made,
         layer_names=tuple(name for name, _ in store.manifest["layers"]),
         layer_ops=tuple(op for _, op in store.manifest["layers"]),
-        notes=tuple(_notes(store, refused, len(every) - len(points) - refused)),
+        notes=tuple(notes),
+        arenas=arenas,
     )
+
+
+def objectives_of(names: Sequence[str]) -> tuple[Objective, ...]:
+    """The objectives with label, unit and sense."""
+    senses: dict[str, Sense] = {str(name): sense for name, sense in SENSE.items()}
+    return tuple(
+        Objective(name, *METRICS.get(name, (name, "")), senses.get(name, "min")) for name in names
+    )
+
+
+def oriented(values: Reals, names: Sequence[str]) -> Reals:
+    """Columns [P, objectives] as costs: those that are maximised change their sign."""
+    signs = [-1.0 if o.sense == "max" else 1.0 for o in objectives_of(names)]
+    return values.astype(np.float64) * signs
+
+
+def _shown(points: "pl.DataFrame", front: Flags) -> tuple["pl.DataFrame", Flags]:
+    """The front and an even sample, `SHOWN_POINTS` or a little more."""
+    chosen = front.copy()
+    chosen[:: -(-len(points) // SHOWN_POINTS)] = True
+    return points.filter(chosen), front[chosen]
+
+
+def _points(
+    points: "pl.DataFrame",
+    front: Flags,
+    name: str,
+    machines: Iterable[dict[str, object]],
+    layers: Mapping[int, Layers],
+) -> tuple[Point, ...]:
+    metrics = [name for name in METRICS if name in points.columns]
+    bounded = [name for name in metrics if _ends(name)[0] in points.columns]
+    rows = points.iter_rows(named=True)
+    return tuple(
+        Point(
+            id=row["point"],
+            machine=name,
+            config=config,
+            metrics={name: row[name] for name in metrics},
+            on_front=bool(on_front),
+            layers=layers.get(row["point"]),
+            bounds={
+                name: (row[_ends(name)[0]], row[_ends(name)[1]])
+                for name in bounded
+                if row[_ends(name)[0]] is not None
+            },
+        )
+        for row, on_front, config in zip(rows, front.tolist(), machines, strict=True)
+    )
+
+
+def _ends(name: str) -> tuple[str, str]:
+    """The columns of a metric's bounds."""
+    return f"{name}_low", f"{name}_high"
+
+
+def _detailed(
+    store: Store, points: tuple[Point, ...], spec: SweepSpec, notes: list[str]
+) -> tuple[tuple[Point, ...], tuple[tuple[Buffer, ...], ...]]:
+    """Some of the front with nests and bounds by layer, where the network is at hand."""
+    workload = store.manifest["spec"].get("workload")
+    graph = network_of(workload, store.manifest.get("model_sha256"), store.folder)
+    if graph is None:
+        notes.append("Loop nests need the network's file, which is not where the sweep found it.")
+        return points, ()
+    front = [p for p in points if p.on_front]
+    found = details(
+        graph, chosen(front, default_selection(points, objectives_of(spec.objectives))), spec.batch
+    )
+    return with_details(points, found)
 
 
 def _spec(store: Store) -> SweepSpec:
@@ -96,26 +181,46 @@ def estimate_data(
     points = []
     for i, (machine, found) in enumerate(zip(machines, estimates, strict=True)):
         document = found.to_json_dict()
+        totals = document["totals"]
         points.append(
             Point(
                 id=i,
                 machine=found.name,
-                config=_dotted(machine.model_dump(mode="json")),
-                metrics={k: v for k, v in document["totals"].items() if not isinstance(v, dict)},
+                config=_config(machine),
+                metrics={name: totals[name] for name in METRICS if name in totals},
                 on_front=bool(front[i]),
                 layers=_layers_of(document, machine),
+                bounds=_bounds_of(totals),
             )
         )
+    pairs = zip(machines, estimates, strict=True)
+    more = {i: detail_of(graph, m, e, batch) for i, (m, e) in enumerate(pairs)}
+    made, arenas = with_details(points, more)
     return ReportData(
         title=graph.name,
         subtitle=f"{len(points)} machines, batch {batch}",
-        objectives=tuple(Objective(name, *METRICS[name]) for name in objectives),
+        objectives=objectives_of(objectives),
         axes=(),
-        points=tuple(points),
+        points=made,
         layer_names=tuple(n.name for n in graph.nodes),
         layer_ops=tuple(n.op.kind for n in graph.nodes),
         notes=tuple(f"{e.name}: {note}" for e in estimates for note in e.notes),
+        arenas=arenas,
     )
+
+
+def _config(machine: Machine) -> dict[str, object]:
+    """A machine's fields without those that it takes from others of its own."""
+    document = machine.model_dump(mode="json")
+    return dotted({k: v for k, v in document.items() if k not in type(machine).derived})
+
+
+def _bounds_of(totals: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    """Low and high of the totals that have them; energies in joules."""
+    found = {"area_mm2": (totals["area_mm2_low"], totals["area_mm2_high"])}
+    if "energy_fj_low" in totals:
+        found["energy_j"] = (1e-15 * totals["energy_fj_low"], 1e-15 * totals["energy_fj_high"])
+    return found
 
 
 def _outermost(row: Mapping[str, Any], machine: Machine) -> str:
@@ -141,29 +246,30 @@ def _layers_of(document: Mapping[str, Any], machine: Machine) -> Layers:
     )
 
 
-def _layered(front: np.ndarray[Any, np.dtype[np.bool_]]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Indices whose layers are shown: at most `LAYERED_POINTS`, the front before an even sample."""
-    chosen = np.flatnonzero(front)[:LAYERED_POINTS]
-    others = np.flatnonzero(~front)
-    room = LAYERED_POINTS - len(chosen)
-    if others.size and room > 0:
-        step = max(1, -(-others.size // room))
-        chosen = np.concatenate([chosen, others[::step]])
-    return np.sort(chosen)
+def _layered(front: Flags, store: Store) -> Flags:
+    """Which points' layers are shown: at most `LAYERED_POINTS`, the front before an even sample."""
+    room = LAYER_NUMBERS // (16 * max(1, len(store.manifest["layers"])))
+    room = min(LAYERED_POINTS, max(room, 1))
+    chosen = np.zeros(len(front), np.bool_)
+    chosen[np.flatnonzero(front)[:room]] = True
+    others, left = np.flatnonzero(~front), room - int(chosen.sum())
+    if others.size and left > 0:
+        chosen[others[:: -(-others.size // left)]] = True
+    return chosen
 
 
-def _layers_by_point(store: Store, ids: Sequence[int], points: "pl.DataFrame") -> dict[int, Layers]:
+def _layers_by_point(store: Store, chosen: Flags, points: "pl.DataFrame") -> dict[int, Layers]:
     import polars as pl
 
-    table = store.layers().filter(pl.col("point").is_in(ids))
+    shown = points.filter(chosen)
+    table = store.layers().filter(pl.col("point").is_in(shown["point"].to_list()))
     if table.is_empty():
         return {}
     outer = next(c for c in reversed(table.columns) if c.endswith("_bytes"))
-    components = [c for c in table.columns if c.endswith("_fj")]
-    roofs = {
-        row["point"]: (row["peak_macs_per_cycle"], row["outer_bytes_per_cycle"])
-        for row in points.iter_rows(named=True)
-    }
+    components = [c for c in table.columns if c.endswith("_fj") and c != "energy_fj"]
+    ends = ("energy_fj_low", "energy_fj_high")
+    rates = ("point", "peak_macs_per_cycle", "outer_bytes_per_cycle")
+    roofs = {point: roof for point, *roof in shown.select(rates).iter_rows()}
     units = [HOST, *store.manifest["machine"].get("units", ())]
     found = {}
     for (point,), part in table.group_by(["point"], maintain_order=True):
@@ -179,6 +285,7 @@ def _layers_by_point(store: Store, ids: Sequence[int], points: "pl.DataFrame") -
             peak_macs_per_cycle=peak,
             dram_bytes_per_cycle=bandwidth,
             spans=_runs(columns, units),
+            **{end: tuple(columns[end]) for end in ends if end in columns},
         )
     return found
 
@@ -192,22 +299,6 @@ def _runs(columns: Mapping[str, Sequence[int]], units: Sequence[str]) -> tuple[S
         Span(units[unit], "run", layer, start, compute + stall + overhead)
         for layer, (unit, start, compute, stall, overhead) in enumerate(zip(*parts, strict=True))
     )
-
-
-def _dotted(value: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
-    """A machine's document as dotted path -> value, without sources and the technology's tables."""
-    flat: dict[str, object] = {}
-    for key, item in value.items():
-        path = f"{prefix}{key}"
-        if key == "source":
-            continue
-        if key == "technology" and isinstance(item, Mapping):
-            flat[path] = item["name"]
-        elif isinstance(item, Mapping):
-            flat |= _dotted(item, f"{path}.")
-        else:
-            flat[path] = item
-    return flat
 
 
 def _notes(store: Store, refused: int, outside: int) -> list[str]:

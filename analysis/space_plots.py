@@ -111,7 +111,8 @@ def space_figure(data: ReportData, theme: ThemeName = "light") -> go.Figure:
                              **_hover(data, points))  # fmt: skip
     axes = {f"{axis}axis": _volume_axis(o, look) for axis, o in zip("xyz", corners, strict=True)}
     figure.update_layout(height=540, margin={"l": 0, "r": 0, "t": 40, "b": 0}, showlegend=True)
-    camera = {"eye": {"x": 1.55, "y": 1.55, "z": 0.9}}
+    camera = {"eye": {"x": 1.45, "y": 1.45, "z": 0.85}}
+    figure.update_layout(legend_itemsizing="constant")
     figure.update_layout(scene={**axes, "aspectmode": "cube", "camera": camera})
     return figure
 

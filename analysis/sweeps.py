@@ -68,6 +68,7 @@ class Sweep:
             "model": self.graph.name,
             "model_sha256": fingerprint(self.model),
             "machine": self.base.root.plain(),
+            "technologies": {str(v): entry.plain() for (_, v), entry in self.technologies.items()},
             "layers": [[n.name, n.op.kind] for n in self.graph.nodes],
             "points": self.spec.count,
             "chunk_points": self.spec.chunk_points,

@@ -90,7 +90,7 @@ function showTooltip({ points: [{ data, customdata: row }], event }) {
   tooltip.replaceChildren(
     element("strong", {}, `Point ${DATA.ids[row]}, ${machineOf(row)}`),
     element("dl", {}, ...lines(metricsOf(row))),
-    element("dl", {}, ...lines(configOf(row))),
+    element("dl", {}, ...lines(configOf(row).filter(([path]) => !/(^|\.)source$/.test(path)))),
   );
   tooltip.hidden = false;
   const { width, height } = tooltip.getBoundingClientRect();

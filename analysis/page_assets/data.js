@@ -61,8 +61,24 @@ function configOf(row) {
   return fields;
 }
 
+// The machine as a file for `--hw`: dotted paths as mappings in mappings, as `analysis.copied`.
 function yamlOf(row) {
-  return configOf(row).map(([path, text]) => `${DATA.yamlKeys[path] ?? path}: ${text}\n`).join("");
+  const root = new Map();
+  for (const [path, text] of configOf(row)) {
+    const keys = path.split(".");
+    const last = keys.pop();
+    let below = root;
+    for (const key of keys) {
+      if (!(below.get(key) instanceof Map)) below.set(key, new Map());
+      below = below.get(key);
+    }
+    below.set(last, text);
+  }
+  const lines = (tree, indent) => [...tree].flatMap(([key, value]) => {
+    const head = `${indent}${DATA.yamlKeys[key] ?? key}:`;
+    return value instanceof Map ? [head, ...lines(value, `${indent}  `)] : [`${head} ${value}`];
+  });
+  return lines(root, "").map((line) => `${line}\n`).join("");
 }
 
 // [low, high] of a metric; undefined where it has no bounds.

@@ -3,6 +3,7 @@
 const NARROW_PX = 600;
 const SVG_POINTS = 5000; // without WebGL every point is an SVG element: draw that many at most
 const MANY_POINTS = 20000; // more are drawn as a density at first
+const FEW_BARS = 40; // more error bars than that are drawn faint
 const DARK = window.matchMedia("(prefers-color-scheme: dark)");
 const COARSE = window.matchMedia("(pointer: coarse)");
 const WEBGL = Boolean(document.createElement("canvas").getContext("webgl"));
@@ -11,6 +12,7 @@ const CONFIG = {
   responsive: true,
   plotlyServerURL: "",
   showSendToCloud: false,
+  displayModeBar: COARSE.matches ? false : "hover", // it would always cover the legend
   modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
 };
 
@@ -63,9 +65,13 @@ function paint(marker, key, rows, narrow) {
   dress(marker.colorbar, label, ticks, texts, narrow);
 }
 
-// Range of an objective's axis; it holds all points, so that filters do not move the picture.
+// Range of an objective's axis. It holds all points and the bars of the front, so that filters do
+// not move the picture.
 function rangeOf(key, log) {
-  const found = extent(DATA.metrics[key], (v) => !log || v > 0) ?? [1, 10];
+  const usable = (v) => drawable(v, log);
+  const bars = DATA.front.flatMap((row) => boundsOf(key, row) ?? []);
+  const ends = [DATA.metrics[key], bars].map((values) => extent(values, usable)).flat();
+  const found = extent(ends.filter((v) => v !== undefined), () => true) ?? [1, 10];
   const [low, high] = log ? found.map(Math.log10) : found;
   const room = 0.04 * (high - low) || (log ? 0.1 : 0.1 * Math.abs(high) || 1);
   return [low - room, high + room];
@@ -101,8 +107,10 @@ function marks(shape, { x: keyX, y: keyY, log, selected, held, errors }, look) {
 function errorBars(style, key, rows) {
   const values = DATA.metrics[key];
   const ends = rows.map((row) => boundsOf(key, row) ?? [values[row], values[row]]);
+  const crowded = rows.length > FEW_BARS ? { width: 0, thickness: 1, color: `${style.color}66` } : {};
   return {
     ...style,
+    ...crowded,
     array: ends.map(([, high], at) => high - values[rows[at]]),
     arrayminus: ends.map(([low], at) => values[rows[at]] - low),
   };

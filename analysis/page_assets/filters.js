@@ -68,7 +68,8 @@ function objectiveFilter(key, changed) {
   const [label, unit] = DATA.metricLabels[key];
   const values = DATA.metrics[key];
   const found = extent(values, () => true);
-  const hints = found ? found.map((value) => value.toPrecision(3)) : ["", ""];
+  const short = (v) => (v === 0 || (Math.abs(v) >= 1e-3 && Math.abs(v) < 1e5) ? v.toPrecision(3) : v.toExponential(2));
+  const hints = found ? found.map(short) : ["", ""];
   const made = rangeFilter(label, hints, (row) => values[row], changed);
   return { ...made, name: key, title: unit ? `${label} [${unit}]` : label };
 }

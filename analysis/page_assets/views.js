@@ -34,6 +34,11 @@ function drawSpace(element, rows, view) {
     Object.assign(trace, { customdata: held[at], hoverinfo: "none", hovertext: null });
   });
   layout.dragmode = "orbit";
+  if (element.clientWidth < NARROW_PX) {
+    const { eye } = layout.scene.camera;
+    for (const side of ["x", "y", "z"]) eye[side] *= 1.4; // all of the volume in a narrow window
+    layout.height = 420;
+  }
   layout.uirevision = "space";
   return draw(element, { data, layout });
 }

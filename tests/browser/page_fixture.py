@@ -54,14 +54,15 @@ FIXED: Mapping[str, object] = {
     "array.enabled": "on",
     "datapath.accumulator.bits": 32,
     "datapath.accumulator.overflow": "wrap",
-    "datapath.layers": [],
     "datapath.requantize": {"multiplier_bits": 31, "rounding": ["away", "1e3", 1e-5]},
     "memory.dram.bytes_per_cycle": 8.0,
     "memory.leakage_w": 1e-05,
     "memory.ifmap_sram.bytes": 65536,
     "memory.tag": 2**60,
     "datapath.layers.conv: 1 #.weight_bits": 4,
-    "technology": None,
+    "memory.nothing": None,
+    "memory.empty": {},
+    "memory.dotted": {"a.b": 1, "c: d": [2]},
     "technology.scaled": True,
 }
 

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import yaml
 
+from analysis.copied import copied_yaml, nested
 from analysis.page import Layers, Point, ReportData, render
 from analysis.plots import layer_cycles_figure, roofline_series
 from analysis.space_plots import pareto_figure, plane_front
@@ -85,7 +86,7 @@ def assert_panel_shows(page: Page, point: Point) -> None:
     page.wait_for_function("id => window.bitlane.selected() === id", arg=point.id)
     assert page.inner_text("#point-title") == f"Point {point.id}"
     assert point.machine in page.inner_text("#status")
-    assert yaml.safe_load(page.inner_text("#config-yaml")) == point.config
+    assert yaml.safe_load(page.inner_text("#config-yaml")) == nested(point.config)
     shown = page.eval_on_selector_all("#point-config th", "cells => cells.map(c => c.textContent)")
     assert set(shown) == set(point.config)
 
@@ -106,7 +107,7 @@ def test_click_selects_the_point_under_the_mouse(open_page: Open, data: ReportDa
     assert_panel_shows(page, data.points[row])
     tooltip = page.inner_text("#tooltip")
     assert f"Point {data.points[row].id}," in tooltip
-    assert all(path in tooltip for path in data.points[row].config)
+    assert all(path in tooltip for path in data.points[row].config if path != "source")
 
 
 def test_click_works_without_webgl(open_without_webgl: Open, data: ReportData) -> None:
@@ -198,7 +199,7 @@ def test_front_of_the_chosen_plane(open_page: Open, data: ReportData, x: int, y:
     page.select_option("#y-objective", axes[1].key)
     ids = page.evaluate("window.bitlane.frontIds()")
     columns = [[p.metrics[o.key] for p in data.points] for o in axes]
-    assert ids == [data.points[row].id for row in plane_front(*columns)]
+    assert ids == [data.points[row].id for row in plane_front(columns[0], columns[1])]
     assert set(ids) == naive_front(data, axes[0].key, axes[1].key)
     assert len(ids) > 2
     line = page.evaluate(TRACES, "scatter")[1]
@@ -231,7 +232,9 @@ def test_copy_button_puts_the_yaml_on_the_clipboard(open_page: Open, data: Repor
     page.wait_for_function("document.getElementById('copy-yaml').textContent === 'Copied'")
     copied = page.evaluate("navigator.clipboard.readText()")
     selected = page.evaluate("window.bitlane.selected()")
-    assert yaml.safe_load(copied) == next(p.config for p in data.points if p.id == selected)
+    config = next(p.config for p in data.points if p.id == selected)
+    assert yaml.safe_load(copied) == nested(config)
+    assert copied == copied_yaml(config)
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -317,7 +320,7 @@ def test_embedded_data_are_strict_json_and_columns(data: ReportData) -> None:
     payload, arrays = unpacked(data)
 
     def column(at: int, count: int, kind: str) -> list[float]:
-        return np.frombuffer(arrays, "<" + kind, count, at).tolist()
+        return [float(v) for v in np.frombuffer(arrays, "<" + kind, count, at)]
 
     rates = column(**payload["metrics"]["throughput_per_s"])
     assert math.isnan(rates[0])

@@ -1,0 +1,112 @@
+"""A machine's document as dotted fields: what the report page shows, and copies as YAML.
+
+The copied YAML stands alone: a technology that ships is named, any other is written out.
+"""
+
+import copy
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import hwconfigs
+from analysis.yaml_text import yaml_scalar
+
+
+def dotted(value: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    """A machine's document as dotted path -> value; `nested` is the way back.
+
+    A mapping that is empty or has a key with a dot stays a value.
+    """
+    flat: dict[str, object] = {}
+    for key, item in value.items():
+        path = f"{prefix}{key}"
+        if key == "technology" and isinstance(item, Mapping):
+            flat[path] = named(item)
+        elif isinstance(item, Mapping) and item and not any("." in str(k) for k in item):
+            flat |= dotted(item, f"{path}.")
+        else:
+            flat[path] = item
+    return flat
+
+
+def nested(config: Mapping[str, object]) -> dict[str, Any]:
+    """Dotted paths as mappings in mappings, in order of their first appearance."""
+    root: dict[str, Any] = {}
+    for path, value in config.items():
+        *above, last = path.split(".")
+        below = root
+        for key in above:
+            below = below.setdefault(key, _Node())
+        below[last] = value
+    return root
+
+
+def configs(
+    machine: Mapping[str, Any],
+    rows: Iterable[Mapping[str, Any]],
+    axes: Sequence[str],
+    technologies: Mapping[str, Any],
+) -> Iterator[dict[str, object]]:
+    """Of each row the base machine's fields with those that its design sets.
+
+    An axis that does not apply to a design has no value there and sets nothing. `technologies` are
+    the documents that axes name, from the manifest of the run.
+    """
+    base = dotted(machine)
+    shown = {name: named(document) for name, document in technologies.items()}
+    inside = [a for a in axes if any(a.startswith(f"{path}.") for path in base)]
+    for row in rows:
+        found = {axis: row[axis] for axis in axes if row[axis] is not None}
+        for axis, value in found.items():
+            if axis.split(".")[-1] == "technology" and value in shown:
+                found[axis] = shown[value]
+        # A field of a technology's table: the name of the table does not say it.
+        yield {**base, **found} if not inside else dotted(_set(machine, found))
+
+
+def _set(machine: Mapping[str, Any], values: Mapping[str, object]) -> dict[str, Any]:
+    made = copy.deepcopy(dict(machine))
+    for path, value in values.items():
+        *above, last = path.split(".")
+        below = made
+        for key in above:
+            below = below.setdefault(key, {})
+        below[last] = value
+    return made
+
+
+def named(technology: Mapping[str, Any]) -> object:
+    """The name of a technology that ships as it is here, else its whole document."""
+    name = str(technology.get("name"))
+    same = name in hwconfigs.names("technologies") and _text(technology) in _shipped(name)
+    return name if same else technology
+
+
+@cache
+def _shipped(name: str) -> tuple[str, str]:
+    """A shipped technology as its file has it, and with every field that it leaves out."""
+    whole = hwconfigs.load_technology(name).model_dump(mode="json")
+    return _text(hwconfigs.technology(name).plain()), _text(whole)
+
+
+def _text(document: Any) -> str:
+    return json.dumps(document, sort_keys=True)
+
+
+def copied_yaml(config: Mapping[str, object]) -> str:
+    """The machine of a point as the page's "Copy YAML" gives it: a file for `--hw`."""
+    return "".join(_lines(nested(config), ""))
+
+
+def _lines(tree: Mapping[str, Any], indent: str) -> Iterator[str]:
+    for key, value in tree.items():
+        if isinstance(value, _Node):
+            yield f"{indent}{yaml_scalar(key)}:\n"
+            yield from _lines(value, indent + "  ")
+        else:
+            yield f"{indent}{yaml_scalar(key)}: {yaml_scalar(value)}\n"
+
+
+class _Node(dict[str, Any]):
+    """A mapping that paths lead through, unlike one that is a value."""

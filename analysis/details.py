@@ -1,0 +1,157 @@
+"""What a table of results does not hold, made anew by `estimate`: nests, bounds, memory plans.
+
+Only for a bounded number of points: a mapping search takes milliseconds to seconds a design.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import hwconfigs
+import workloads
+from analysis.copied import copied_yaml
+from analysis.page import Buffer, Layers, Mapped, Point
+from simulator.cost import Estimate, estimate, price
+from simulator.designs import Ints, work_rows
+from simulator.errors import BitlaneError
+from simulator.graph import Graph
+from simulator.machines.base import Machine
+from simulator.machines.platform import Platform
+from simulator.machines.systolic import Systolic, mapping
+from simulator.memory import Placement, plan_arena
+from simulator.technology.costs import Bound
+from workloads.source import fingerprint
+
+DETAILED_POINTS: Final = 32
+"""Points of the front that are estimated again; a spatial machine's take up to a second each."""
+
+
+@dataclass(frozen=True)
+class Detail:
+    """One point's texts by layer, energy bounds by layer (empty: none), and its arena."""
+
+    texts: tuple[str, ...]
+    low: tuple[int, ...]
+    high: tuple[int, ...]
+    arena: tuple[Buffer, ...]
+
+    def bound(self, layers: Layers | None) -> Layers | None:
+        """`layers` with the bounds of each layer's energy."""
+        if layers is None or not self.low:
+            return layers
+        return replace(layers, energy_fj_low=self.low, energy_fj_high=self.high)
+
+
+def machine_of(point: Point) -> Machine:
+    """The machine that a point's copied YAML describes; raises as `hwconfigs.load`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"point-{point.id}.yaml")
+        path.write_text(copied_yaml(point.config), encoding="utf-8")
+        return hwconfigs.load(path)
+
+
+def detail_of(graph: Graph, machine: Machine, found: Estimate, batch: int) -> Detail:
+    """The details of a machine that is estimated already."""
+    low, high = _bounds(machine, found, "low"), _bounds(machine, found, "high")
+    return Detail(
+        _texts(graph, machine, found, batch), low, high, _arena(graph, machine, found, batch)
+    )
+
+
+def details(graph: Graph, points: Sequence[Point], batch: int) -> dict[int, Detail]:
+    """By id, the details of the given points; one that can no longer be built is left out."""
+    made = {}
+    for point in points:
+        try:
+            machine = machine_of(point)
+            made[point.id] = detail_of(graph, machine, estimate(graph, machine, batch), batch)
+        except BitlaneError:
+            continue
+    return made
+
+
+def chosen(front: Sequence[Point], first: int | None) -> list[Point]:
+    """An even sample of at most `DETAILED_POINTS` of the front, the point `first` among them."""
+    step = max(1, -(-len(front) // DETAILED_POINTS))
+    taken = [p for i, p in enumerate(front) if p.id == first or i % step == 0]
+    return taken[:DETAILED_POINTS]
+
+
+def with_details(
+    points: Sequence[Point], found: dict[int, Detail]
+) -> tuple[tuple[Point, ...], tuple[tuple[Buffer, ...], ...]]:
+    """The points with their details, and the different arenas that they refer to."""
+    arenas: list[tuple[Buffer, ...]] = []
+    made = []
+    for point in points:
+        detail = found.get(point.id)
+        if detail is None:
+            made.append(point)
+            continue
+        if detail.arena and detail.arena not in arenas:
+            arenas.append(detail.arena)
+        place = arenas.index(detail.arena) if detail.arena else None
+        mapped = Mapped(detail.texts, place)
+        made.append(replace(point, mapped=mapped, layers=detail.bound(point.layers)))
+    return tuple(made), tuple(arenas)
+
+
+def network_of(workload: object, sha256: object, folder: Path) -> Graph | None:
+    """The network that a run names, found by the same name or beside the run; None if another."""
+    if not isinstance(workload, str):
+        return None
+    for place in (workload, str(folder / workload), str(folder.parent / workload)):
+        try:
+            if fingerprint(place) == sha256:
+                return workloads.load(place)
+        except (BitlaneError, OSError):
+            continue
+    return None
+
+
+def _texts(graph: Graph, machine: Machine, found: Estimate, batch: int) -> tuple[str, ...]:
+    """By layer the loop nest of a spatial machine, the folds of a systolic one, else nothing."""
+    if found.nests is not None:
+        return tuple("" if nest is None else nest.to_text() for nest in found.nests)
+    if not isinstance(machine, Systolic) or found.chains:
+        return ("",) * len(graph.nodes)
+    rows = work_rows(graph.work, batch)
+    return tuple(
+        _folds(machine, row) if layer.macs else ""
+        for row, layer in zip(rows, found.layers, strict=True)
+    )
+
+
+def _folds(machine: Systolic, row: Ints) -> str:
+    """The plan of `simulator.machines.residency.plan` in words."""
+    row_folds, col_folds, tiles, tiled_again, columns_again = mapping(row, machine.row())
+    dataflow = machine.array.dataflow
+    columns, tiled = ("filters", "inputs")
+    operands = ("weights", "inputs")
+    if dataflow == "input_stationary":
+        columns, tiled, operands = "pixels", "filters", ("inputs", "weights")
+    return (
+        f"{dataflow} on {machine.array.rows} x {machine.array.cols}\n"
+        f"{col_folds} column folds ({columns} on the columns)\n"
+        f"{tiles} tiles (of the {tiled})\n"
+        f"{row_folds} row folds (taps), innermost\n"
+        f"from DRAM: {operands[1]} {tiled_again} x, {operands[0]} {columns_again} x"
+    )
+
+
+def _bounds(machine: Machine, found: Estimate, end: Bound) -> tuple[int, ...]:
+    """Femtojoules of each layer at one bound of every price; a platform's are known in total."""
+    if isinstance(machine, Platform) or found.totals.cost is not None:
+        return ()
+    return tuple(sum(parts.values()) for parts in price(found.layers, machine, bound=end))
+
+
+def _arena(graph: Graph, machine: Machine, found: Estimate, batch: int) -> tuple[Placement, ...]:
+    """The plan that the peak memory is of; none where layers run depth first, in tiles."""
+    if found.chains:
+        return ()
+    narrowed = not isinstance(machine, Platform) and machine.datapath.narrow
+    bits = machine.datapath.activation_bits if narrowed else None
+    return plan_arena(graph, batch, bits).placements
