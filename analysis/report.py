@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from analysis.constraints import SENSE, Sense
 from analysis.copied import configs, dotted
 from analysis.details import chosen, detail_of, details, network_of, with_details
-from analysis.files import write_text
+from analysis.exported import check_exporter, write_csv, write_figures
+from analysis.files import check_places, write_text
 from analysis.front import kept, non_dominated
 from analysis.gantt import Span, spans_of
 from analysis.page import (
@@ -46,13 +47,25 @@ SHOWN_POINTS: Final = 100_000
 """Points that travel: the front and an even sample of more."""
 
 
-def report_command(folder: Path, out: Path) -> None:
-    """Write the page of a sweep's folder."""
+def report_command(
+    folder: Path,
+    out: Path,
+    csv: Path | None = None,
+    png: Path | None = None,
+    svg: Path | None = None,
+) -> None:
+    """Write the page of a sweep's folder, and its table and figure where they are asked for."""
+    figures = {"--png": png, "--svg": svg}
+    check_places({"--out": out, "--csv": csv, **figures})
+    check_exporter(figures)
     store = open_store(folder)
     data = sweep_data(store)
     write_text(out, render(data))
     front = sum(p.on_front for p in data.points)
     print(f"{grouped(len(data.points))} points, {front} on the front: written to {out}")
+    if csv:
+        print(f"{grouped(write_csv(store, data, csv))} points: written to {csv}")
+    write_figures(data, figures)
     if (rest := _unfinished(store)) is not None:
         print(rest)
 
