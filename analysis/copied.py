@@ -16,10 +16,10 @@ from analysis.yaml_text import yaml_scalar
 def dotted(value: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
     """A machine's document as dotted path -> value; `nested` is the way back.
 
-    A mapping that is empty or has a key with a dot stays a value.
+    A mapping that is empty or has a key with a dot stays a value. Sources come last.
     """
     flat: dict[str, object] = {}
-    for key, item in value.items():
+    for key, item in sorted(value.items(), key=lambda pair: pair[0] == "source"):
         path = f"{prefix}{key}"
         if key == "technology" and isinstance(item, Mapping):
             flat[path] = named(item)

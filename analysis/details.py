@@ -4,14 +4,15 @@ Only for a bounded number of points: a mapping search takes milliseconds to seco
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import hwconfigs
 import workloads
 from analysis.copied import copied_yaml
+from analysis.gantt import spans_of
 from analysis.page import Buffer, Layers, Mapped, Point
 from simulator.cost import Estimate, estimate, price
 from simulator.designs import Ints, work_rows
@@ -30,15 +31,18 @@ DETAILED_POINTS: Final = 32
 
 @dataclass(frozen=True)
 class Detail:
-    """One point's texts by layer, energy bounds by layer (empty: none), and its arena."""
+    """One point's texts by layer, bounds of its totals and, by layer, of its energy, its arena."""
 
     texts: tuple[str, ...]
+    bounds: Mapping[str, tuple[float, float]]
+    layers: Layers | None
     low: tuple[int, ...]
     high: tuple[int, ...]
     arena: tuple[Buffer, ...]
 
-    def bound(self, layers: Layers | None) -> Layers | None:
-        """`layers` with the bounds of each layer's energy."""
+    def shown(self, stored: Layers | None) -> Layers | None:
+        """The stored layers, or where none are kept those of the estimate, with their bounds."""
+        layers = stored or self.layers
         if layers is None or not self.low:
             return layers
         return replace(layers, energy_fj_low=self.low, energy_fj_high=self.high)
@@ -56,8 +60,47 @@ def detail_of(graph: Graph, machine: Machine, found: Estimate, batch: int) -> De
     """The details of a machine that is estimated already."""
     low, high = _bounds(machine, found, "low"), _bounds(machine, found, "high")
     return Detail(
-        _texts(graph, machine, found, batch), low, high, _arena(graph, machine, found, batch)
+        texts=_texts(graph, machine, found, batch),
+        bounds=bounds_of(found),
+        layers=layers_of(found, machine) if found.totals.cost is None else None,
+        low=low,
+        high=high,
+        arena=_arena(graph, machine, found, batch),
     )
+
+
+def _outermost(row: Mapping[str, Any], machine: Machine) -> str:
+    """The name of the outermost memory level of the unit that a layer runs on."""
+    if isinstance(machine, Platform):
+        return f"{row['unit']}.{machine.machines[row['unit']].levels[-1]}"
+    return machine.levels[-1]
+
+
+def layers_of(found: Estimate, machine: Machine) -> Layers:
+    """The layers of an estimate as the page shows them, without bounds."""
+    document = found.to_json_dict()
+    layers = document["layers"]
+    components = list(layers[0]["energy_fj"])
+    return Layers(
+        compute=tuple(row["cycles"]["compute"] for row in layers),
+        stall=tuple(row["cycles"]["stall"] for row in layers),
+        overhead=tuple(row["cycles"]["overhead"] for row in layers),
+        macs=tuple(row["macs"] for row in layers),
+        dram_bytes=tuple(sum(row["bytes"][_outermost(row, machine)].values()) for row in layers),
+        energy_fj={c: tuple(row["energy_fj"][c] for row in layers) for c in components},
+        peak_macs_per_cycle=float(machine.peak_macs_per_cycle),
+        dram_bytes_per_cycle=float(machine.outer_bytes_per_cycle),
+        spans=spans_of(document),
+    )
+
+
+def bounds_of(found: Estimate) -> dict[str, tuple[float, float]]:
+    """Low and high of the totals that have them; energies in joules."""
+    totals = found.totals
+    bounds = {"area_mm2": (totals.area_mm2_low, totals.area_mm2_high)}
+    if totals.energy_j is not None:
+        bounds["energy_j"] = (1e-15 * totals.energy_fj_low, 1e-15 * totals.energy_fj_high)
+    return bounds
 
 
 def details(graph: Graph, points: Sequence[Point], batch: int) -> dict[int, Detail]:
@@ -94,7 +137,9 @@ def with_details(
             arenas.append(detail.arena)
         place = arenas.index(detail.arena) if detail.arena else None
         mapped = Mapped(detail.texts, place)
-        made.append(replace(point, mapped=mapped, layers=detail.bound(point.layers)))
+        bounds = {**detail.bounds, **point.bounds}
+        layers = detail.shown(point.layers)
+        made.append(replace(point, mapped=mapped, layers=layers, bounds=bounds))
     return tuple(made), tuple(arenas)
 
 

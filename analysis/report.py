@@ -10,11 +10,11 @@ from pydantic import ValidationError
 
 from analysis.constraints import SENSE, Sense
 from analysis.copied import configs, dotted
-from analysis.details import chosen, detail_of, details, network_of, with_details
+from analysis.details import chosen, detail_of, details, layers_of, network_of, with_details
 from analysis.exported import check_exporter, write_csv, write_figures
 from analysis.files import check_places, write_text
 from analysis.front import kept, non_dominated
-from analysis.gantt import Span, spans_of
+from analysis.gantt import Span
 from analysis.page import (
     METRICS,
     Buffer,
@@ -25,6 +25,7 @@ from analysis.page import (
     default_selection,
     render,
 )
+from analysis.space_plots import sampled
 from analysis.spec import SweepSpec
 from analysis.store import Store, open_store
 from analysis.text import grouped
@@ -32,7 +33,7 @@ from simulator.cost import Estimate
 from simulator.errors import BadFile
 from simulator.graph import Graph
 from simulator.machines.base import Machine
-from simulator.machines.platform import HOST, Platform
+from simulator.machines.platform import HOST
 
 if TYPE_CHECKING:
     import polars as pl
@@ -44,7 +45,7 @@ LAYERED_POINTS: Final = 2000
 LAYER_NUMBERS: Final = 500_000
 """Numbers of layers that travel at most: a deep network's on fewer points."""
 SHOWN_POINTS: Final = 100_000
-"""Points that travel: the front and an even sample of more."""
+"""Points that travel, about: the front and an even sample of more."""
 
 
 def report_command(
@@ -120,8 +121,7 @@ def oriented(values: Reals, names: Sequence[str]) -> Reals:
 
 def _shown(points: "pl.DataFrame", front: Flags) -> tuple["pl.DataFrame", Flags]:
     """The front and an even sample, `SHOWN_POINTS` or a little more."""
-    chosen = front.copy()
-    chosen[:: -(-len(points) // SHOWN_POINTS)] = True
+    chosen = front | sampled(len(points), SHOWN_POINTS)
     return points.filter(chosen), front[chosen]
 
 
@@ -193,17 +193,15 @@ def estimate_data(
     front = non_dominated(costs)
     points = []
     for i, (machine, found) in enumerate(zip(machines, estimates, strict=True)):
-        document = found.to_json_dict()
-        totals = document["totals"]
+        totals = found.totals.to_json_dict()
         points.append(
             Point(
                 id=i,
                 machine=found.name,
-                config=_config(machine),
+                config=config_of(machine),
                 metrics={name: totals[name] for name in METRICS if name in totals},
                 on_front=bool(front[i]),
-                layers=_layers_of(document, machine),
-                bounds=_bounds_of(totals),
+                layers=layers_of(found, machine),
             )
         )
     pairs = zip(machines, estimates, strict=True)
@@ -222,41 +220,10 @@ def estimate_data(
     )
 
 
-def _config(machine: Machine) -> dict[str, object]:
+def config_of(machine: Machine) -> dict[str, object]:
     """A machine's fields without those that it takes from others of its own."""
     document = machine.model_dump(mode="json")
     return dotted({k: v for k, v in document.items() if k not in type(machine).derived})
-
-
-def _bounds_of(totals: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-    """Low and high of the totals that have them; energies in joules."""
-    found = {"area_mm2": (totals["area_mm2_low"], totals["area_mm2_high"])}
-    if "energy_fj_low" in totals:
-        found["energy_j"] = (1e-15 * totals["energy_fj_low"], 1e-15 * totals["energy_fj_high"])
-    return found
-
-
-def _outermost(row: Mapping[str, Any], machine: Machine) -> str:
-    """The name of the outermost memory level of the unit that a layer runs on."""
-    if isinstance(machine, Platform):
-        return f"{row['unit']}.{machine.machines[row['unit']].levels[-1]}"
-    return machine.levels[-1]
-
-
-def _layers_of(document: Mapping[str, Any], machine: Machine) -> Layers:
-    layers = document["layers"]
-    components = list(layers[0]["energy_fj"])
-    return Layers(
-        compute=tuple(row["cycles"]["compute"] for row in layers),
-        stall=tuple(row["cycles"]["stall"] for row in layers),
-        overhead=tuple(row["cycles"]["overhead"] for row in layers),
-        macs=tuple(row["macs"] for row in layers),
-        dram_bytes=tuple(sum(row["bytes"][_outermost(row, machine)].values()) for row in layers),
-        energy_fj={c: tuple(row["energy_fj"][c] for row in layers) for c in components},
-        peak_macs_per_cycle=float(machine.peak_macs_per_cycle),
-        dram_bytes_per_cycle=float(machine.outer_bytes_per_cycle),
-        spans=spans_of(document),
-    )
 
 
 def _layered(front: Flags, store: Store) -> Flags:
@@ -267,7 +234,7 @@ def _layered(front: Flags, store: Store) -> Flags:
     chosen[np.flatnonzero(front)[:room]] = True
     others, left = np.flatnonzero(~front), room - int(chosen.sum())
     if others.size and left > 0:
-        chosen[others[:: -(-others.size // left)]] = True
+        chosen[others[sampled(others.size, left)]] = True
     return chosen
 
 

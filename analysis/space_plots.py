@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.front import non_dominated
 from analysis.plots import (
@@ -33,6 +34,16 @@ if TYPE_CHECKING:
 
 DRAWN_LINES = 4000
 """Lines of parallel coordinates and points of a volume that a software renderer still moves."""
+
+
+def sampled(count: int, most: int) -> NDArray[np.bool_]:
+    """A mask of about `most` of `count` rows, spread evenly and in step with no axis of a grid.
+
+    Multiplicative hashing by the golden ratio (Knuth, TAOCP 3, section 6.4), as in the page.
+    """
+    if count <= most:
+        return np.ones(count, np.bool_)
+    return (np.arange(count) * 2654435761) % 2**32 < most / count * 2**32
 
 
 def plane_front(
@@ -98,11 +109,12 @@ def space_figure(data: ReportData, theme: ThemeName = "light") -> go.Figure:
     if len(data.objectives) < 3:
         raise ValueError(f"a volume needs three objectives; there are {len(data.objectives)}")
     look, corners = THEMES[theme], data.objectives[:3]
-    step = max(1, len(data.points) // DRAWN_LINES)
     best = [p for p in data.points if p.on_front]
+    some = [p for p, drawn in zip(data.points, sampled(len(data.points), DRAWN_LINES), strict=True)
+            if drawn]  # fmt: skip
     figure = go.Figure(layout=base_layout(look))
     for name, points, marker in (
-        ("design points", data.points[::step], {"size": 2, "color": look.bars[0], "opacity": 0.55}),
+        ("design points", some, {"size": 2, "color": look.bars[0], "opacity": 0.55}),
         ("front", best, {"size": 4, "color": look.front, "symbol": "diamond"}),
     ):
         columns = ([p.metrics.get(o.key, math.nan) for p in points] for o in corners)
@@ -111,7 +123,7 @@ def space_figure(data: ReportData, theme: ThemeName = "light") -> go.Figure:
                              **_hover(data, points))  # fmt: skip
     axes = {f"{axis}axis": _volume_axis(o, look) for axis, o in zip("xyz", corners, strict=True)}
     figure.update_layout(height=540, margin={"l": 0, "r": 0, "t": 40, "b": 0}, showlegend=True)
-    camera = {"eye": {"x": 1.45, "y": 1.45, "z": 0.85}}
+    camera = {"eye": {"x": 1.6, "y": 1.6, "z": 0.9}}
     figure.update_layout(legend_itemsizing="constant")
     figure.update_layout(scene={**axes, "aspectmode": "cube", "camera": camera})
     return figure
@@ -132,8 +144,8 @@ def parallel_figure(data: ReportData, theme: ThemeName = "light") -> go.Figure:
     import plotly.graph_objects as go
 
     look = THEMES[theme]
-    step = max(1, len(data.points) // DRAWN_LINES)
-    points = [p for i, p in enumerate(data.points) if p.on_front or i % step == 0]
+    mask = sampled(len(data.points), DRAWN_LINES)
+    points = [p for p, drawn in zip(data.points, mask, strict=True) if p.on_front or drawn]
     axes = [_ranked(axis, [p.config.get(axis) for p in points]) for axis in data.axes]
     judged = [_logged(o, [p.metrics.get(o.key, math.nan) for p in points]) for o in data.objectives]
     color = judged[0]["values"] if points else []

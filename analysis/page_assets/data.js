@@ -152,8 +152,10 @@ function neighbourOnFront(row, step) {
   return order[Math.min(Math.max((at < 0 ? start : at) + step, 0), order.length - 1)];
 }
 
-// At most about `most` rows, an even sample of them, with every row of the front among them.
+// About `most` rows, spread evenly and in step with no axis of a grid, with every row of the front
+// among them: `space_plots.sampled`.
 function thinned(rows, most) {
-  const step = Math.ceil(rows.length / most) || 1;
-  return step === 1 ? rows : rows.filter((row, at) => at % step === 0 || ON_FRONT.has(row));
+  if (rows.length <= most) return rows;
+  const bound = most / rows.length * 2 ** 32;
+  return rows.filter((row) => (Math.imul(row, 2654435761) >>> 0) < bound || ON_FRONT.has(row));
 }

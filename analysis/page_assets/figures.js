@@ -136,8 +136,7 @@ function drawScatter(element, view) {
   const [x, y] = [DATA.metrics[view.x], DATA.metrics[view.y]];
   const narrow = element.clientWidth < NARROW_PX;
   const dense = view.shown === "density";
-  const thin = WEBGL ? 1 : Math.ceil(view.rows.length / SVG_POINTS);
-  const rows = dense ? [] : view.rows.filter((row, at) => at % thin === 0 || row === view.selected);
+  const rows = dense ? [] : thinned(view.rows, WEBGL ? Infinity : SVG_POINTS);
   const held = [rows, planeFront(view.x, view.y), view.rows.filter((row) => ON_FRONT.has(row))];
   data.forEach((trace, at) => {
     trace.x = held[at].map((row) => x[row]);
