@@ -57,9 +57,9 @@ def report_command(
 ) -> None:
     """Write the page of a sweep's folder, and its table and figure where they are asked for."""
     figures = {"--png": png, "--svg": svg}
+    store = open_store(folder)
     check_places({"--out": out, "--csv": csv, **figures})
     check_exporter(figures)
-    store = open_store(folder)
     data = sweep_data(store)
     write_text(out, render(data))
     front = sum(p.on_front for p in data.points)
