@@ -51,9 +51,14 @@ function drawParallel(element, rows, color) {
   data[0].dimensions = keys.map((key) => {
     const { label, numbers, ticks, texts } = colouring(key);
     const [low, high] = extent(numbers, () => true) ?? [0, 1];
+    const none = low - 0.1 * (high - low || 1); // where the lines go that have no value here
+    const lacks = lines.some((row) => numbers[row] === null);
     return {
-      label: label.split(".").slice(-2).join("."), values: lines.map((row) => numbers[row]),
-      tickvals: ticks, ticktext: texts, range: low < high ? [low, high] : [low - 1, low + 1],
+      label: label.split(".").slice(-2).join("."),
+      values: lines.map((row) => numbers[row] ?? none),
+      tickvals: lacks ? [none, ...ticks] : ticks,
+      ticktext: lacks ? ["none", ...texts] : texts,
+      range: [lacks ? none : low < high ? low : low - 1, low < high ? high : low + 1],
     };
   });
   const { numbers } = colouring(color);

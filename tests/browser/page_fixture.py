@@ -204,7 +204,7 @@ def opener(browser: Browser, folder: Path) -> Iterator[Open]:
         file = folder / "report.html"
         file.write_text(render(data), encoding="utf-8")
         context = browser.new_context(
-            viewport={"width": width, "height": 900},
+            viewport={"width": width, "height": 760},
             color_scheme="dark" if dark else "light",
             permissions=["clipboard-read", "clipboard-write"],
         )

@@ -16,6 +16,7 @@ from tests.browser.page_fixture import OBJECTIVES, TEXTS, Open, chromium, make_d
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+POINTS = 400
 BOX = """() => {
   const {xaxis, yaxis} = document.getElementById("scatter")._fullLayout;
   const box = document.getElementById("scatter").getBoundingClientRect();
@@ -38,7 +39,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def data() -> ReportData:
-    return make_data(1000)
+    return make_data(POINTS)
 
 
 @pytest.fixture
@@ -77,9 +78,9 @@ def test_a_box_filters_table_and_parallel_coordinates(open_page: Open, data: Rep
         for p in data.points
         if left <= p.metrics["latency_s"] <= right and bottom <= p.metrics["energy_j"] <= top
     ]
-    assert 10 < len(inside) < 500
+    assert 5 < len(inside) < POINTS / 2
     assert page.evaluate("window.bitlane.brushedIds()") == [p.id for p in inside]
-    assert page.inner_text("#count") == f"1,000 of 1,000 points, {len(inside)} selected"
+    assert page.inner_text("#count") == f"{POINTS} of {POINTS} points, {len(inside)} selected"
     shown = page.eval_on_selector_all("#front-table tbody th", IDS)
     assert set(shown) == {p.id for p in inside if p.on_front}
     page.check("#every-point")
@@ -91,7 +92,7 @@ def test_a_box_filters_table_and_parallel_coordinates(open_page: Open, data: Rep
     page.evaluate("document.getElementById('scatter').focus()")
     page.keyboard.press("Escape")
     page.wait_for_selector("#clear-brush", state="hidden")
-    assert len(page.evaluate("window.bitlane.brushedIds()")) == 1000
+    assert len(page.evaluate("window.bitlane.brushedIds()")) == POINTS
     assert not page.evaluate("document.getElementById('scatter').layout.selections")
 
 
@@ -116,7 +117,7 @@ def test_objectives_filter_by_range(open_page: Open, data: ReportData) -> None:
     page.fill("[aria-label='Area, highest']", "1.5")
     page.press("[aria-label='Area, highest']", "Enter")
     kept = sum(p.metrics["area_mm2"] <= 1.5 for p in data.points)
-    assert 0 < kept < 1000
+    assert 0 < kept < POINTS
     assert page.evaluate("window.bitlane.visibleCount()") == kept
 
 
@@ -129,6 +130,22 @@ def test_parallel_coordinates_hold_ranks_and_logarithms(open_page: Open, data: R
     assert columns[0] == [rows.index(p.config["array.rows"]) for p in data.points]
     energy = [p.metrics["energy_j"] for p in data.points]
     assert [10**v for v in columns[-2]] == pytest.approx(energy)
+
+
+def test_an_axis_that_does_not_apply_has_a_place_of_its_own(
+    open_page: Open, data: ReportData
+) -> None:
+    """As a conditional axis: what has no value lies below the lowest, under `none`."""
+    bare = tuple(
+        replace(p, config={k: v for k, v in p.config.items() if k != "clock_mhz" or i % 2})
+        for i, p in enumerate(data.points)
+    )
+    page = open_page(replace(data, points=bare))
+    see(page, "parallel")
+    clock = page.evaluate("document.getElementById('parallel').data[0].dimensions[4]")
+    assert clock["ticktext"][0] == "none"
+    assert {v < 0 for v in clock["values"][::2]} == {True}
+    assert min(clock["values"][1::2]) == 0
 
 
 def test_the_volume_holds_the_points_and_the_front(open_page: Open, data: ReportData) -> None:
@@ -148,7 +165,7 @@ def test_density_counts_every_point_and_a_click_selects(open_page: Open, data: R
     page = open_page(data)
     page.select_option("#shown", "density")
     total = "document.getElementById('scatter').data[3].customdata.flat().reduce((a, b) => a + b)"
-    assert page.evaluate(total) == 1000
+    assert page.evaluate(total) == POINTS
     far = max(data.points, key=lambda p: p.metrics["latency_s"])
     x, y = page.evaluate(AT, [far.metrics["latency_s"], far.metrics["energy_j"]])
     page.mouse.move(x - 1, y)
