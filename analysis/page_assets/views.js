@@ -36,7 +36,7 @@ function drawSpace(element, rows, view) {
   layout.dragmode = "orbit";
   if (element.clientWidth < NARROW_PX) {
     const { eye } = layout.scene.camera;
-    for (const side of ["x", "y", "z"]) eye[side] *= 1.4; // all of the volume in a narrow window
+    for (const side of ["x", "y", "z"]) eye[side] *= 1.15; // all of the volume in a narrow window
     layout.height = 420;
   }
   layout.uirevision = "space";

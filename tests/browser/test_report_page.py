@@ -24,7 +24,6 @@ from analysis.copied import copied_yaml, nested
 from analysis.page import Layers, Point, ReportData, render
 from analysis.plots import layer_cycles_figure, roofline_series
 from analysis.space_plots import pareto_figure, plane_front
-from analysis.yaml_text import yaml_scalar
 from tests.browser.page_fixture import OBJECTIVES, Launch, Open, chromium, make_data, opener
 
 if TYPE_CHECKING:
@@ -275,31 +274,6 @@ def test_hundred_thousand_points_load_and_select(
     fastest = min(data.points, key=lambda p: (p.metrics["latency_s"], p.metrics["energy_j"]))
     click_row(page, data.points.index(fastest))
     assert_panel_shows(page, fastest)
-
-
-@pytest.mark.parametrize(
-    "value",
-    ["on", "y", "500e6", "1:30", "", "a b", "# no", 'quote " and \\', "é\u2028\x07😀", "x: y", "~",
-     "weight_stationary", 1, -3, 2**70, 1.0, 1e-5, 1e22, 0.1, True, None, [], {},
-     [1e-7, ["no", None]], {"a": {"b": [1.5, "2.5"]}}, math.inf],
-)  # fmt: skip
-def test_yaml_scalar_reads_back_as_the_same_value(value: object) -> None:
-    text = yaml_scalar(value)
-    back = yaml.safe_load(f"key: {text}\n")["key"]
-    assert back == value
-    assert type(back) is type(value)
-    assert "\n" not in text
-
-
-def test_yaml_scalar_quotes_what_other_loaders_read_as_numbers() -> None:
-    assert (yaml_scalar("500e6"), yaml_scalar("y"), yaml_scalar("wrap")) == (
-        '"500e6"',
-        '"y"',
-        "wrap",
-    )
-    assert math.isnan(yaml.safe_load(yaml_scalar(math.nan)))
-    with pytest.raises(TypeError, match="plain YAML data; got complex"):
-        yaml_scalar(1j)
 
 
 def unpacked(data: ReportData) -> tuple[dict[str, Any], bytes]:
