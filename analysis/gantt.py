@@ -1,4 +1,4 @@
-"""The timeline of one point as a Gantt chart: which unit does what, from which cycle to which.
+"""Gantt charts of one point: which unit does what and when, and which tensor is where in memory.
 
 The report page takes layout, colours and trace order from the figure built here, as it does from
 those of `analysis.plots`, and only swaps its data.
@@ -6,6 +6,7 @@ those of `analysis.plots`, and only swaps its data.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +14,8 @@ from analysis.plots import THEMES, ThemeName, base_layout, layer_titles
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+
+    from analysis.page import Buffer
 
 KINDS = ("run", "dispatch", "copy in", "copy out")
 """What a span can be, in the order of the legend: `simulator.machines.timeline.EVENT_NAMES`."""
@@ -103,6 +106,36 @@ def gantt_figure(
         showgrid=False,
         nticks=0,
     )
+    return figure
+
+
+def memory_figure(buffers: Sequence[Buffer], layers: int, theme: ThemeName = "light") -> go.Figure:
+    """The arena over the layers: a box a tensor, as long as it lives, at its addresses in bytes.
+
+    x is the number of the layer that runs. Boxes are shaded in turn, so that neighbours differ.
+    """
+    import plotly.graph_objects as go
+
+    look = THEMES[theme]
+    figure = go.Figure(layout=base_layout(look))
+    figure.add_bar(
+        x=[(b.first + b.last) / 2 for b in buffers],
+        width=[b.last - b.first + 1 for b in buffers],
+        base=[b.offset for b in buffers],
+        y=[b.bytes for b in buffers],
+        customdata=[html.escape(b.name, quote=False) for b in buffers],
+        marker={
+            "color": [look.bars[i % len(look.bars)] for i in range(len(buffers))],
+            "line": {"width": 1, "color": look.paper},
+        },
+        hovertemplate="%{customdata}<br>%{y:,} bytes from %{base:,}<extra></extra>",
+        meta={"colors": look.bars},
+        showlegend=False,
+    )
+    figure.update_layout(barmode="overlay", bargap=0, height=340)
+    figure.update_layout(margin={"l": 76, "r": 12, "t": 16, "b": 60})
+    figure.update_xaxes(title_text="Layer", range=[-0.5, max(layers, 1) - 0.5], showgrid=False)
+    figure.update_yaxes(title_text="Address in the arena", tickformat="~s", ticksuffix="B")
     return figure
 
 

@@ -1,26 +1,23 @@
-"""Plotly figures of a design space and of one of its points, for notebooks and for the report page.
+"""Plotly figures of one point of a design space, for notebooks and for the report page.
 
 The report page (`analysis.page`) takes layout, colours, trace order and hover texts from the
 figures built here and only swaps their data, so a notebook and the page show the same plots.
-Plotly is imported inside the functions: importing this module stays cheap.
+Plotly is imported inside the functions: importing this module stays cheap. Read next:
+`analysis.space_plots`, the figures of the whole space.
 """
 
 from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-
-import numpy as np
-
-from analysis.front import non_dominated
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from analysis.page import Layers, Objective, Point, ReportData
+    from analysis.page import Layers, Objective, Point
 
 ThemeName = Literal["light", "dark"]
 
@@ -74,17 +71,6 @@ class Series(NamedTuple):
     layer: tuple[int, ...] = ()
 
 
-def plane_front(x: Sequence[float], y: Sequence[float]) -> list[int]:
-    """Return the indices of the points that no other point beats in both coordinates, by x.
-
-    Both are minimised. Equal points do not beat each other: all of them stay. A point with a
-    coordinate that is not finite never belongs to the front.
-    """
-    costs = np.column_stack([np.asarray(x, np.float64), np.asarray(y, np.float64)])
-    front = np.flatnonzero(non_dominated(costs))
-    return [int(i) for i in front[np.lexsort(costs[front].T[::-1])]]
-
-
 def roofline_series(layers: Layers) -> tuple[Series, ...]:
     """Return DRAM roof, compute roof, layers, and layers without DRAM traffic (at the right edge).
 
@@ -133,40 +119,6 @@ def objective_axis(objective: Objective) -> dict[str, Any]:
     return {"title": {"text": objective.label + unit}, "tickformat": tick_format}
 
 
-def pareto_figure(
-    data: ReportData, theme: ThemeName = "light", selected: int | None = None
-) -> go.Figure:
-    """Scatter of all points over the first two objectives, coloured by the third; log axes.
-
-    Trace 0 holds the points, trace 1 the staircase of those non-dominated in the drawn plane, trace
-    2 the front in all objectives (`on_front`), which may lie above that staircase. `selected` is
-    the id of a point to ring. Raises KeyError for an id that no point has.
-    """
-    import plotly.graph_objects as go
-
-    look, points = THEMES[theme], data.points
-    x, y = ([p.metrics.get(o.key, math.nan) for p in points] for o in data.objectives[:2])
-    stairs, best = plane_front(x, y), [i for i, p in enumerate(points) if p.on_front]
-    diamond = {"symbol": "diamond", "size": 8, "color": look.front,
-               "line": {"width": 1, "color": look.paper}}  # fmt: skip
-    figure = go.Figure(layout=base_layout(look))
-    figure.add_scattergl(name="design points", mode="markers", x=x, y=y, showlegend=False,
-                         marker=_ramp(data, look), **_hover(data, points))  # fmt: skip
-    figure.add_scatter(name="front in this plane", mode="lines", hoverinfo="skip",
-                       x=[x[i] for i in stairs], y=[y[i] for i in stairs],
-                       line={"shape": "hv", "width": 1.5, "color": look.front})  # fmt: skip
-    figure.add_scattergl(name="front in all objectives", mode="markers", marker=diamond,
-                         x=[x[i] for i in best], y=[y[i] for i in best],
-                         **_hover(data, [points[i] for i in best]))  # fmt: skip
-    if selected is not None:
-        row = {p.id: i for i, p in enumerate(points)}[selected]
-        figure.add_shape(_ring(x[row], y[row], look))
-    figure.update_layout(height=540, margin={"l": 76, "r": 12, "t": 40, "b": 60})
-    figure.update_xaxes(type="log", **objective_axis(data.objectives[0]))
-    figure.update_yaxes(type="log", **objective_axis(data.objectives[1]))
-    return figure
-
-
 def layer_cycles_figure(
     point: Point, names: Sequence[str], ops: Sequence[str] = (), theme: ThemeName = "light"
 ) -> go.Figure:
@@ -183,9 +135,14 @@ def layer_cycles_figure(
 def layer_energy_figure(
     point: Point, names: Sequence[str], ops: Sequence[str] = (), theme: ThemeName = "light"
 ) -> go.Figure:
-    """Stacked bars: energy of each layer of `point` in joules (stored: fJ), split by component."""
-    energy = _layers(point).energy_fj
-    figure = _bars("energy", energy, names, ops, theme, "%{y:.4s}J", scale=FEMTO)
+    """Stacked bars: energy of each layer of `point` in joules (stored: fJ), split by component.
+
+    Where the layers have bounds, an error bar on each goes from low to high.
+    """
+    layers = _layers(point)
+    figure = _bars("energy", layers.energy_fj, names, ops, theme, "%{y:.4s}J", scale=FEMTO)
+    if layers.energy_fj_low:
+        _add_bounds(figure, layers, names, ops, theme)
     figure.update_yaxes(title_text="Energy", tickformat="~s", ticksuffix="J")
     return figure
 
@@ -256,6 +213,44 @@ def _bars(
     return figure
 
 
+def _add_bounds(
+    figure: go.Figure, layers: Layers, names: Sequence[str], ops: Sequence[str], theme: ThemeName
+) -> None:
+    """An error bar from low to high on each stack; the last trace, markers of no size."""
+    parts = layers.energy_fj.values()
+    total = [FEMTO * sum(part[i] for part in parts) for i in range(len(names))]
+    low, high = ([FEMTO * v for v in x] for x in (layers.energy_fj_low, layers.energy_fj_high))
+    figure.add_scatter(
+        name="low to high",
+        mode="markers",
+        x=layer_labels(names),
+        y=total,
+        customdata=[
+            f"{title}<br>{quantity(a, 'J')} to {quantity(b, 'J')}"
+            for title, a, b in zip(layer_titles(names, ops), low, high, strict=True)
+        ],
+        hovertemplate="%{customdata}<extra></extra>",
+        marker={"size": 5, "color": THEMES[theme].text, "symbol": "line-ew-open"},
+        error_y=error_bar(total, low, high, THEMES[theme]),
+        meta={"field": "bounds", "part": "", "scale": FEMTO},
+    )
+
+
+def error_bar(
+    values: Sequence[float], low: Sequence[float], high: Sequence[float], look: Theme
+) -> dict[str, Any]:
+    """Plotly's keys of an asymmetric error bar from `low` to `high` around `values`."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [h - v for v, h in zip(values, high, strict=True)],
+        "arrayminus": [v - a for v, a in zip(values, low, strict=True)],
+        "color": look.text,
+        "thickness": 1.25,
+        "width": 3,
+    }
+
+
 def layer_labels(names: Sequence[str]) -> list[str]:
     """Return short axis labels; the layer's number leads, so that equal names never merge."""
     kept = LABEL_CHARACTERS - 1  # the end of a name tells layers apart, the beginning is a scope
@@ -298,45 +293,3 @@ def base_layout(look: Theme) -> dict[str, Any]:
                    "traceorder": "normal"},
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": look.muted, "activecolor": look.text},
     }  # fmt: skip
-
-
-def _ramp(data: ReportData, look: Theme) -> dict[str, Any]:
-    """Marker style: log10 of the third objective where there is one, three ticks on its bar."""
-    scale = [[i / (len(look.ramp) - 1), color] for i, color in enumerate(look.ramp)]
-    marker: dict[str, Any] = {"size": 6, "opacity": 0.8, "colorscale": scale, "showscale": True}
-    bar: dict[str, Any] = {"thickness": 10, "outlinewidth": 0, "title": {"side": "top"}}
-    if len(data.objectives) > 2:
-        third = data.objectives[2]
-        values = [p.metrics.get(third.key, math.nan) for p in data.points]
-        logs = [math.log10(v) if v > 0 else math.nan for v in values]
-        marker["color"] = logs
-        bar["title"]["text"] = f"{third.label}<br>&nbsp;"  # room above the topmost tick
-        seen = [v for v in logs if math.isfinite(v)]
-        if seen:
-            ticks = (min(seen), (min(seen) + max(seen)) / 2, max(seen))
-            bar |= {"tickvals": ticks, "ticktext": [quantity(10**t, third.unit) for t in ticks]}
-    return {**marker, "colorbar": bar}
-
-
-def _hover(data: ReportData, points: Iterable[Point]) -> dict[str, Any]:
-    """Hover text with the objectives and the whole configuration of each point."""
-    texts = []
-    for point in points:
-        values = [f"{o.label}: {quantity(point.metrics.get(o.key, math.nan), o.unit)}"
-                  for o in data.objectives]  # fmt: skip
-        config = [f"{path}: {value}" for path, value in point.config.items()]
-        lines = [html.escape(line, quote=False) for line in (point.machine, *values, *config)]
-        texts.append("<br>".join([f"<b>point {point.id}</b>", *lines]))
-    return {"hovertext": texts, "hoverinfo": "text"}
-
-
-def _ring(x: float, y: float, look: Theme) -> dict[str, Any]:
-    """A circle of fixed pixel size around one point.
-
-    As a path: plotly.js 4.1.1 misplaces a shape of type "circle" that has pixel sizes on log axes
-    (it takes x0 = -9 for a coordinate).
-    """
-    circle = "M9,0C9,5 5,9 0,9C-5,9 -9,5 -9,0C-9,-5 -5,-9 0,-9C5,-9 9,-5 9,0Z"
-    line = {"color": look.text, "width": 2.5}
-    sizes = {"xsizemode": "pixel", "ysizemode": "pixel"}
-    return {"type": "path", "path": circle, "xanchor": x, "yanchor": y, "line": line, **sizes}

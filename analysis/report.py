@@ -1,18 +1,32 @@
 """From kept results to the data of the page: which points, which layers, which notes."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 from pydantic import ValidationError
 
-from analysis.files import write_text
-from analysis.front import kept, non_dominated, on_front
-from analysis.gantt import Span, spans_of
+from analysis.constraints import SENSE, Sense
+from analysis.copied import configs, dotted
+from analysis.details import chosen, detail_of, details, layers_of, network_of, with_details
+from analysis.exported import check_exporter, write_csv, write_figures
+from analysis.files import check_places, write_text
+from analysis.front import kept, non_dominated
+from analysis.gantt import Span
 from analysis.layout import BASE
-from analysis.page import METRICS, Layers, Objective, Point, ReportData, render
+from analysis.page import (
+    METRICS,
+    Buffer,
+    Layers,
+    Objective,
+    Point,
+    ReportData,
+    default_selection,
+    render,
+)
+from analysis.space_plots import sampled
 from analysis.spec import SweepSpec
 from analysis.store import Store, open_store
 from analysis.text import grouped
@@ -20,72 +34,149 @@ from simulator.cost import Estimate
 from simulator.errors import BadFile
 from simulator.graph import Graph
 from simulator.machines.base import Machine
-from simulator.machines.platform import HOST, Platform
+from simulator.machines.platform import HOST
 
 if TYPE_CHECKING:
     import polars as pl
 
+Reals: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+Flags: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 LAYERED_POINTS: Final = 2000
 """Points whose layers travel with the page: the front first, then an even sample."""
+LAYER_NUMBERS: Final = 500_000
+"""Numbers of layers that travel at most: a deep network's on fewer points."""
+SHOWN_POINTS: Final = 100_000
+"""Points that travel, about: the front and an even sample of more."""
 
 
-def report_command(folder: Path, out: Path) -> None:
-    """Write the page of a sweep's folder."""
+def report_command(
+    folder: Path,
+    out: Path,
+    csv: Path | None = None,
+    png: Path | None = None,
+    svg: Path | None = None,
+) -> None:
+    """Write the page of a sweep's folder, and its table and figure where they are asked for."""
+    figures = {"--png": png, "--svg": svg}
     store = open_store(folder)
+    check_places({"--out": out, "--csv": csv, **figures})
+    check_exporter(figures)
     data = sweep_data(store)
     write_text(out, render(data))
     front = sum(p.on_front for p in data.points)
     print(f"{grouped(len(data.points))} points, {front} on the front: written to {out}")
+    if csv:
+        print(f"{grouped(write_csv(store, data, csv))} points: written to {csv}")
+    write_figures(data, figures)
     if (rest := _unfinished(store)) is not None:
         print(rest)
 
 
 def sweep_data(store: Store) -> ReportData:
-    """Every point of a run that was not refused, with the layers of the front and of a sample."""
+    """The points of a run that were not refused, with the layers of the front and of a sample."""
     spec = _spec(store)
     every = store.points()
     points = kept(every)
     refused = len(every) - every["refused"].null_count()
-    objectives = spec.objectives
-    front = on_front(points, objectives)
-    layered = _layered(front)
-    layers = _layers_by_point(store, points["point"].to_numpy()[layered].tolist(), points)
-    bases = {name: _dotted(machine) for name, machine in store.manifest["machines"].items()}
-    axes = spec.layout.paths
-    first = spec.bases[0]
-    metrics = [name for name in METRICS if name in points.columns]
+    whole = len(points)
+    front = non_dominated(oriented(points.select(spec.objectives).to_numpy(), spec.objectives))
+    if whole > SHOWN_POINTS:
+        points, front = _shown(points, front)
+    layers = _layers_by_point(store, _layered(front, store), points)
+    # The page tells the base machines apart by the name that each has.
+    axes = tuple("name" if path == BASE else path for path in spec.layout.paths)
+    bases = store.manifest["machines"]
+    names = ", ".join(str(machine["name"]) for machine in bases.values())
+    technologies = store.manifest.get("technology_documents", {})
     rows = points.iter_rows(named=True)
+    machines = configs(bases, rows, spec.layout.paths, technologies)
+    made = _points(points, front, machines, layers)
+    notes = _notes(store, refused, len(every) - whole - refused)
+    if whole > len(points):
+        notes.append(f"{grouped(whole)} points: the page holds the front and an even sample.")
+    made, arenas = _detailed(store, made, spec, notes)
     return ReportData(
         title=spec.name,
-        subtitle=f"{store.manifest['model']} on {', '.join(str(b['name']) for b in bases.values())}"
-        f", {grouped(len(points))} designs",
-        objectives=tuple(Objective(name, *METRICS[name]) for name in objectives),
+        subtitle=f"{store.manifest['model']} on {names}, {grouped(whole)} designs",
+        objectives=objectives_of(spec.objectives),
         axes=axes,
-        points=tuple(
-            Point(
-                id=row["point"],
-                machine=str(bases[row.get(BASE, first)]["name"]),
-                config=_config(bases[row.get(BASE, first)], row, axes),
-                metrics={name: row[name] for name in metrics},
-                on_front=bool(on_front),
-                layers=layers.get(row["point"]),
-            )
-            for row, on_front in zip(rows, front, strict=True)
-        ),
+        points=made,
         layer_names=tuple(name for name, _ in store.manifest["layers"]),
         layer_ops=tuple(op for _, op in store.manifest["layers"]),
-        notes=tuple(_notes(store, refused, len(every) - len(points) - refused)),
+        notes=tuple(notes),
+        arenas=arenas,
     )
 
 
-def _config(
-    base: Mapping[str, object], row: Mapping[str, object], axes: Sequence[str]
-) -> dict[str, object]:
-    """The machine of one design; fields of its layers stand in place of an empty list of them."""
-    changed = {axis: row[axis] for axis in axes if row[axis] is not None and axis != BASE}
-    layered = any(axis.startswith("datapath.layers.") for axis in changed)
-    kept = {k: v for k, v in base.items() if not (layered and k == "datapath.layers" and not v)}
-    return kept | changed
+def objectives_of(names: Sequence[str]) -> tuple[Objective, ...]:
+    """The objectives with label, unit and sense."""
+    senses: dict[str, Sense] = {str(name): sense for name, sense in SENSE.items()}
+    return tuple(
+        Objective(name, *METRICS.get(name, (name, "")), senses.get(name, "min")) for name in names
+    )
+
+
+def oriented(values: Reals, names: Sequence[str]) -> Reals:
+    """Columns [P, objectives] as costs: those that are maximised change their sign."""
+    signs = [-1.0 if o.sense == "max" else 1.0 for o in objectives_of(names)]
+    return values.astype(np.float64) * signs
+
+
+def _shown(points: "pl.DataFrame", front: Flags) -> tuple["pl.DataFrame", Flags]:
+    """The front and an even sample, `SHOWN_POINTS` or a little more."""
+    chosen = front | sampled(len(points), SHOWN_POINTS)
+    return points.filter(chosen), front[chosen]
+
+
+def _points(
+    points: "pl.DataFrame",
+    front: Flags,
+    machines: Iterable[dict[str, object]],
+    layers: Mapping[int, Layers],
+) -> tuple[Point, ...]:
+    metrics = [name for name in METRICS if name in points.columns]
+    bounded = [name for name in metrics if _ends(name)[0] in points.columns]
+    rows = points.iter_rows(named=True)
+    return tuple(
+        Point(
+            id=row["point"],
+            machine=str(config["name"]),
+            config=config,
+            metrics={name: row[name] for name in metrics},
+            on_front=bool(on_front),
+            layers=layers.get(row["point"]),
+            bounds={
+                name: (row[_ends(name)[0]], row[_ends(name)[1]])
+                for name in bounded
+                if row[_ends(name)[0]] is not None
+            },
+        )
+        for row, on_front, config in zip(rows, front.tolist(), machines, strict=True)
+    )
+
+
+def _ends(name: str) -> tuple[str, str]:
+    """The columns of a metric's bounds."""
+    return f"{name}_low", f"{name}_high"
+
+
+def _detailed(
+    store: Store, points: tuple[Point, ...], spec: SweepSpec, notes: list[str]
+) -> tuple[tuple[Point, ...], tuple[tuple[Buffer, ...], ...]]:
+    """Some of the front with nests and bounds by layer, where the network is at hand."""
+    if len(spec.mix) > 1:
+        notes.append("Loop nests are of one network: estimate a point on each of them.")
+        return points, ()
+    (sha256,) = store.manifest["model_sha256"]
+    graph = network_of(spec.mix[0].model, sha256, store.folder)
+    if graph is None:
+        notes.append("Loop nests need the network's file, which is not where the sweep found it.")
+        return points, ()
+    front = [p for p in points if p.on_front]
+    found = details(
+        graph, chosen(front, default_selection(points, objectives_of(spec.objectives))), spec.batch
+    )
+    return with_details(points, found)
 
 
 def _spec(store: Store) -> SweepSpec:
@@ -107,73 +198,63 @@ def estimate_data(
     front = non_dominated(costs)
     points = []
     for i, (machine, found) in enumerate(zip(machines, estimates, strict=True)):
-        document = found.to_json_dict()
+        totals = found.totals.to_json_dict()
         points.append(
             Point(
                 id=i,
                 machine=found.name,
-                config=_dotted(machine.model_dump(mode="json")),
-                metrics={k: v for k, v in document["totals"].items() if not isinstance(v, dict)},
+                config=config_of(machine),
+                metrics={name: totals[name] for name in METRICS if name in totals},
                 on_front=bool(front[i]),
-                layers=_layers_of(document, machine),
+                layers=layers_of(found, machine),
             )
         )
+    pairs = zip(machines, estimates, strict=True)
+    more = {i: detail_of(graph, m, e, batch) for i, (m, e) in enumerate(pairs)}
+    made, arenas = with_details(points, more)
     return ReportData(
         title=graph.name,
         subtitle=f"{len(points)} machines, batch {batch}",
-        objectives=tuple(Objective(name, *METRICS[name]) for name in objectives),
+        objectives=objectives_of(objectives),
         axes=(),
-        points=tuple(points),
+        points=made,
         layer_names=tuple(n.name for n in graph.nodes),
         layer_ops=tuple(n.op.kind for n in graph.nodes),
         notes=tuple(f"{e.name}: {note}" for e in estimates for note in e.notes),
+        arenas=arenas,
     )
 
 
-def _outermost(row: Mapping[str, Any], machine: Machine) -> str:
-    """The name of the outermost memory level of the unit that a layer runs on."""
-    if isinstance(machine, Platform):
-        return f"{row['unit']}.{machine.machines[row['unit']].levels[-1]}"
-    return machine.levels[-1]
+def config_of(machine: Machine) -> dict[str, object]:
+    """A machine's fields without those that it takes from others of its own."""
+    document = machine.model_dump(mode="json")
+    return dotted({k: v for k, v in document.items() if k not in type(machine).derived})
 
 
-def _layers_of(document: Mapping[str, Any], machine: Machine) -> Layers:
-    layers = document["layers"]
-    components = list(layers[0]["energy_fj"])
-    return Layers(
-        compute=tuple(row["cycles"]["compute"] for row in layers),
-        stall=tuple(row["cycles"]["stall"] for row in layers),
-        overhead=tuple(row["cycles"]["overhead"] for row in layers),
-        macs=tuple(row["macs"] for row in layers),
-        dram_bytes=tuple(sum(row["bytes"][_outermost(row, machine)].values()) for row in layers),
-        energy_fj={c: tuple(row["energy_fj"][c] for row in layers) for c in components},
-        peak_macs_per_cycle=float(machine.peak_macs_per_cycle),
-        dram_bytes_per_cycle=float(machine.outer_bytes_per_cycle),
-        spans=spans_of(document),
-    )
+def _layered(front: Flags, store: Store) -> Flags:
+    """Which points' layers are shown: at most `LAYERED_POINTS`, the front before an even sample."""
+    room = LAYER_NUMBERS // (16 * max(1, len(store.manifest["layers"])))
+    room = min(LAYERED_POINTS, max(room, 1))
+    chosen = np.zeros(len(front), np.bool_)
+    chosen[np.flatnonzero(front)[:room]] = True
+    others, left = np.flatnonzero(~front), room - int(chosen.sum())
+    if others.size and left > 0:
+        chosen[others[sampled(others.size, left)]] = True
+    return chosen
 
 
-def _layered(front: np.ndarray[Any, np.dtype[np.bool_]]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Indices whose layers are shown: at most `LAYERED_POINTS`, the front before an even sample."""
-    chosen = np.flatnonzero(front)[:LAYERED_POINTS]
-    others = np.flatnonzero(~front)
-    room = LAYERED_POINTS - len(chosen)
-    if others.size and room > 0:
-        step = max(1, -(-others.size // room))
-        chosen = np.concatenate([chosen, others[::step]])
-    return np.sort(chosen)
-
-
-def _layers_by_point(store: Store, ids: Sequence[int], points: "pl.DataFrame") -> dict[int, Layers]:
+def _layers_by_point(store: Store, chosen: Flags, points: "pl.DataFrame") -> dict[int, Layers]:
     import polars as pl
 
-    table = store.layers().filter(pl.col("point").is_in(ids))
+    shown = points.filter(chosen)
+    ids = shown["point"].to_list()
+    kept_layers = store.scan("layers").filter(pl.col("point").is_in(ids))
+    table = kept_layers.select(pl.exclude("^action\\..*$")).collect()
     if table.is_empty():
         return {}
-    roofs = {
-        row["point"]: (row["peak_macs_per_cycle"], row["outer_bytes_per_cycle"])
-        for row in points.iter_rows(named=True)
-    }
+    ends = ("energy_fj_low", "energy_fj_high")
+    rates = ("point", "peak_macs_per_cycle", "outer_bytes_per_cycle")
+    roofs = {point: roof for point, *roof in shown.select(rates).iter_rows()}
     units = [HOST, *store.manifest["machine"].get("units", ())]
     found = {}
     for (point,), part in table.group_by(["point"], maintain_order=True):
@@ -181,7 +262,7 @@ def _layers_by_point(store: Store, ids: Sequence[int], points: "pl.DataFrame") -
         own = [column for column in part if column.null_count() < len(column)]
         columns = {column.name: column.to_list() for column in own}
         outer = next(c for c in reversed(columns) if c.endswith("_bytes"))
-        components = [c for c in columns if c.endswith("_fj")]
+        components = [c for c in columns if c.endswith("_fj") and c != "energy_fj"]
         peak, bandwidth = roofs[point]
         found[int(str(point))] = Layers(
             compute=tuple(columns["compute"]),
@@ -193,6 +274,7 @@ def _layers_by_point(store: Store, ids: Sequence[int], points: "pl.DataFrame") -
             peak_macs_per_cycle=peak,
             dram_bytes_per_cycle=bandwidth,
             spans=_runs(columns, units),
+            **{end: tuple(columns[end]) for end in ends if end in columns},
         )
     return found
 
@@ -208,29 +290,13 @@ def _runs(columns: Mapping[str, Sequence[int]], units: Sequence[str]) -> tuple[S
     )
 
 
-def _dotted(value: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
-    """A machine's document as dotted path -> value, without sources and the technology's tables."""
-    flat: dict[str, object] = {}
-    for key, item in value.items():
-        path = f"{prefix}{key}"
-        if key == "source":
-            continue
-        if key == "technology" and isinstance(item, Mapping):
-            flat[path] = item["name"]
-        elif isinstance(item, Mapping):
-            flat |= _dotted(item, f"{path}.")
-        else:
-            flat[path] = item
-    return flat
-
-
 def _notes(store: Store, refused: int, outside: int) -> list[str]:
     machine = store.manifest["machine"]
     on_platform = machine["model"] == "platform"
     technology = (machine["host"] if on_platform else machine)["technology"]
     notes = [
         f"Energy: {technology['name']}, integer action counts times its table. Area is a proxy "
-        "without control and wires.",
+        "without wires.",
         "Cycles are closed forms per layer; independent layers overlap on different units."
         if on_platform
         else "Cycles are closed forms per layer; nothing overlaps between layers.",

@@ -1,7 +1,7 @@
-// One control per swept axis. A filter is a test on the place of a value in its column.
+// One control per swept axis and per objective. A filter is a test on a row.
 
 const FEW_VALUES = 8;
-const passes = new Map(); // axis -> (place) => boolean; only the axes that restrict something
+const passes = new Map(); // name -> (row) => boolean; only what restricts something
 
 function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
@@ -10,10 +10,10 @@ function element(tag, properties = {}, ...children) {
 }
 
 function rowsThatPass() {
-  const tests = [...passes].map(([axis, accepts]) => [DATA.config[axis], accepts]);
+  const tests = [...passes.values()];
   const rows = [];
   for (let row = 0; row < POINTS; row++) {
-    if (tests.every(([column, accepts]) => accepts(place(column, row)))) rows.push(row);
+    if (tests.every((accepts) => accepts(row))) rows.push(row);
   }
   return rows;
 }
@@ -27,7 +27,7 @@ function checkboxFilter(axis, column, changed) {
   const update = () => {
     const wanted = new Set(boxes.filter((box) => box.checked).map((box) => Number(box.value)));
     if (wanted.size === boxes.length) passes.delete(axis);
-    else passes.set(axis, (at) => wanted.has(at));
+    else passes.set(axis, (row) => wanted.has(place(column, row)));
     changed();
   };
   boxes.forEach((box) => box.addEventListener("change", update));
@@ -36,20 +36,18 @@ function checkboxFilter(axis, column, changed) {
 }
 
 // Lowest and highest accepted number; an empty field does not restrict.
-function rangeFilter(axis, column, changed) {
-  const [low, high] = extent(column.values, Number.isFinite);
-  const field = (name, hint) => {
+function rangeFilter(name, hints, valueAt, changed) {
+  const field = (end, hint) => {
     const input = element("input", { type: "number", step: "any", placeholder: hint });
-    input.setAttribute("aria-label", `${axis}, ${name}`);
+    input.setAttribute("aria-label", `${name}, ${end}`);
     return input;
   };
-  const [from, to] = [field("lowest", low), field("highest", high)];
+  const [from, to] = [field("lowest", hints[0]), field("highest", hints[1])];
   const update = () => {
     const least = from.value === "" ? -Infinity : Number(from.value);
     const most = to.value === "" ? Infinity : Number(to.value);
-    const within = (at) => at >= 0 && column.values[at] >= least && column.values[at] <= most;
-    if (from.value === "" && to.value === "") passes.delete(axis);
-    else passes.set(axis, within);
+    if (from.value === "" && to.value === "") passes.delete(name);
+    else passes.set(name, (row) => valueAt(row) >= least && valueAt(row) <= most);
     changed();
   };
   [from, to].forEach((input) => input.addEventListener("change", update));
@@ -57,19 +55,37 @@ function rangeFilter(axis, column, changed) {
   return { body: element("div", { className: "range" }, from, " to ", to), reset };
 }
 
+function axisFilter(axis, changed) {
+  const column = DATA.config[axis];
+  const numeric = column.values.every(Number.isFinite);
+  if (!numeric || column.values.length <= FEW_VALUES) return checkboxFilter(axis, column, changed);
+  const valueAt = (row) => column.values[place(column, row)];
+  return rangeFilter(axis, extent(column.values, Number.isFinite), valueAt, changed);
+}
+
+// In the objective's own unit, without prefix: seconds, joules.
+function objectiveFilter(key, changed) {
+  const [label, unit] = DATA.metricLabels[key];
+  const values = DATA.metrics[key];
+  const found = extent(values, () => true);
+  const short = (v) => (v === 0 || (Math.abs(v) >= 1e-3 && Math.abs(v) < 1e5) ? v.toPrecision(3) : v.toExponential(2));
+  const hints = found ? found.map(short) : ["", ""];
+  const made = rangeFilter(label, hints, (row) => values[row], changed);
+  return { ...made, name: key, title: unit ? `${label} [${unit}]` : label };
+}
+
 function buildFilters(container, resetButton, changed) {
-  const resets = DATA.axes.map((axis) => {
-    const column = DATA.config[axis];
-    const numeric = column.values.every(Number.isFinite);
-    const make = numeric && column.values.length > FEW_VALUES ? rangeFilter : checkboxFilter;
-    const { body, reset } = make(axis, column, changed);
-    const group = element("fieldset", {}, element("legend", {}, axis), body);
-    group.dataset.axis = axis;
+  const groups = [
+    ...DATA.axes.map((axis) => ({ ...axisFilter(axis, changed), name: axis, title: axis })),
+    ...DATA.objectives.map(({ key }) => objectiveFilter(key, changed)),
+  ];
+  for (const { body, name, title } of groups) {
+    const group = element("fieldset", {}, element("legend", {}, title), body);
+    group.dataset.axis = name;
     container.append(group);
-    return reset;
-  });
+  }
   resetButton.addEventListener("click", () => {
-    resets.forEach((reset) => reset());
+    groups.forEach(({ reset }) => reset());
     passes.clear();
     changed();
   });

@@ -1,24 +1,39 @@
-// The page: controls, the selected point's panel, and the hooks for scripts (`window.bitlane`).
+// The page: what is shown, the selected point's panel, and the hooks for scripts (`window.bitlane`).
 
-const $ = (id) => document.getElementById(id);
 const view = {
   x: DATA.objectives[0].key,
   y: DATA.objectives[1].key,
   color: (DATA.objectives[2] ?? DATA.objectives[0]).key,
   log: true,
+  shown: POINTS > MANY_POINTS ? "density" : "points",
+  drag: "zoom",
+  errors: true,
+  every: false, // the table holds every point, not only the front
   rows: rowsThatPass(),
+  brush: null, // a test on the plane's two values
   selected: null,
+  held: null,
 };
+
+// Rows that pass the filters and lie in the selected region.
+function brushed({ rows, brush, x, y }) {
+  if (!brush) return rows;
+  const [across, up] = [DATA.metrics[x], DATA.metrics[y]];
+  return rows.filter((row) => brush(across[row], up[row]));
+}
 
 function describePlane() {
   const text = (value) => value.toLocaleString("en");
-  $("count").value = `${text(view.rows.length)} of ${text(POINTS)} points`;
+  $("count").value = `${text(view.rows.length)} of ${text(POINTS)} points`
+    + (view.brush ? `, ${text(brushed(view).length)} selected` : "");
+  $("clear-brush").hidden = !view.brush;
   const [x, y] = [DATA.metrics[view.x], DATA.metrics[view.y]];
-  const off = (v) => v === null || (view.log && v <= 0);
+  const off = (v) => !drawable(v, view.log);
   const lost = view.rows.filter((row) => off(x[row]) || off(y[row])).length;
   $("scatter-note").textContent = [
     lost ? `${text(lost)} points have no value that these axes can show.` : "",
-    WEBGL || view.rows.length <= SVG_POINTS ? ""
+    view.shown === "density" ? "A click selects the nearest point." : "",
+    WEBGL || view.rows.length <= SVG_POINTS || view.shown === "density" ? ""
       : `This browser has no WebGL: about ${text(SVG_POINTS)} of the points are drawn.`,
   ].join(" ").trim();
 }
@@ -32,17 +47,56 @@ function refreshTable() {
   $("front-note").textContent = fillFrontTable($("front-table"), view);
 }
 
-function applyFilters() {
-  view.rows = rowsThatPass();
+// The volume and the parallel coordinates hold what the filters and the brush leave.
+function refreshViews() {
+  const rows = brushed(view);
+  if (!WEBGL || !POINTS) return;
+  if (DATA.objectives.length > 2) {
+    whenSeen($("space"), async () => {
+      const fresh = !$("space").on;
+      await drawSpace($("space"), rows, view);
+      if (fresh) watchPoints($("space"));
+    });
+  }
+  whenSeen($("parallel"), async () => {
+    const drawn = await drawParallel($("parallel"), rows, view.color);
+    $("parallel-note").textContent = drawn < rows.length
+      ? `${drawn.toLocaleString("en")} of ${rows.length.toLocaleString("en")} lines are drawn: the front and an even sample.`
+      : "";
+  });
+}
+
+function refreshAll() {
   refreshTable();
+  refreshViews();
   return refreshPlane();
 }
 
-function fillTable(table, pairs) {
-  const body = pairs.map(([key, text]) => {
+function applyFilters() {
+  view.rows = rowsThatPass();
+  return refreshAll();
+}
+
+function clearBrush() {
+  if (!view.brush) return;
+  view.brush = null;
+  Plotly.update($("scatter"), { selectedpoints: null }, { selections: [] });
+}
+
+function applyBrush(event) {
+  view.brush = regionOf(event);
+  describePlane();
+  refreshTable();
+  refreshViews();
+}
+
+function fillTable(table, lines) {
+  const body = lines.map(([key, text, spread]) => {
     const head = element("th", { scope: "row" }, key);
     head.classList.toggle("axis", DATA.axes.includes(key));
-    return element("tr", {}, head, element("td", {}, text));
+    const cell = element("td", {}, text);
+    if (spread) cell.append(element("span", { className: "spread" }, spread));
+    return element("tr", {}, head, cell);
   });
   table.replaceChildren(element("tbody", {}, ...body));
 }
@@ -53,7 +107,7 @@ function fillTimeline(table, { rows, unit, what, layer, start, cycles }) {
   const cells = (tag, values) => element("tr", {}, ...values.map((v) => element(tag, {}, v)));
   const body = unit.map((_, at) => cells("td", [
     text(start[at]), text(start[at] + cycles[at]), rows[unit[at]],
-    DATA.spanKinds[what[at]], DATA.layerTitles[layer[at]],
+    DATA.spanKinds[what[at]], DATA.layerNames[layer[at]],
   ]));
   table.replaceChildren(
     element("thead", {}, cells("th", ["from cycle", "to cycle", "unit", "what", "layer"])),
@@ -79,7 +133,20 @@ function drawLayers() {
   $("roofline-note").textContent = rest ? `${rest} layers without MACs are not drawn.` : "";
 }
 
-function select(row) {
+// Loop nests or folds, and the plan of the activations, of the points that carry them.
+function showMapping() {
+  const mapped = DATA.mapped[view.selected];
+  $("mapping").hidden = mapped === undefined;
+  $("no-mapping").hidden = mapped !== undefined || view.selected === null;
+  if (mapped === undefined) return;
+  const parts = DATA.layerNames.map((name, at) => `${name}\n${mapped.texts[at] || "no products, no nest"}\n`);
+  $("nests").textContent = parts.join("\n");
+  $("memory-part").hidden = mapped.arena === null;
+  if (mapped.arena !== null) whenSeen($("memory"), () => drawMemory($("memory"), DATA.arenas[mapped.arena]));
+}
+
+function select(row, asB = false) {
+  if (asB && view.selected !== null) return hold(row);
   view.selected = row;
   const front = ON_FRONT.has(row) ? "on the front in all objectives" : "not on the front";
   $("point-title").textContent = `Point ${DATA.ids[row]}`;
@@ -90,8 +157,19 @@ function select(row) {
   $("config-yaml").textContent = yamlOf(row);
   $("copy-yaml").textContent = "Copy YAML";
   $("point-details").hidden = false;
+  $("hold").disabled = false;
   drawLayers();
+  showMapping();
+  showComparison();
   markInTable($("front-table"), row);
+  return moveRing($("scatter"), view);
+}
+
+// Keep a row as B, beside which the selected one stands; null: none.
+function hold(row) {
+  view.held = row;
+  showComparison();
+  if (row !== null) $("status").textContent = `Point ${DATA.ids[row]} is held as B; select another to compare.`;
   return moveRing($("scatter"), view);
 }
 
@@ -102,57 +180,41 @@ function selectId(id) {
   return row !== undefined;
 }
 
-function buildPlaneControls() {
-  const option = (key, label) => element("option", { value: key }, label);
-  const objectives = () => DATA.objectives.map(({ key }) => option(key, DATA.metricLabels[key][0]));
-  $("x-objective").append(...objectives());
-  $("y-objective").append(...objectives());
-  $("color-by").append(...objectives(), ...DATA.axes.map((axis) => option(axis, axis)));
-  for (const [id, role] of [["x-objective", "x"], ["y-objective", "y"], ["color-by", "color"]]) {
-    $(id).value = view[role];
-    $(id).addEventListener("change", () => { view[role] = $(id).value; refreshPlane(); });
-  }
-  $("log-axes").addEventListener("change", () => { view.log = $("log-axes").checked; refreshPlane(); });
-  document.forms["plane-controls"].addEventListener("submit", (event) => event.preventDefault());
+// The row of a click: of a point its own, of a cell of the density the nearest to its middle.
+function clickedRow({ points: [{ data, customdata, x, y }] }) {
+  if (data.type !== "heatmap") return customdata;
+  const [columnX, columnY] = [DATA.metrics[view.x], DATA.metrics[view.y]];
+  const scale = ([low, high]) => (value) => ((view.log ? Math.log10(value) : value) - low) / (high - low);
+  const [across, up] = [scale(rangeOf(view.x, view.log)), scale(rangeOf(view.y, view.log))];
+  return nearestRow(view.rows, columnX, columnY, view.log, (u, v) => [across(u), up(v)], [across(x), up(y)]);
 }
 
-function buildPanelControls() {
-  const step = (by) => () => { if (DATA.front.length) select(neighbourOnFront(view.selected, by)); };
-  $("previous-front").addEventListener("click", step(-1));
-  $("next-front").addEventListener("click", step(1));
-  $("point-id").addEventListener("change", () => selectId(Number($("point-id").value)));
-  document.forms["point-chooser"].addEventListener("submit", (event) => event.preventDefault());
-  $("copy-yaml").addEventListener("click", async () => {
-    const copied = await copyText($("config-yaml"));
-    $("copy-yaml").textContent = copied ? "Copied" : "Press Ctrl+C";
+function watchPoints(plot) {
+  plot.on("plotly_click", (event) => {
+    const row = clickedRow(event);
+    if (row !== null) select(row, Boolean(event.event?.shiftKey));
   });
+  plot.on("plotly_hover", showTooltip);
+  plot.on("plotly_unhover", hideTooltip);
 }
 
-// Through the clipboard interface where the browser grants it, else as a selection and a command.
-async function copyText(pre) {
-  try {
-    await navigator.clipboard.writeText(pre.textContent);
-    return true;
-  } catch {
-    window.getSelection().selectAllChildren(pre);
-    return document.execCommand("copy");
+function watchScatter() {
+  watchPoints($("scatter"));
+  $("scatter").on("plotly_selected", (event) => { if (event) applyBrush(event); });
+  $("scatter").on("plotly_deselect", () => { view.brush = null; refreshAll(); });
+}
+
+// What does not depend on the selection: drawn once, and again when the colours change.
+function showOnce() {
+  $("sensitivity-part").hidden = DATA.sensitivity === null;
+  if (DATA.sensitivity !== null) {
+    $("sensitivity-note").textContent = DATA.sensitivity;
+    whenSeen($("sensitivity"), () => drawSensitivity($("sensitivity")));
   }
-}
-
-function showTooltip({ points: [{ customdata: row }], event }) {
-  const lines = (pairs) => pairs.flatMap(([key, text]) => [element("dt", {}, key), element("dd", {}, text)]);
-  const tooltip = $("tooltip");
-  tooltip.replaceChildren(
-    element("strong", {}, `Point ${DATA.ids[row]}, ${machineOf(row)}`),
-    element("dl", {}, ...lines(metricsOf(row))),
-    element("dl", {}, ...lines(configOf(row))),
-  );
-  tooltip.hidden = false;
-  const { width, height } = tooltip.getBoundingClientRect();
-  const [right, down] = [event.clientX + 16, event.clientY + 16];
-  const left = right + width > window.innerWidth - 8 ? event.clientX - width - 16 : right;
-  tooltip.style.left = `${Math.max(8, left)}px`;
-  tooltip.style.top = `${Math.max(8, Math.min(down, window.innerHeight - height - 8))}px`;
+  $("space-part").hidden = DATA.objectives.length < 3 || POINTS === 0;
+  $("parallel-part").hidden = POINTS === 0;
+  for (const id of ["space", "parallel"]) $(id).hidden = !WEBGL;
+  for (const id of ["space-none", "parallel-none"]) $(id).hidden = WEBGL;
 }
 
 async function start() {
@@ -160,19 +222,21 @@ async function start() {
   buildPanelControls();
   buildFilters($("filters"), $("reset-filters"), applyFilters);
   buildFrontTable($("front-table"), view, select);
-  refreshTable();
-  await refreshPlane();
-  $("scatter").on("plotly_click", ({ points: [{ customdata: row }] }) => select(row));
-  $("scatter").on("plotly_hover", showTooltip);
-  $("scatter").on("plotly_unhover", () => { $("tooltip").hidden = true; });
+  showOnce();
+  await refreshAll();
+  watchScatter();
+  buildKeys();
   if (DATA.selected !== null) await select(ROW_OF_ID.get(DATA.selected));
-  DARK.addEventListener("change", () => { refreshPlane(); drawLayers(); });
+  DARK.addEventListener("change", () => { refreshAll(); drawLayers(); showMapping(); showComparison(); showOnce(); });
   window.bitlane = {
     select: selectId,
+    hold: (id) => hold(ROW_OF_ID.get(id) ?? null),
     selected: () => (view.selected === null ? null : DATA.ids[view.selected]),
+    held: () => (view.held === null ? null : DATA.ids[view.held]),
     visibleCount: () => view.rows.length,
+    brushedIds: () => brushed(view).map((row) => DATA.ids[row]),
     readyAfterMs: performance.now(),
-    frontIds: () => planeFront(DATA.metrics[view.x], DATA.metrics[view.y]).map((row) => DATA.ids[row]),
+    frontIds: () => planeFront(view.x, view.y).map((row) => DATA.ids[row]),
   };
 }
 

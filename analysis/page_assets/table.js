@@ -1,7 +1,7 @@
-// The sortable table of the points on the front in all objectives.
+// The sortable table of the points on the front in all objectives, or of all that are not filtered out.
 
 const TABLE_ROWS = 200;
-const order = { column: 2 + DATA.axes.length, descending: false }; // the first objective, best first
+const order = { column: 2 + DATA.axes.length, descending: DATA.objectives[0].sense === "max" }; // the first objective, best first
 
 function valueOf(axis, row) {
   const column = DATA.config[axis];
@@ -32,7 +32,7 @@ function buildFrontTable(table, view, choose) {
   table.append(element("thead", {}, element("tr", {}, ...headings)), element("tbody"));
   table.tBodies[0].addEventListener("click", (event) => {
     const line = event.target.closest("tr");
-    if (line) choose(Number(line.dataset.row));
+    if (line) choose(Number(line.dataset.row), event.shiftKey);
   });
 }
 
@@ -55,7 +55,7 @@ function frontLine(row) {
 function fillFrontTable(table, view) {
   const sortKey = COLUMNS[order.column][1];
   const sign = order.descending ? -1 : 1;
-  const rows = view.rows.filter((row) => ON_FRONT.has(row))
+  const rows = brushed(view).filter((row) => view.every || ON_FRONT.has(row))
     .sort((a, b) => sign * compareValues(sortKey(a), sortKey(b)) || a - b);
   table.tBodies[0].replaceChildren(...rows.slice(0, TABLE_ROWS).map(frontLine));
   [...table.tHead.rows[0].cells].forEach((cell, at) => {
@@ -65,8 +65,9 @@ function fillFrontTable(table, view) {
   });
   markInTable(table, view.selected);
   const held = view.rows.length < POINTS ? " that pass the filters" : "";
+  const within = view.brush ? (held ? " and lie in the selected region" : " that lie in the selected region") : "";
   const cut = rows.length > TABLE_ROWS ? `; the first ${TABLE_ROWS} in this order are shown` : "";
-  return `${rows.length.toLocaleString("en")} points${held}${cut}.`;
+  return `${rows.length.toLocaleString("en")} points${held}${within}${cut}.`;
 }
 
 function markInTable(table, selected) {
