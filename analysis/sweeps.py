@@ -92,9 +92,6 @@ class Sweep:
             "model_sha256": [fingerprint(network.model) for network in self.networks],
             "machine": self.base.root.plain(),
             "machines": {name: base.root.plain() for name, base in self.bases.items()},
-            "technology_documents": {
-                str(value): entry.plain() for (_, value), entry in self.technologies.items()
-            },
             "layers": layer_names(self.networks),
             "data_sha256": self.accuracies.data.digest if self.accuracies else None,
             "points": self.spec.count,
@@ -104,6 +101,9 @@ class Sweep:
                 {name: base.root.plain() for name, base in self.bases.items()},
                 self.technologies,
             ),
+            "technology_documents": {
+                str(value): entry.plain() for (_, value), entry in self.technologies.items()
+            },
         }
 
     def document(self, values: Sequence[Scalar | None]) -> Document:

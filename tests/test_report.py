@@ -163,7 +163,7 @@ def test_without_the_network_a_note_says_so(tmp_path: Path) -> None:
     swept(tmp_path, "systolic_16x16", {"array.rows": [4, 8]})
     manifest = tmp_path / "run" / "manifest.json"
     document = json.loads(manifest.read_text(encoding="utf-8"))
-    document["model_sha256"] = "of another file"
+    document["model_sha256"] = ["of another file"]
     manifest.write_text(json.dumps(document), encoding="utf-8")
     data = sweep_data(open_store(tmp_path / "run"))
     assert any("Loop nests need the network's file" in note for note in data.notes)

@@ -43,10 +43,10 @@ def machine_file(folder: Path, base: str, technology: str) -> Path:
     return written(folder / f"{base}-{Path(technology).stem}.yaml", plain)
 
 
-def priced_by_technology(folder: Path, technology: str) -> Path:
-    """`gemm_l1` without the prices of its own, so that its search sees the technology's."""
-    plain = hwconfigs.document("gemm_l1", [("technology", technology)]).root.plain()
-    plain.pop("mac_pj")
+def priced_by_technology(folder: Path, technology: str, base: str = "gemm_l1") -> Path:
+    """A machine without the prices of its own, so that its search sees the technology's."""
+    plain = hwconfigs.document(base, [("technology", technology)]).root.plain()
+    plain.pop("mac_pj", None)
     own = ("read_pj", "write_pj")
     plain["memory"] = [{k: v for k, v in m.items() if k not in own} for m in plain["memory"]]
     return written(folder / f"priced-{technology}.yaml", plain)
@@ -171,7 +171,7 @@ def test_nothing_is_counted_or_mapped(tmp_path: Path, monkeypatch: pytest.Monkey
     for module, names in {
         designs: ("evaluate_designs", "evaluate_rows", "work_rows"),
         networks: ("evaluate_network", "evaluate_chained", "evaluate_designs", "works_on"),
-        sweeps: ("evaluate_network", "evaluate_platforms", "estimate"),
+        sweeps: ("evaluate_network", "evaluate_platforms", "evaluate_layered"),
     }.items():
         for name in names:
             monkeypatch.setattr(module, name, refuse)
@@ -188,9 +188,11 @@ def test_mappings_found_by_energy_stay_and_are_told(
 ) -> None:
     """The old mapping at new prices, where a fresh search finds another one."""
     axes: dict[str, list[Any]] = {"mapping.objective": ["energy"], "clock_mhz": [100, 200]}
-    base = priced_by_technology(tmp_path, "horowitz_45nm")
+    base = priced_by_technology(tmp_path, "horowitz_45nm", "gemmini_like")
     first = swept(tmp_path / "a", base, axes)
-    fresh = swept(tmp_path / "b", priced_by_technology(tmp_path, "mcu_boards"), axes)
+    fresh = swept(
+        tmp_path / "b", priced_by_technology(tmp_path, "mcu_boards", "gemmini_like"), axes
+    )
     repricing.reprice_command(tmp_path / "a", "mcu_boards", tmp_path / "c", False)
     found = open_store(tmp_path / "c")
     assert "mappings are those found for energy in horowitz_45nm" in capsys.readouterr().out

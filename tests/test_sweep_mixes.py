@@ -213,7 +213,8 @@ def test_a_changed_technology_is_another_run(tmp_path: Path) -> None:
     before = Sweep(tmp_path / "s.yaml", spec).manifest()
     (tmp_path / "own.yaml").write_text(text.replace("name: ", "name: my_"), encoding="utf-8")
     after = Sweep(tmp_path / "s.yaml", spec).manifest()
-    assert {key for key in before if before[key] != after[key]} == {"technologies"}
+    changed = {key for key in before if before[key] != after[key]}
+    assert changed == {"technologies", "technology_documents"}
 
 
 def test_a_sampled_sweep_is_rows_of_the_whole(tmp_path: Path) -> None:
