@@ -244,12 +244,10 @@ def _layered(front: Flags, store: Store) -> Flags:
 
 
 def _layers_by_point(store: Store, chosen: Flags, points: "pl.DataFrame") -> dict[int, Layers]:
-    import polars as pl
 
     shown = points.filter(chosen)
     ids = shown["point"].to_list()
-    kept_layers = store.scan("layers").filter(pl.col("point").is_in(ids))
-    table = kept_layers.select(pl.exclude("^action\\..*$")).collect()
+    table = store.layers_of(ids)
     if table.is_empty():
         return {}
     ends = ("energy_fj_low", "energy_fj_high")

@@ -9,7 +9,7 @@ import fcntl
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -107,6 +107,19 @@ class Store:
     def layers(self) -> "pl.DataFrame":
         """All kept layers, in order."""
         return self._read("layers")
+
+    def layers_of(self, points: Collection[int]) -> "pl.DataFrame":
+        """The layers of some points without their actions, read a chunk at a time."""
+        import polars as pl
+
+        wanted = pl.Series(sorted(points), dtype=pl.Int64).implode()
+        parts = [
+            self.table("layers", chunk)
+            .select(pl.exclude("^action\\..*$"))
+            .filter(pl.col("point").is_in(wanted))
+            for chunk in self._found()
+        ]
+        return pl.concat(parts, how="diagonal")
 
     def _found(self) -> list[int]:
         found = [c for c in range(self.chunks) if self.has(c)]

@@ -23,7 +23,7 @@ from analysis.spec import Scalar, SweepSpec, beside, load_spec
 from analysis.store import kept_points, open_store, writing
 from analysis.summary import summary
 from analysis.sweep_checks import check_designs, check_measured
-from analysis.tables import energy_ends, layers_table, points_table
+from analysis.tables import axis_columns, energy_ends, layers_table, points_table
 from analysis.terminal import Interrupted
 from simulator.cost import Evaluation
 from simulator.document import Document, Entry, Place
@@ -72,15 +72,24 @@ class Sweep:
         self.accuracies = self._accuracies(named) if named else None
         check_measured(spec.objectives, spec.limits, self.places, METRICS if named else ())
         self._costs, self._kinds = check_designs(spec, self.places, self.machine)
-        self.space = Space(
-            [
-                Axis(size, tuple(tuple(field.split(".")) for field in own))
-                for size, own in zip(spec.sizes, spec.layout.fields, strict=True)
-            ],
-            self._design,
-        )
+        self.space = self._space()
         self._layered = any(".layers" in axis for axis in self.axes) or any(
             base.at(("datapath", "layers")) for base in self.bases.values()
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "space"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        # What is known of the designs stays where it was worked out.
+        self.space = self._space()
+
+    def _space(self) -> Space:
+        axes = zip(self.spec.sizes, self.spec.layout.fields, strict=True)
+        return Space(
+            [Axis(size, tuple(tuple(f.split(".")) for f in own)) for size, own in axes],
+            self._design,
         )
 
     def manifest(self) -> dict[str, Any]:
@@ -159,24 +168,14 @@ class Sweep:
         # Every chunk has the columns of all bases.
         none = [self._layers(kind, None, 0) for kind in self._kinds] if several else []
         layers = pl.concat([*none, *(part for _, part in parts)], how="diagonal")
-        points = pl.concat([self._axis_columns(choices, first), points], how="horizontal")
+        points = pl.concat(
+            [axis_columns(self.spec.layout, choices, first), points], how="horizontal"
+        )
         if self.accuracies is not None:
             points = self.accuracies.columns(
                 points, lambda i: self.machine(self.spec.layout.rows(choices[i : i + 1])[0])
             )
         return constrained(points, self.spec.limits), layers
-
-    def _axis_columns(self, choices: Ints, first: int) -> "pl.DataFrame":
-        """The number of each design and what its axes set; null where the base machine's stands."""
-        import polars as pl
-
-        columns = [pl.Series("point", np.arange(first, first + len(choices)))]
-        dtypes = {bool: pl.Boolean, int: pl.Int64, float: pl.Float64, str: pl.String}
-        for axis, values in self.spec.layout.columns(choices).items():
-            kind = _common_kind(self.spec.values[axis])
-            own = [None if value is None else kind(value) for value in values]
-            columns.append(pl.Series(axis, own, dtype=dtypes[kind]))
-        return pl.DataFrame(columns)
 
     def _costed(
         self, choices: Ints, first: int, keep: bool
@@ -274,14 +273,6 @@ def _places(spec: SweepSpec, document: Document) -> dict[str, Place]:
         for path in members_of(name, axis):
             found[field_of(path)] = document.place(("axes", name, "zip", path))
     return found
-
-
-def _common_kind(values: Sequence[Scalar]) -> type[Scalar]:
-    """One type for a column: that of all its values, numbers as floats, any other mix as text."""
-    kinds = {type(value) for value in values}
-    if len(kinds) == 1:
-        return kinds.pop()
-    return float if kinds == {int, float} else str
 
 
 def run(sweep: Sweep, folder: Path, *, resume: bool) -> Iterator[int]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from analysis.axes import Scalar
+from analysis.layout import Layout
 from simulator.cost import Evaluation
 from simulator.machine_set import Floats, Ints, MachineSet
 from simulator.machines.actions import (
@@ -192,3 +194,32 @@ def actions_of(layers: "pl.DataFrame", count: int) -> Ints:
     for name, at in ACTION_COLUMNS.items():
         actions[:, at] = layers[name].to_numpy()
     return actions.reshape(-1, count, ACTIONS)
+
+
+def axis_columns(layout: Layout, choices: Ints, first: int) -> "pl.DataFrame":
+    """The number of each design and what its axes set; null where the base machine's stands.
+
+    `choices` is int64 [P, axes] as `Layout.choices` has them, and designs count from `first`.
+    """
+    import polars as pl
+
+    dtypes = {bool: pl.Boolean, int: pl.Int64, float: pl.Float64, str: pl.String}
+    columns = {"point": pl.Series("point", np.arange(first, first + len(choices)))}
+    for axis, own in enumerate(layout.members):
+        chosen = choices[:, axis]
+        for path, values in own.items():
+            kind = _common_kind(layout.values[path])
+            known = pl.Series(path, [*(kind(v) for v in values), None], dtype=dtypes[kind])
+            column = known.gather(np.where(chosen < 0, len(values), chosen))
+            if path in columns:
+                column = column.zip_with(column.is_not_null(), columns[path])
+            columns[path] = column
+    return pl.DataFrame(list(columns.values()))
+
+
+def _common_kind(values: Sequence[Scalar]) -> type[Scalar]:
+    """One type for a column: that of all its values, numbers as floats, any other mix as text."""
+    kinds = {type(value) for value in values}
+    if len(kinds) == 1:
+        return kinds.pop()
+    return float if kinds == {int, float} else str

@@ -1,5 +1,6 @@
 """Laws that no parameter of a machine can break, on any layer."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -61,9 +62,9 @@ FLOWS = st.sampled_from(["weight_stationary", "output_stationary", "input_statio
 
 
 @st.composite
-def targets(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
+def targets(draw: st.DrawFn, names: Sequence[str] = MACHINES) -> tuple[str, dict[str, Any]]:
     """A shipped machine with a few of its fields drawn."""
-    name = draw(st.sampled_from(MACHINES))
+    name = draw(st.sampled_from(names))
     changes: dict[str, Any] = {}
     for path in RATES[name]:
         changes[path] = draw(st.integers(1, 2 if path.endswith("slots") else 64))
@@ -115,13 +116,12 @@ def test_more_bandwidth_memory_or_simd_never_costs_cycles(
     assert after["cycles"] <= before["cycles"]
 
 
-@given(target=targets(), work=layers(), data=st.data())
+@given(target=targets(["systolic_16x16"]), work=layers(), data=st.data())
 @settings(max_examples=300, deadline=None)
 def test_more_processing_elements_never_cost_cycles(
     target: tuple[str, dict[str, Any]], work: Work, data: st.DataObject
 ) -> None:
     name, changes = target
-    assume(name == "systolic_16x16")
     path = data.draw(st.sampled_from(["array__rows", "array__cols", "datapath__dot_width"]))
     more = data.draw(st.integers(1, 9))
     before = cost(build(target), work)
