@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 import hwconfigs
 from simulator.numeric.dialect import DIALECTS
 from tests.ops.models import KNOWN
+from workloads.zoo.shapes import NETWORKS
 
 Cases: TypeAlias = Mapping[str, str]
 """Arguments of `bitlane`, and the message."""
@@ -63,8 +64,7 @@ MODELS: Final[Cases] = {
         "9000 bytes; fetch or export it again"
     ),
     "inspect ''": (
-        "MODEL is empty; give a .tflite, .onnx or .csv file or zoo:NAME, "
-        "such as zoo:digits"
+        "MODEL is empty; give a .tflite, .onnx or .csv file or zoo:NAME, such as zoo:digits"
     ),
     "inspect WORDS.TFLITE": (
         "WORDS.TFLITE: not a TFLite model: bytes 4-7 are b' an ', not b'TFL3'; give a .tflite "
@@ -90,15 +90,16 @@ MODELS: Final[Cases] = {
     ),
     "inspect zoo:digit": "zoo:digit: no such network in the zoo; did you mean zoo:digits?",
     "inspect zoo:faces": (
-        f"zoo:faces: no such network in the zoo; there are {', '.join(sorted([*NETWORKS, 'digits']))}"
+        "zoo:faces: no such network in the zoo; there are "
+        f"{', '.join(sorted([*NETWORKS, 'digits']))}"
     ),
     "inspect zoo:resnet18,wdth=1": (
-        "zoo:resnet18,wdth=1: options are side=32 to 4096; classes=1 to 100000; and bits=4, 8 or 16; "
-        "found 'wdth=1'."
+        "zoo:resnet18,wdth=1: options are side=32 to 4096; classes=1 to 100000; and "
+        "bits=4, 8 or 16; found 'wdth=1'."
     ),
     "exec zoo:vgg_small --inputs one.npz --out out.npz": (
-        "zoo:vgg_small: a topology holds shapes and no values; estimate, sweep and inspect take it: "
-        "give a .tflite or .onnx file to compute"
+        "zoo:vgg_small: a topology holds shapes and no values; estimate, sweep and inspect take "
+        "it: give a .tflite or .onnx file to compute"
     ),
 }
 """Files that are no model, or none that runs here."""
