@@ -1,5 +1,7 @@
 """Networks of the zoo: layer-by-layer sums by formula, shapes, options, costs on every kind."""
 
+from collections import Counter
+
 import pytest
 
 import hwconfigs
@@ -9,7 +11,9 @@ from simulator.cost import estimate
 from simulator.errors import BadFile, Unsupported
 from simulator.graph import Graph
 from simulator.memory import constant_bytes, plan_arena
+from simulator.work import Work
 from workloads.topology_csv import require_values
+from workloads.zoo import imagenet
 from workloads.zoo.description import Description
 from workloads.zoo.mobilenets import eighths
 from workloads.zoo.shapes import NETWORKS, description_of
@@ -234,6 +238,38 @@ def test_every_kind_of_machine_costs_them(name: str, hw: str) -> None:
     assert found.totals.macs == macs(name)
     assert found.totals.cycles > 0
     assert found.totals.energy_fj > 0
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_is_costed(name: str) -> None:
+    found = estimate(graph_of(name), hwconfigs.load("systolic_16x16"))
+    assert found.totals.macs == macs(name)
+    assert [layer.name for layer in found.layers] == [
+        layer.name for layer in described(name).layers
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "listed"),
+    [
+        ("mobilenet_v1,classes=1001", imagenet.mobilenet_v1()),
+        ("mobilenet_v2,classes=1001", imagenet.mobilenet_v2()),
+        ("mobilenet_v1_ssd", imagenet.mobilenet_v1_ssd()),
+        ("inception_v3,classes=1001", imagenet.inception_v3()),
+        ("resnet50_v1,side=299,classes=1001", imagenet.resnet(50, 1, 299, last=False)),
+        ("resnet152_v2,side=299,classes=1001", imagenet.resnet(152, 2, 299)),
+    ],
+)
+def test_the_work_lists_of_the_validation_have_the_same_layers(
+    name: str, listed: list[Work]
+) -> None:
+    """Both are written from the papers; lists have no data flow, so their order may differ."""
+    kinds = ("oy", "ox", "oc", "ky", "kx", "ic", "groups", "stride_y", "output_elements")
+    ours, theirs = (
+        Counter(tuple(getattr(work, kind) for kind in kinds) for work in works if work.macs)
+        for works in (graph_of(name).work, listed)
+    )
+    assert ours == theirs
 
 
 def test_weights_without_values_are_not_compressed() -> None:
