@@ -20,7 +20,10 @@ def entropy_bits(values: NDArray[Any]) -> int:
 
 
 def coded_weight_bits(graph: Graph) -> tuple[int, ...]:
-    """By node, the coded bits of its weights; 0 where it has none. Made at the first call."""
+    """By node, the coded bits of its weights; 0 where it has none. Made at the first call.
+
+    A network that holds shapes and no values has none to code: its weights count as they are.
+    """
     return graph.kept(coded_weight_bits, None, lambda: _coded(graph))
 
 
@@ -34,5 +37,11 @@ def _coded(graph: Graph) -> tuple[int, ...]:
             and graph.tensors[name].elements == work.weight_elements
             and graph.tensors[name].bits == work.weight_bits
         ]
-        coded.append(entropy_bits(graph.constants[names[0]]) if work.macs and names else 0)
+        values = graph.constants[names[0]] if work.macs and names else None
+        coded.append(0 if values is None or _shape_alone(values) else entropy_bits(values))
     return tuple(coded)
+
+
+def _shape_alone(values: NDArray[Any]) -> bool:
+    """Whether one value is seen everywhere: that of a network without values, which has no code."""
+    return values.size > 1 and not any(values.strides)

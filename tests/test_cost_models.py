@@ -122,13 +122,14 @@ def test_a_board_costs_its_cycles_and_nothing_else() -> None:
         ),
         (
             "zoo:resnet50_v1.5,wdth=1",
-            "zoo:resnet50_v1.5,wdth=1: options are width=0.125 to 4 and bits=4, 8 or 16; "
+            "zoo:resnet50_v1.5,wdth=1: options are side=32 to 4096; classes=1 to 100000; "
+            "width=0.125 to 4; and bits=4, 8 or 16; "
             "found 'wdth=1'. Did you mean 'width'?",
         ),
         (
             "zoo:resnet50",
-            "zoo:resnet50: no such network in the zoo (zoo:digits, zoo:resnet50_v1.5). "
-            "Did you mean 'zoo:resnet50_v1.5'?",
+            "zoo:resnet50: no such network in the zoo; did you mean zoo:resnet50_v2 or "
+            "zoo:resnet50_v1 or zoo:resnet50_v1.5?",
         ),
     ],
 )

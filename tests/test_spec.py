@@ -296,7 +296,7 @@ FAULTS = {
     "no_network": (
         SWEEP.replace("workload: zoo:digits\n", TWO + "  - {model: no.onnx}\n"),
         "5: workloads.1.model: no.onnx: no such file; give a .tflite, .onnx or .csv file or "
-        "zoo:NAME (zoo:digits, zoo:resnet50_v1.5)",
+        "zoo:NAME, such as zoo:digits",
     ),
     "sample": (
         SWEEP + "sample: {points: 5}\n",

@@ -11,7 +11,7 @@ from simulator.graph import Operator, Source
 from simulator.numeric.dialect import Dialect
 from workloads.topology_csv import no_values
 from workloads.zoo import digits
-from workloads.zoo.shapes import NETWORKS, network_of
+from workloads.zoo.shapes import NETWORKS, description_of
 
 ZOO = {"digits": digits.model_path}
 """Networks that ship with the package, by name."""
@@ -27,12 +27,12 @@ def resolve(model: str | Path) -> Path:
     if text.startswith("zoo:"):
         return _zoo(text.removeprefix("zoo:"))
     if not text:
-        raise BadFile(f"MODEL is empty; give a {FILES} file or zoo:NAME ({_names()})")
+        raise BadFile(f"MODEL is empty; give a {FILES} file or zoo:NAME, such as zoo:digits")
     path = Path(text)
     if path.is_dir():
         raise BadFile(f"{text}: this is a folder; give a {FILES} file or zoo:NAME")
     if not path.exists():
-        raise BadFile(f"{text}: no such file; give a {FILES} file or zoo:NAME ({_names()})")
+        raise BadFile(f"{text}: no such file; give a {FILES} file or zoo:NAME, such as zoo:digits")
     if path.suffix.lower() not in SUFFIXES:
         raise BadFile(
             f"{text}: models are read from {FILES} files; found "
@@ -65,7 +65,7 @@ def decode(kind: type[Operator], source: Source) -> Operator:
 def fingerprint(model: str | Path) -> str:
     """SHA-256 of a model: of its file, or of the name that a network of shapes is built from."""
     text = str(model)
-    built = network_of(text) is not None
+    built = description_of(text) is not None
     return hashlib.sha256(text.encode() if built else resolve(model).read_bytes()).hexdigest()
 
 
@@ -73,11 +73,12 @@ def _zoo(name: str) -> Path:
     if name.split(",")[0] in NETWORKS:
         raise Unsupported(no_values(f"zoo:{name}"))
     if name not in ZOO:
-        close = difflib.get_close_matches(name, [*ZOO, *NETWORKS], n=1)
-        hint = f" Did you mean 'zoo:{close[0]}'?" if close else ""
-        raise BadFile(f"zoo:{name}: no such network in the zoo ({_names()}).{hint}")
+        close = difflib.get_close_matches(name.split(",")[0], [*ZOO, *NETWORKS], n=3)
+        near = " or ".join(f"zoo:{one}" for one in close)
+        known = f"did you mean {near}?" if close else f"there are {_names()}"
+        raise BadFile(f"zoo:{name}: no such network in the zoo; {known}")
     return ZOO[name]()
 
 
 def _names() -> str:
-    return ", ".join(f"zoo:{n}" for n in sorted([*ZOO, *NETWORKS]))
+    return ", ".join(sorted([*ZOO, *NETWORKS]))

@@ -109,8 +109,8 @@ def read(path: Path) -> Graph:
 
 
 def require_values(graph: Graph) -> Graph:
-    """The same graph; raises Unsupported where it is a topology, which has none."""
-    if any(isinstance(node.op, TopologyLayer) for node in graph.nodes):
+    """The same graph; raises Unsupported where it holds shapes alone."""
+    if graph.dialect == SHAPES_ONLY:
         raise Unsupported(no_values(graph.name))
     return graph
 

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 import hwconfigs
 from simulator.numeric.dialect import DIALECTS
 from tests.ops.models import KNOWN
+from workloads.zoo.shapes import NETWORKS
 
 Cases: TypeAlias = Mapping[str, str]
 """Arguments of `bitlane`, and the message."""
@@ -27,8 +28,8 @@ USAGE: Final[Cases] = {
 
 MODELS: Final[Cases] = {
     "inspect nowhere.tflite": (
-        "nowhere.tflite: no such file; give a .tflite, .onnx or .csv file or zoo:NAME "
-        "(zoo:digits, zoo:resnet50_v1.5)"
+        "nowhere.tflite: no such file; give a .tflite, .onnx or .csv file or zoo:NAME, "
+        "such as zoo:digits"
     ),
     "inspect folder.tflite": (
         "folder.tflite: this is a folder; give a .tflite, .onnx or .csv file or zoo:NAME"
@@ -63,8 +64,7 @@ MODELS: Final[Cases] = {
         "9000 bytes; fetch or export it again"
     ),
     "inspect ''": (
-        "MODEL is empty; give a .tflite, .onnx or .csv file or zoo:NAME "
-        "(zoo:digits, zoo:resnet50_v1.5)"
+        "MODEL is empty; give a .tflite, .onnx or .csv file or zoo:NAME, such as zoo:digits"
     ),
     "inspect WORDS.TFLITE": (
         "WORDS.TFLITE: not a TFLite model: bytes 4-7 are b' an ', not b'TFL3'; give a .tflite "
@@ -88,11 +88,19 @@ MODELS: Final[Cases] = {
         "float.tflite, node 0 (CONV_2D): input 0 must be int8 or uint8 or int16; found float32."
         " Convert the model to full integer quantization."
     ),
-    "inspect zoo:digit": (
-        "zoo:digit: no such network in the zoo (zoo:digits, zoo:resnet50_v1.5). "
-        "Did you mean 'zoo:digits'?"
+    "inspect zoo:digit": "zoo:digit: no such network in the zoo; did you mean zoo:digits?",
+    "inspect zoo:faces": (
+        "zoo:faces: no such network in the zoo; there are "
+        f"{', '.join(sorted([*NETWORKS, 'digits']))}"
     ),
-    "inspect zoo:faces": "zoo:faces: no such network in the zoo (zoo:digits, zoo:resnet50_v1.5).",
+    "inspect zoo:resnet18,wdth=1": (
+        "zoo:resnet18,wdth=1: options are side=32 to 4096; classes=1 to 100000; and "
+        "bits=4, 8 or 16; found 'wdth=1'."
+    ),
+    "exec zoo:vgg_small --inputs one.npz --out out.npz": (
+        "zoo:vgg_small: a topology holds shapes and no values; estimate, sweep and inspect take "
+        "it: give a .tflite or .onnx file to compute"
+    ),
 }
 """Files that are no model, or none that runs here."""
 

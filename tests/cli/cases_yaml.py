@@ -104,7 +104,7 @@ YAMLS: Final[Cases] = {
     "sweep batch.yaml --out new": "batch.yaml:8: batch: must be <= 4096; found 1099511627776",
     "sweep no_model.yaml --out new": (
         "no_model.yaml:3: workload: nowhere.tflite: no such file; give a .tflite, .onnx or .csv "
-        "file or zoo:NAME (zoo:digits, zoo:resnet50_v1.5)"
+        "file or zoo:NAME, such as zoo:digits"
     ),
     "sweep no_base.yaml --out new": (
         "no_base.yaml:2: base: no machine is named 'systolic_16x15'; did you mean "

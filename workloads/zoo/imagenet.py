@@ -82,21 +82,6 @@ def resnet(depth: int, version: int, side: int, bits: int = 8, last: bool = True
     return at.classify(1001)
 
 
-def resnet50_v1_5(multiplier: float = 1.0, bits: int = 8) -> list[Work]:
-    """ResNet-50 v1.5 at 224 with so many times the filters; its stem is never scaled.
-
-    Strides are in the 3 x 3 taps of a stage's first block; 1000 classes, no biases in convolutions
-    (Abdolrashidi et al., arXiv 2105.03536: int(64 m 2^stage) filters). 4 089 184 256 MACs and
-    25 502 912 weights where the multiplier is 1.
-    """
-    at = Layers(224, bits=bits, biases=False).conv(64, 7, 2).pool(3, 2)
-    for stage, blocks in enumerate(_BLOCKS[50]):
-        for block in range(blocks):
-            stride = 2 if block == 0 and stage > 0 else 1
-            _bottleneck(at, int(64 * multiplier * 2**stage), stride, 1, True)
-    return at.classify(1000)
-
-
 def _bottleneck(at: Layers, width: int, stride: int, version: int, last: bool) -> None:
     if version == 2:
         at.scale_and_shift()

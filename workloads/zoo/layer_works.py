@@ -17,11 +17,10 @@ class Layers:
     channels: int = 3
     bits: int = 8
     works: list[Work] = field(default_factory=list)
-    biases: bool = True
 
     def copy(self) -> "Layers":
         """A branch from the current tensor; its works go to the same list."""
-        return Layers(self.side, self.channels, self.bits, self.works, self.biases)
+        return Layers(self.side, self.channels, self.bits, self.works)
 
     @property
     def elements(self) -> int:
@@ -75,7 +74,7 @@ class Layers:
             stride_x=stride,
             input_elements=self.elements,
             weight_elements=ky * kx * ic * oc,
-            bias_elements=oc if self.biases else 0,
+            bias_elements=oc,
             depthwise=int(depthwise),
         )
         self.side, self.channels = side, oc
