@@ -120,4 +120,5 @@ class Histogram:
 def _bin(x: Reals, exponent: NDArray[np.int64]) -> NDArray[np.int64]:
     """floor(x / 2^exponent): an exact division."""
     with np.errstate(under="ignore"):
-        return np.asarray(np.floor(np.ldexp(x, -exponent)), dtype=np.int64)
+        number: NDArray[np.int64] = np.floor(np.ldexp(x, -exponent)).astype(np.int64)
+    return number
