@@ -27,11 +27,11 @@ def code(x: float, scale: float, zero: int, low: int, high: int, rule: str) -> i
 def aqt_code(x: float, scale: float, bits: int, form: str) -> int:
     """The three formulas of arXiv 2105.03536, each clipped where it clips."""
     product = Fraction(x) * Fraction(scale)
-    half = 2 ** (bits - 1)
+    half = 1 << (bits - 1)
     if form == "unsigned":
-        return min(max(product.numerator // product.denominator, 0), 2**bits - 1)
+        return min(max(product.numerator // product.denominator, 0), (1 << bits) - 1)
     limit = Fraction(half - 1) if form == "signed" else half - Fraction(1, 2**7)
-    clipped = min(max(product, -limit), limit)
+    clipped: Fraction = min(max(product, -limit), limit)
     if form == "signed":
         clipped += Fraction(1, 2)
     return clipped.numerator // clipped.denominator

@@ -18,11 +18,11 @@ def edges(scale: float, bits: int) -> NDArray[np.float64]:
     return np.concatenate([np.nextafter(near, -np.inf), near, np.nextafter(near, np.inf)])
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("bits", [1, 2, 3, 4, 5, 6, 7, 8, 10])
+@pytest.mark.parametrize(
+    ("form", "bits"),
+    [(f, b) for f in FORMS for b in (1, 2, 3, 4, 5, 6, 7, 8, 10) if (f, b) != ("signed", 1)],
+)
 def test_every_code_is_that_of_the_rationals(form: AqtForm, bits: int) -> None:
-    if form == "signed" and bits == 1:
-        pytest.skip("signed AQT needs 2 bits")
     for bound, epsilon in ((1.0, 0.0), (0.37, 2.0**-23), (5e-9, 2.0**-23)):
         grid = aqt(bound, bits=bits, form=form, epsilon=epsilon)
         x = edges(grid.scale[0], bits)
@@ -65,10 +65,10 @@ def test_biases_of_the_forms() -> None:
 def test_per_channel_and_a_channel_of_zeros() -> None:
     w = np.array([[0.5, -1.0], [0.0, 0.0], [3.0, 1.5]])
     grid = aqt(np.abs(w).max(axis=1), bits=8, layout=per_channel(0))
-    assert grid.quantize(w).tolist() == [[64, -127], [0, 0], [127, 63]]
-    # 63.5 - 2^-18: the epsilon moves it off the tie.
+    # The epsilon moves 0.5 * 127 and 1.5 * 127 / 3 off their tie, downwards.
+    assert grid.quantize(w).tolist() == [[63, -127], [0, 0], [127, 63]]
     exact = aqt(np.array([1.0, 1.0, 3.0]), bits=8, layout=per_channel(0), epsilon=0)
-    assert exact.quantize(w)[2].tolist() == [127, 64]
+    assert exact.quantize(w).tolist() == [[64, -127], [0, 0], [127, 64]]
 
 
 def test_what_is_no_bound_is_refused() -> None:

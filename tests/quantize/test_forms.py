@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from simulator.errors import BadConfig, IllegalValues, Unsupported
 from simulator.types import QuantParams
@@ -185,7 +186,7 @@ def test_erratum_of_equation_13() -> None:
     assert sim_quant(x, relu, erratum_eq13=True).tolist() == sim_quant(x, relu).tolist()
 
 
-def grid_steps(x: np.ndarray, scale: float) -> np.ndarray:  # type: ignore[type-arg]
+def grid_steps(x: NDArray[np.float64], scale: float) -> NDArray[np.int64]:
     return np.array([rounded(Fraction(v) / Fraction(scale), "half_even") for v in x.tolist()])
 
 

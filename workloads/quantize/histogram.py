@@ -86,8 +86,8 @@ class Histogram:
         """The exponent of the least width that holds low to high, (channels,)."""
         span = self.high / self.bins - self.low / self.bins
         finest = np.frexp(np.maximum(np.abs(self.low), np.abs(self.high)))[1] - _FINEST
-        exponent = np.maximum(np.maximum(np.frexp(span)[1] - 2, finest), _SMALLEST_EXPONENT)
-        exponent = exponent.astype(np.int64)
+        least = np.maximum(np.maximum(np.frexp(span)[1] - 2, finest), _SMALLEST_EXPONENT)
+        exponent: NDArray[np.int64] = least.astype(np.int64)
         while True:
             short = _bin(self.high, exponent) - _bin(self.low, exponent) >= self.bins
             if not short.any():
