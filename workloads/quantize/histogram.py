@@ -85,9 +85,8 @@ class Histogram:
     def _fitting(self) -> NDArray[np.int64]:
         """The exponent of the least width that holds low to high, (channels,)."""
         span = self.high / self.bins - self.low / self.bins
-        finest = np.frexp(np.maximum(np.abs(self.low), np.abs(self.high)))[1] - _FINEST
-        least = np.maximum(np.maximum(np.frexp(span)[1] - 2, finest), _SMALLEST_EXPONENT)
-        exponent: NDArray[np.int64] = least.astype(np.int64)
+        largest = np.maximum(np.abs(self.low), np.abs(self.high))
+        exponent = np.maximum(_exponent(span) - 2, _exponent(largest) - _FINEST)
         while True:
             short = _bin(self.high, exponent) - _bin(self.low, exponent) >= self.bins
             if not short.any():
@@ -115,6 +114,12 @@ class Histogram:
             flat, None if weights is None else weights.reshape(-1), len(index) * self.bins
         )
         return total.reshape(len(index), self.bins).astype(np.float64)
+
+
+def _exponent(x: Reals) -> NDArray[np.int64]:
+    """The least e with x < 2^e, for x of 0 or more; at least _SMALLEST_EXPONENT."""
+    exponent = np.where(x > 0, np.frexp(x)[1], _SMALLEST_EXPONENT)
+    return np.maximum(exponent, _SMALLEST_EXPONENT).astype(np.int64)
 
 
 def _bin(x: Reals, exponent: NDArray[np.int64]) -> NDArray[np.int64]:

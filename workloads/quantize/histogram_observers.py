@@ -27,8 +27,8 @@ class HistogramObserver(Observer):
 class Percentile(HistogramObserver):
     """The range that leaves out the share (100 - percentile) % at each end.
 
-    Within the width of a bin of the value at that rank, at most 2 / bins of the whole range (4
-    where it holds 0 in its middle); 100 is exactly min-max.
+    Within the width of a bin of the value at that rank: 2 / (bins - 1) of the whole range at most,
+    or 2^-39 of the greatest magnitude. 100 is exactly min-max.
     """
 
     def __init__(

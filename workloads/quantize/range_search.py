@@ -44,17 +44,19 @@ def mse_range(
 
 
 def search_range(
-    error: RangeError, low: Reals, high: Reals, search: Search = "grid", start: Reals | None = None
+    error: RangeError, low: Reals, high: Reals, search: Search = "grid"
 ) -> tuple[Reals, Reals]:
-    """The best of the ranges tried, each parameter for itself; (low, high) where none is better.
+    """The best of the ranges tried, each parameter for itself.
 
+    (low, high) itself, extended to hold 0, where none is better.
     `grid` tries each hundredth of the range; `golden` narrows down by golden sections, which finds
-    the least of an error with one valley in a third of the evaluations. `start` is the error at
-    (low, high), else asked for.
+    the least of an error with one valley in a third of the evaluations.
     """
     if search not in get_args(Search):
         raise BadConfig(f"search must be one of {', '.join(get_args(Search))}; found {search!r}")
-    best = error(low, high) if start is None else start
+    # Every form has 0 on its grid: this changes no grid, and keeps shrunk ends in order.
+    low, high = np.minimum(low, 0.0), np.maximum(high, 0.0)
+    best = error(low, high)
     for moves in _MOVES:
         factor, best = _FACTORS[search](partial(_error_at, error, low, high, moves), best)
         low, high = _moved(low, high, moves, factor)
