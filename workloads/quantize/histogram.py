@@ -123,7 +123,8 @@ def _exponent(x: Reals) -> NDArray[np.int64]:
 
 
 def _bin(x: Reals, exponent: NDArray[np.int64]) -> NDArray[np.int64]:
-    """floor(x / 2^exponent): an exact division."""
+    """floor(x / 2^exponent), exactly."""
     with np.errstate(under="ignore"):
-        number: NDArray[np.int64] = np.floor(np.ldexp(x, -exponent)).astype(np.int64)
-    return number
+        number = np.floor(np.ldexp(x, -exponent)).astype(np.int64)
+    # What underflows to -0 is below 0 all the same.
+    return np.where(x < 0, np.minimum(number, -1), number)
