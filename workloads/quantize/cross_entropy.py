@@ -51,9 +51,12 @@ class CrossEntropy(Observer):
         found = [search_range(error, low, high, self.search) for low, high in starts]
         return min(found, key=lambda ends: float(error(*ends)[0]))
 
-    def _see(self, rows: Reals) -> None:
+    def _see(self, rows: Array) -> None:
         logits = rows.T
-        self._low, self._high = min(self._low, rows.min()), max(self._high, rows.max())
+        self._low, self._high = (
+            min(self._low, float(rows.min())),
+            max(self._high, float(rows.max())),
+        )
         if not self._seen:
             self._kept = np.zeros((self._capacity, len(rows)))
         free = min(self._capacity - min(self._seen, self._capacity), len(logits))

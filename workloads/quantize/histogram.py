@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.errors import IllegalValues
-from workloads.quantize.quantizer import Reals
+from workloads.quantize.quantizer import Array, Reals
 
 LARGEST: Final = 1e150
 """The greatest magnitude that is binned: squares must stay finite."""
 _SMALLEST_EXPONENT: Final = -1000
+_BLOCK: Final = 1 << 20
+"""Values that are brought to float64 at a time."""
 _FINEST: Final = 40
 """A bin is at least 2^-40 of the greatest magnitude, so that its number is exact."""
 
@@ -34,9 +36,9 @@ class Histogram:
     low: Reals = field(default_factory=lambda: np.zeros(0))
     high: Reals = field(default_factory=lambda: np.zeros(0))
 
-    def add(self, rows: Reals) -> None:
+    def add(self, rows: Array) -> None:
         """Take in (channels, values), finite and below 1e150 in magnitude."""
-        low, high = rows.min(axis=1), rows.max(axis=1)
+        low, high = (end.astype(np.float64) for end in (rows.min(axis=1), rows.max(axis=1)))
         if max(-low.min(), high.max()) > LARGEST:
             raise IllegalValues(f"a value above {LARGEST:g} cannot be binned")
         if not self.low.size:
@@ -47,13 +49,9 @@ class Histogram:
         else:
             self.low, self.high = np.minimum(self.low, low), np.maximum(self.high, high)
             self._widen()
-        index = _bin(rows, self.exponent[:, None]) - self.first[:, None]
-        for held, weights in (
-            (self.counts, None),
-            (self.sums, rows),
-            (self.squares, np.square(rows)),
-        ):
-            held += self._gathered(index, weights)
+        step = max(_BLOCK // len(rows), 1)
+        for start in range(0, rows.shape[1], step):
+            self._count(rows[:, start : start + step].astype(np.float64))
 
     @property
     def width(self) -> Reals:
@@ -81,6 +79,12 @@ class Histogram:
         part = 1 - (np.take_along_axis(running, bin_, 1) - target) / inside
         start, end = (np.take_along_axis(e, bin_, 1) for e in (below, above))
         return np.asarray(start + np.clip(part, 0.0, 1.0) * (end - start))[:, 0]
+
+    def _count(self, rows: Reals) -> None:
+        index = _bin(rows, self.exponent[:, None]) - self.first[:, None]
+        self.counts += self._gathered(index, None)
+        self.sums += self._gathered(index, rows)
+        self.squares += self._gathered(index, np.square(rows))
 
     def _fitting(self) -> NDArray[np.int64]:
         """The exponent of the least width that holds low to high, (channels,)."""
@@ -125,6 +129,6 @@ def _exponent(x: Reals) -> NDArray[np.int64]:
 def _bin(x: Reals, exponent: NDArray[np.int64]) -> NDArray[np.int64]:
     """floor(x / 2^exponent), exactly."""
     with np.errstate(under="ignore"):
-        number = np.floor(np.ldexp(x, -exponent)).astype(np.int64)
+        number = np.floor(x * np.ldexp(1.0, -exponent)).astype(np.int64)
     # What underflows to -0 is below 0 all the same.
     return np.where(x < 0, np.minimum(number, -1), number)

@@ -7,7 +7,7 @@ from workloads.quantize.forms import Form
 from workloads.quantize.grid import Grid
 from workloads.quantize.histogram import Histogram
 from workloads.quantize.observers import Observer
-from workloads.quantize.quantizer import Layout, Reals
+from workloads.quantize.quantizer import Array, Layout, Reals
 from workloads.quantize.range_search import Search, search_range
 
 
@@ -20,7 +20,7 @@ class HistogramObserver(Observer):
             raise BadConfig(f"bins must be 2 or more; found {bins}")
         self.histogram = Histogram(bins)
 
-    def _see(self, rows: Reals) -> None:
+    def _see(self, rows: Array) -> None:
         self.histogram.add(rows)
 
 

@@ -24,8 +24,8 @@ class Observer(ABC):
         """(low, high) of what was seen; raises IllegalValues before the first batch."""
 
     @abstractmethod
-    def _see(self, rows: Reals) -> None:
-        """Take in a batch as (channels, values)."""
+    def _see(self, rows: Array) -> None:
+        """Take in a batch as (channels, values), finite, of the batch's own dtype."""
 
     def observe(self, batch: Array) -> None:
         """Take in a batch of any shape; raises IllegalValues for NaN, infinity or other channels.
@@ -34,13 +34,13 @@ class Observer(ABC):
         """
         if batch.size == 0:
             return
-        wide = np.asarray(batch, dtype=np.float64)
-        if not np.isfinite(wide).all():
+        rows = np.moveaxis(batch, self.axis, 0) if self.axis is not None else batch
+        rows = rows.reshape(batch.shape[self.axis] if self.axis is not None else 1, -1)
+        # NaN passes through both.
+        if not (np.isfinite(rows.min()) and np.isfinite(rows.max())):
             raise IllegalValues(
                 "a batch to calibrate on holds NaN or infinity; no range holds it. Leave it out"
             )
-        rows = np.moveaxis(wide, self.axis, 0) if self.axis is not None else wide
-        rows = rows.reshape(wide.shape[self.axis] if self.axis is not None else 1, -1)
         if self._channels not in (0, len(rows)):
             raise IllegalValues(
                 f"every batch needs the same channels; found {len(rows)} after {self._channels}"
@@ -66,7 +66,7 @@ class MinMax(Observer):
         self._require_batches()
         return self._low, self._high
 
-    def _see(self, rows: Reals) -> None:
+    def _see(self, rows: Array) -> None:
         self._low = np.minimum(self._low, rows.min(axis=1))
         self._high = np.maximum(self._high, rows.max(axis=1))
 
@@ -95,13 +95,13 @@ class MovingAverage(Observer):
         self._require_batches()
         return self._ends[0], self._ends[1]
 
-    def _see(self, rows: Reals) -> None:
+    def _see(self, rows: Array) -> None:
         if not self._started.size:
             self._ends = np.zeros((2, len(rows)))
             self._started = np.zeros(len(rows), dtype=bool)
         seen = rows != 0 if self.exclude_zeros else np.ones(rows.shape, dtype=bool)
-        low = rows.min(axis=1, initial=np.inf, where=seen)
-        high = rows.max(axis=1, initial=-np.inf, where=seen)
+        low = np.where(seen, rows, np.inf).min(axis=1)
+        high = np.where(seen, rows, -np.inf).max(axis=1)
         any_seen = seen.any(axis=1)
         fresh = np.where(any_seen, [low, high], 0.0)
         averaged = self.decay * self._ends + (1 - self.decay) * fresh

