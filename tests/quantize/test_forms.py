@@ -168,6 +168,8 @@ def test_a_layout_that_does_not_fit_is_refused() -> None:
         grid.quantize(np.zeros((4, 3)))
     with pytest.raises(BadConfig, match="groups need a group_axis and a group_size"):
         Layout(0, group_size=3)
+    with pytest.raises(BadConfig, match="axes of their own; found 1 twice"):
+        per_group(1, 1, 4)
 
 
 def test_erratum_of_equation_13() -> None:

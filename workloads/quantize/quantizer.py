@@ -33,6 +33,8 @@ class Layout:
                 f"groups need a group_axis and a group_size of 1 or more; found {self.group_axis} "
                 f"and {self.group_size}"
             )
+        if self.group_size and self.axis == self.group_axis:
+            raise BadConfig(f"channels and groups need axes of their own; found {self.axis} twice")
 
     def count(self, shape: tuple[int, ...]) -> int:
         """Number of parameters of a tensor of this shape."""

@@ -93,6 +93,8 @@ def quantize_bias(bias: Array, x_scale: float, w_scales: Array) -> Integers:
 
     Exact: the product of the scales and the quotient are rationals. Saturates at 32 bits.
     """
+    if not np.isfinite(bias).all():
+        raise IllegalValues("a bias must be finite; found NaN or infinity")
     scales = np.broadcast_to(np.asarray(w_scales, dtype=np.float64).reshape(-1), bias.shape)
     exact = (
         round(Fraction(float(b)) / (Fraction(x_scale) * Fraction(float(s))))
