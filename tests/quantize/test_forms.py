@@ -16,6 +16,7 @@ from workloads.quantize import (
     Grid,
     Layout,
     affine,
+    float32_scales,
     from_quant_params,
     per_channel,
     per_group,
@@ -231,5 +232,8 @@ def test_to_and_from_the_grid_of_a_tensor() -> None:
     params = to_quant_params(single(grid))
     assert params == QuantParams(single(grid).scale, grid.zero_point, 0)
     assert from_quant_params(params, -128, 127) == single(grid)
+    made = float32_scales(partial(affine, bits=8, signed=True))
+    assert made(np.array([-1.0, -0.1]), np.array([2.0, 0.3]), layout=per_channel(0)) == single(grid)
+    assert single(symmetric(0, 1e-50, bits=8)).scale == (float(np.finfo(np.float32).tiny),)
     with pytest.raises(Unsupported, match="per group"):
         to_quant_params(Grid((1.0,), (0,), 0, 1, layout=per_group(0, 1, 2)))

@@ -7,7 +7,7 @@ An `Observer` sees a stream of batches and says the range; `mse_range` finds tha
 from workloads.quantize.aqt import AqtGrid, aqt
 from workloads.quantize.batch_norm import batch_norm_range
 from workloads.quantize.cross_entropy import CrossEntropy
-from workloads.quantize.forms import Form, affine, power_of_two, symmetric
+from workloads.quantize.forms import Form, affine, float32_scales, power_of_two, symmetric
 from workloads.quantize.grid import Grid, from_quant_params, sim_quant, single, to_quant_params
 from workloads.quantize.histogram_observers import Mse, Percentile
 from workloads.quantize.observers import MinMax, MovingAverage, Observer
@@ -35,6 +35,7 @@ __all__ = [
     "affine",
     "aqt",
     "batch_norm_range",
+    "float32_scales",
     "from_quant_params",
     "mse_range",
     "per_channel",

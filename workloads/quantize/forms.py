@@ -4,13 +4,14 @@ Every form takes (low, high): scalars, or one value per parameter of `layout`. A
 is 0 gets scale 1, on which it is exact.
 """
 
+from functools import partial
 from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.errors import BadConfig, IllegalValues
-from workloads.quantize.grid import Grid
+from workloads.quantize.grid import Grid, single
 from workloads.quantize.quantizer import PER_TENSOR, Layout, Reals
 from workloads.quantize.rounding import Rounding, round_quotient
 
@@ -98,6 +99,15 @@ def power_of_two(
         exponent -= np.ldexp(float(top), exponent - 1) >= bound
     scale = _positive(np.where(bound > 0, np.ldexp(1.0, exponent), 1.0))
     return Grid(tuple(scale.tolist()), (0,) * scale.size, *ends, rounding, layout)
+
+
+def float32_scales(form: Form) -> Form:
+    """The form with scales of float32, as model files hold them: a search then sees these grids."""
+    return partial(_single, form)
+
+
+def _single(form: Form, low: Ends, high: Ends, *, layout: Layout = PER_TENSOR) -> Grid:
+    return single(form(low, high, layout=layout))
 
 
 def code_ends(bits: int, *, signed: bool, restricted: bool) -> tuple[int, int]:

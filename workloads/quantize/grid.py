@@ -91,8 +91,13 @@ def sim_quant(x: Array, grid: Grid, *, erratum_eq13: bool = False) -> Reals:
 
 
 def single(grid: Grid) -> Grid:
-    """The grid with its scales rounded to float32, as model files hold them; zero points stay."""
-    return replace(grid, scale=tuple(float(np.float32(s)) for s in grid.scale))
+    """The grid with its scales rounded to float32, as model files hold them; zero points stay.
+
+    Scales outside the normal numbers of float32 become the nearest of these.
+    """
+    limits = np.finfo(np.float32)
+    held = np.clip(grid.scale, float(limits.tiny), float(limits.max)).astype(np.float32)
+    return replace(grid, scale=tuple(held.tolist()))
 
 
 def to_quant_params(grid: Grid) -> QuantParams:

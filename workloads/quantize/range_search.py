@@ -31,7 +31,7 @@ def mse_range(
     """(low, high) per parameter that minimise sum (x - x^)^2 on the grids of a form.
 
     Nagel et al. 2021 (arXiv 2106.08295) section 3.1: min-max shrunk, both ends together, then each
-    alone. For tensors at hand, such as weights; `MseObserver` is for streams. The error is at most
+    alone. For tensors at hand, such as weights; `Mse` is for streams. The error is at most
     that of min-max for every parameter, on rules that round to nearest.
     """
     wide = reals(x)
@@ -48,9 +48,9 @@ def search_range(
 ) -> tuple[Reals, Reals]:
     """The best of the ranges tried, each parameter for itself.
 
-    (low, high) itself, extended to hold 0, where none is better.
-    `grid` tries each hundredth of the range; `golden` narrows down by golden sections, which finds
-    the least of an error with one valley in a third of the evaluations.
+    (low, high) itself, extended to hold 0, where none is better. `grid` tries each hundredth of the
+    range; `golden` narrows down by golden sections, which finds the least of an error with one
+    valley in a third of the evaluations.
     """
     if search not in get_args(Search):
         raise BadConfig(f"search must be one of {', '.join(get_args(Search))}; found {search!r}")
