@@ -39,6 +39,23 @@ def test_sixteen_bits_near_the_ends(form: AqtForm) -> None:
     assert grid.quantize(x).tolist() == wanted
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_the_formulas_in_plain_floats(form: AqtForm) -> None:
+    """On values that lie at no threshold the exact product and the rounded one agree."""
+    x = np.random.default_rng(2).standard_normal(20_000)
+    bound = 2.5
+    for bits in (2, 4, 8):
+        half = 2 ** (bits - 1)
+        s = {"signed": half - 1, "unsigned": 2 * half, "half_shift": half}[form] / (bound + 2**-23)
+        if form == "signed":
+            real = np.floor(np.clip(x * s, 1 - half, half - 1) + 0.5) / s
+        elif form == "unsigned":
+            real = np.clip(np.floor(x * s), 0, 2 * half - 1) / s
+        else:
+            real = (np.floor(np.clip(x * s, 2**-7 - half, half - 2**-7)) + 0.5) / s
+        assert aqt(bound, bits=bits, form=form).fake_quantize(x).tolist() == real.tolist()
+
+
 def test_scales_and_codes_by_hand() -> None:
     """4 bits, bound 1 without epsilon: 7, 16 and 8 steps a unit."""
     signed, unsigned, shifted = (aqt(1.0, bits=4, form=f, epsilon=0) for f in FORMS)

@@ -123,8 +123,8 @@ def test_an_unknown_search_is_refused() -> None:
 def test_cross_entropy_keeps_the_class_where_squared_error_does() -> None:
     """Logits of networks trained on digits, affine grids of 4 bits, images they never saw.
 
-    Seed by seed too where this was written, by no less than 0 images; the last digits of a training
-    differ between processors, so the five are held to it together.
+    The last digits of a training differ between processors, and a class with them: the five seeds
+    are held to it together.
     """
     datasets = pytest.importorskip("sklearn.datasets")
     images, labels = datasets.load_digits(return_X_y=True)
