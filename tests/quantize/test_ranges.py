@@ -80,6 +80,20 @@ def test_squared_error_is_never_above_min_max(shape: str, name: str, search: Sea
             assert squared(x, form, observer.range()) <= 1.02 * at_hand
 
 
+@pytest.mark.parametrize("bins", [4, 16, 64, 256])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_coarse_bins_break_no_promise(shape: str, bins: int) -> None:
+    """Bins wider than a step tell too little to leave min-max by."""
+    for seed in range(3):
+        x, whole = sample(shape, seed, 200), MinMax()
+        whole.observe(x)
+        for name, bits in ((n, b) for n in NAMES for b in (2, 4, 6, 8)):
+            form = form_of(name, bits)
+            observer = Mse(form, bins=bins, search="golden")
+            observer.observe(x)
+            assert squared(x, form, observer.range()) <= squared(x, form, whole.range())
+
+
 def test_each_channel_and_group_has_its_own_least_error() -> None:
     w = np.random.default_rng(1).standard_t(3, (6, 40)) * np.arange(1, 7)[:, None]
     form: Form = partial(symmetric, bits=3)
