@@ -3,7 +3,6 @@
 Read `Accuracy`, then `evaluate`.
 """
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,11 +21,10 @@ from simulator.graph import Array, Graph, Node, TensorType
 from simulator.mac import AccumulatingOperator
 from simulator.narrow import Datapaths, datapath_of, requantized
 from simulator.numeric.overflow import overflows, sums_made
+from workloads.quantize.sqnr import decibels
 
 BLOCK: Final = 32
 """Samples of one tally. The bits do not depend on it; the last digit of `sqnr_db` may."""
-EXACT_DB: Final = 200.0
-"""`sqnr_db` where nothing differs, and the most it can be: a 64-bit float resolves no more."""
 
 
 @dataclass(frozen=True)
@@ -120,14 +118,6 @@ def references(graph: Graph, data: LabelledSet) -> Mapping[str, Array]:
         return {n: np.stack([p[n].reshape(-1) for p in parts]) for n in graph.outputs}
 
     return graph.kept(references, data.digest, own)
-
-
-def decibels(signal: float, noise: float) -> float:
-    """10 log10(signal / noise), from -EXACT_DB to EXACT_DB; EXACT_DB without any noise."""
-    if noise == 0:
-        return EXACT_DB
-    ratio = 10 * (math.log10(signal) - math.log10(noise)) if signal else -EXACT_DB
-    return min(max(ratio, -EXACT_DB), EXACT_DB)
 
 
 def sums_of(graph: Graph, data: LabelledSet, datapath: Datapaths) -> int:

@@ -22,7 +22,7 @@ from analysis.accumulators import audit
 from analysis.accuracy import METRICS, Accuracies, _decides, accuracy, execute_all
 from analysis.damage import damage
 from analysis.labelled import LabelledSet, load_labelled
-from analysis.scoring import EXACT_DB, decibels, evaluate
+from analysis.scoring import evaluate
 from analysis.spec import SweepSpec, Workload
 from analysis.store import open_store
 from analysis.sweeps import Sweep, run
@@ -31,6 +31,7 @@ from simulator.execute import run as run_graph
 from simulator.graph import Graph
 from simulator.numeric.datapath import Datapath
 from tests.shared import absence, shared_folder
+from workloads.quantize.sqnr import EXACT_DB, decibels
 from workloads.zoo import digits
 
 
