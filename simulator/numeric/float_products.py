@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from simulator.numeric.float_depthwise import depthwise_fours
 from simulator.numeric.float_sums import PACKED_BLOCK, SumOrder, block_of, multiply_add
-from simulator.numeric.float_windows import float_patches
+from simulator.numeric.float_windows import float_patches, taps_of
 from simulator.numeric.matmul import Window
 
 Float32s = NDArray[np.float32]
@@ -37,10 +37,20 @@ def multiply(
 def _convolve_wide(x: Reals, w: Reals, over: Window) -> Reals:
     filters, each = w.shape[0], w.shape[3]
     groups = x.shape[3] // each
-    rows = float_patches(x, over).reshape(-1, groups, w[0].size)
-    columns = w.transpose(0, 3, 1, 2).reshape(groups, filters // groups, -1)
-    sums = rows.transpose(1, 0, 2) @ columns.transpose(0, 2, 1)
-    return sums.transpose(1, 0, 2).reshape(x.shape[0], *over.output, filters)
+    block = filters // groups
+    y = np.zeros((x.shape[0], *over.output, filters), x.dtype)
+    if each == block == 1:
+        for i, j, pixels in taps_of(x, over):
+            y += pixels * w[:, i, j, 0]
+        return y
+    rows = np.empty((*y.shape[:3], *over.kernel, x.shape[3]), x.dtype)
+    for i, j, pixels in taps_of(x, over):
+        rows[:, :, :, i, j] = pixels
+    for g in range(groups):
+        taps = rows[..., g * each : (g + 1) * each].reshape(-1, w[0].size)
+        mine = slice(g * block, (g + 1) * block)
+        y[..., mine] = (taps @ w[mine].reshape(block, -1).T).reshape(*y.shape[:3], block)
+    return y
 
 
 def convolve_float32(x: Float32s, w: Float32s, over: Window) -> Float32s:

@@ -3,6 +3,7 @@
 Averages add in the precision of the tensor, in the order of the window.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,18 @@ def with_padding(x: NDArray[Any], window: Window) -> NDArray[Any]:
     padded = np.zeros((n, max(reach[0], py + height), max(reach[1], px + width), channels), x.dtype)
     padded[:, py : py + height, px : px + width] = x
     return padded
+
+
+def taps_of(x: NDArray[Any], window: Window) -> Iterator[tuple[int, int, NDArray[Any]]]:
+    """Each tap of a window (i, j) with the elements under it, (n, oy, ox, c): zero where padded."""
+    (ky, kx), (sy, sx), (dy, dx) = window.kernel, window.stride, window.dilation
+    oy, ox = window.output
+    padded = with_padding(x, window)
+    for i in range(ky):
+        for j in range(kx):
+            rows = slice(i * dy, i * dy + (oy - 1) * sy + 1, sy)
+            columns = slice(j * dx, j * dx + (ox - 1) * sx + 1, sx)
+            yield i, j, padded[:, rows, columns]
 
 
 def float_patches(x: NDArray[Any], window: Window) -> NDArray[Any]:

@@ -100,7 +100,7 @@ class FloatResize(Operator):
         )
         return work if self.nearest else on_reals(work, 4, 0)
 
-    def _places(self, axis: int, size: int) -> NDArray[Any]:
+    def _places(self, axis: int, size: int) -> Any:
         """The place of each output element; in float32 where it is rounded, as runtimes do."""
         real: Any = np.float32 if self.nearest else np.float64
         out = self.size[axis]
