@@ -28,7 +28,7 @@ def _wide(value: Array) -> Array:
     return value.astype(np.float64) if value.dtype.kind == "f" else value
 
 
-def _result(graph: Graph, node: Node, given: list[Any]) -> Doubles:
+def _result(graph: Graph, node: Node, given: list[Any]) -> Any:
     op: Any = node.op
     x = given[0]
     shape = graph.tensors[node.outputs[0]].shape
@@ -58,11 +58,11 @@ def _result(graph: Graph, node: Node, given: list[Any]) -> Doubles:
             return x.transpose(op.order)
         case "softmax" | "float_softmax":
             e = np.exp(x - x.max(axis=-1, keepdims=True))
-            return e / e.sum(axis=-1, keepdims=True)
+            return np.asarray(e / e.sum(axis=-1, keepdims=True))
     raise NotImplementedError(op.kind)
 
 
-def _cut(y: Doubles, op: Any) -> Doubles:
+def _cut(y: Doubles, op: Any) -> Any:
     return np.clip(y, *op.bounds)
 
 

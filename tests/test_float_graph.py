@@ -138,7 +138,11 @@ def test_normalization_behind_a_product(form: str, tmp_path: Path) -> None:
     turned = form == "Gemm transposed"
     constants: Constants = {"w": reals(rng, (5, 9) if turned else (9, 5), 9)}
     if form == "MatMul":
-        constants |= {"g": reals(rng, (5,)), "o": reals(rng, (1, 5)), "half": np.float32(0.5)}
+        constants |= {
+            "g": reals(rng, (5,)),
+            "o": reals(rng, (1, 5)),
+            "half": np.array(0.5, np.float32),
+        }
         nodes = [
             node("MatMul", ["x", "w"], ["c"]),
             node("Mul", ["g", "c"], ["d"]),
@@ -208,8 +212,8 @@ def test_activations_become_bounds_bit_by_bit(tmp_path: Path) -> None:
     rng = Random(11)
     constants = {
         "w": reals(rng, (6, 6, 3, 3), 9),
-        "low": np.float32(-1),
-        "high": np.float32(0.75),
+        "low": np.array(-1, np.float32),
+        "high": np.array(0.75, np.float32),
     }
     nodes = [
         node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]),

@@ -24,7 +24,8 @@ pytest.importorskip("onnxruntime")
 
 def reals(rng: Random, shape: tuple[int, ...], taps: int = 1) -> NDArray[np.float32]:
     draw = np.random.default_rng(rng.getrandbits(32))
-    return (draw.standard_normal(shape) / taps**0.5).astype(np.float32)
+    values: NDArray[np.float64] = draw.standard_normal(shape) / taps**0.5
+    return values.astype(np.float32)
 
 
 def normalization(rng: Random, name: str, channels: int) -> dict[str, NDArray[np.float32]]:
@@ -45,15 +46,15 @@ def normalized(name: str, x: str, y: str) -> Any:
 
 def mobile_block(rng: Random) -> tuple[bytes, Feeds]:
     """conv, depthwise and pointwise with normalization and ReLU6 between, a skip, a head."""
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         "w0": reals(rng, (8, 3, 3, 3), 27),
         "w1": reals(rng, (8, 1, 3, 3), 9),
         "w2": reals(rng, (8, 8, 1, 1), 8),
         "b2": reals(rng, (8,)),
         "w3": reals(rng, (5, 8), 8),
         "b3": reals(rng, (5,)),
-        "zero": np.float32(0),
-        "six": np.float32(6),
+        "zero": np.array(0, np.float32),
+        "six": np.array(6, np.float32),
         **normalization(rng, "n0", 8),
         **normalization(rng, "n1", 8),
         **normalization(rng, "n2", 8),
