@@ -29,7 +29,7 @@ class FloatConv2D(PlainConvolution):
 
     kind = "float_conv_2d"
     formats = ("onnx:Conv", "tflite:CONV_2D[numbers]", "tflite:DEPTHWISE_CONV_2D[numbers]")
-    reference = "ONNX Runtime 1.31.1 x86-64, MLAS convolve.cpp"
+    reference = "ONNX Runtime 1.31.1 x86-64, MLAS convolve.cpp (LiteRT: to rounding)"
     real = True
 
     bounds: Bounds = UNBOUNDED
