@@ -118,9 +118,11 @@ def _drawn(kind: TensorType, rng: np.random.Generator, carried: bool) -> Array:
 
 def _count(kind: TensorType, value: Array, name: str, place: str) -> int:
     if value.dtype != np.dtype(kind.dtype):
+        way_out = "Quantize the values with the input's scale and zero point."
+        if kind.dtype.startswith("float"):
+            way_out = f"Give real values: array.astype('{kind.dtype}')."
         raise IllegalValues(
-            f"{place}: input '{name}' must be {kind.dtype}; found {value.dtype}. "
-            "Quantize the values with the input's scale and zero point."
+            f"{place}: input '{name}' must be {kind.dtype}; found {value.dtype}. {way_out}"
         )
     if value.shape == kind.shape:
         return 1

@@ -53,7 +53,7 @@ from simulator.mapped import nests_of, no_room
 from simulator.mapping.loopnest import LoopNest
 from simulator.memory import constant_bytes, peak_memory_bytes
 from simulator.networks import evaluate_chained
-from simulator.notes import notes_of, unpriced_notes
+from simulator.notes import notes_of, unpriced_notes, why_refused
 from simulator.residency import notes_on, retention_of, works_on
 from simulator.spread import energy_at
 from simulator.technology.model import Bound, Technology
@@ -263,7 +263,7 @@ def refuse(
     """
     work, datapath = batched(graph.work[layer], batch), machine.datapath
     count, most, what = largest_count(work, machine)
-    reason = machine.refusals[code].format(
+    reason = why_refused(machine, code, work).format(
         weight_bits=work.weight_bits,
         activation_bits=work.activation_bits,
         machine_weight_bits=datapath.weight_bits,

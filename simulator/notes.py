@@ -8,6 +8,8 @@ from simulator.reached import REACHED, priced_by, reached
 from simulator.work import Work
 
 _NAMED: Final = 4
+OPERAND_TOO_WIDE: Final = (1, 2)
+"""What `simulator.machines.counting.refusal` gives where weights or activations are too wide."""
 _COMPOSED: Final = {
     "fixed": [],
     "fused": [
@@ -74,6 +76,20 @@ def unpriced_notes(names: Sequence[str], works: Sequence[Work], machine: Machine
             f"{_listed(products)} multiply real numbers and pay for it; area holds integer "
             "multipliers alone"
         )
+
+
+def why_refused(machine: Machine, code: int, work: Work) -> str:
+    """Why a machine refuses a layer, its numbers still to be filled in.
+
+    Real operands are no matter of widths: no machine of integers is widened to them.
+    """
+    if work.real_products and code in OPERAND_TOO_WIDE:
+        return (
+            "it multiplies real numbers of {weight_bits} bits, the datapath integers of "
+            "{machine_weight_bits}; quantize the network, or choose a machine with float32 kernels "
+            "such as cortex_m4"
+        )
+    return machine.refusals[code]
 
 
 def _listed(names: Sequence[str]) -> str:

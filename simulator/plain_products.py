@@ -2,15 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from simulator.decode import optional, present
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Operator, TensorType
+from simulator.jit import FUSED_MULTIPLY_ADD
+from simulator.numeric.bounds import UNBOUNDED, Bounds
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.float_direct import float_direct
+from simulator.numeric.float_lanes import lane_weights
 from simulator.numeric.matmul import Window
-from simulator.prepared import Prepared, PreparedReals
+from simulator.prepared import Prepared, PreparedReals, PreparedRows
 from simulator.shapes import broadcast
 from simulator.windowed import Windows
 from simulator.work import Work
@@ -71,13 +77,37 @@ def prepare_float(
     inputs: Sequence[TensorType | None],
     constants: Sequence[Array | None],
     datapath: Datapath,
+    bounds: Bounds = UNBOUNDED,
 ) -> Prepared | None:
     """A float32 convolution made ready; None where a machine's datapath sums codes instead."""
     x, w, bias = present(inputs, 0), optional(constants, 1), optional(constants, 2)
     if not datapath.graph or w is None or (optional(inputs, 2) is not None and bias is None):
         return None
+    if x.dtype != "float32":
+        return None
     direct = float_direct(x.shape, w, windows.over(x.shape))
-    return None if direct is None else PreparedReals(direct, bias)
+    return None if direct is None else PreparedReals(direct, bias, bounds)
+
+
+def prepare_rows(
+    rows: int, w: NDArray[Any], start: NDArray[Any] | None, alpha: float, bounds: Bounds
+) -> Prepared | None:
+    """The product of `rows` rows with float32 weights w (k, n), added as MLAS adds packed ones.
+
+    `start` broadcasts to (rows, n). None where the processor has no fused multiply-add.
+    """
+    if not FUSED_MULTIPLY_ADD or w.dtype != np.float32 or not w.size:
+        return None
+    taps, columns = w.shape
+    return PreparedRows(
+        starts=np.arange(rows, dtype=np.int64) * taps,
+        offsets=np.arange(taps, dtype=np.int64),
+        weights=lane_weights(w),
+        columns=columns,
+        start=start,
+        alpha=np.float32(alpha),
+        bounds=bounds,
+    )
 
 
 def check_convolution(inputs: Sequence[TensorType | None]) -> None:

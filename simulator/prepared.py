@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.numeric.bounds import UNBOUNDED, Bounds, cut
 from simulator.numeric.direct import Direct
 from simulator.numeric.float_direct import FloatDirect
+from simulator.numeric.float_lanes import fused_sums
+from simulator.numeric.float_sums import PACKED_BLOCK
 from simulator.numeric.grid_rounding import round_onto_grid
 from simulator.numeric.pairs import look_up_pairs
 from simulator.numeric.requantize import Requantize, requantize_into
@@ -132,6 +135,7 @@ class PreparedReals(Prepared):
 
     direct: FloatDirect
     bias: NDArray[np.float32] | None
+    bounds: Bounds = UNBOUNDED
 
     @property
     def kept_bytes(self) -> int:  # type: ignore[override]
@@ -144,11 +148,42 @@ class PreparedReals(Prepared):
         return ScratchSizes(reals=self.direct.padded_elements)
 
     def run(self, inputs: Sequence[Any], out: NDArray[Any], scratch: Scratch) -> None:
-        """Sum, then add."""
+        """Sum, then add, then cut."""
         rows = out.reshape(-1, out.shape[-1])
         self.direct.sums(_contiguous(inputs[0]), scratch.reals, rows)
         if self.bias is not None:
             rows += self.bias
+        cut(rows, self.bounds)
+
+
+@dataclass(frozen=True)
+class PreparedRows(Prepared):
+    """Rows of input 0 times a float32 matrix in its lane layout, from `start` on if there is one.
+
+    Every block of `PACKED_BLOCK` taps is scaled by alpha, as MLAS adds packed weights.
+    """
+
+    starts: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    columns: int
+    start: NDArray[np.float32] | None
+    alpha: np.float32
+    bounds: Bounds
+    scratch: ScratchSizes = field(default_factory=ScratchSizes)
+
+    @property
+    def kept_bytes(self) -> int:  # type: ignore[override]
+        """Weights and offsets."""
+        return self.weights.nbytes + self.starts.nbytes + self.offsets.nbytes
+
+    def run(self, inputs: Sequence[Any], out: NDArray[Any], scratch: Scratch) -> None:
+        """Start, add the blocks, then cut."""
+        rows = out.reshape(-1, self.columns)
+        rows[...] = 0 if self.start is None else self.start
+        x = _contiguous(inputs[0]).reshape(-1)
+        fused_sums(x, self.starts, self.offsets, self.weights, PACKED_BLOCK, self.alpha, rows)
+        cut(rows, self.bounds)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ DTYPE_BITS: Final[Mapping[str, int]] = MappingProxyType(
         "int32": 32,
         "int64": 64,
         "float32": 32,
+        "float64": 64,
         "bool": 8,
     }
 )

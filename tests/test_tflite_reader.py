@@ -110,10 +110,10 @@ REFUSALS: dict[str, tuple[bytes, type[BitlaneError], str]] = {
         IllegalGraph,
         f"{NODE}: the weight tensor {UNQUANTIZED}",
     ),
-    "float graph": (
-        conv(as_float(IMAGE), as_float(WEIGHTS), as_float(BIAS), as_float(FEATURES)),
+    "real activations, coded weights": (
+        conv(as_float(IMAGE), WEIGHTS, as_float(BIAS), as_float(FEATURES)),
         Unsupported,
-        f"{NODE}: input 0 must be int8 or uint8 or int16; found float32. "
+        f"{NODE}: input 1 must be float32 or float64; found int8. "
         "Convert the model to full integer quantization.",
     ),
     "unsigned input": (

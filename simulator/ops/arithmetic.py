@@ -11,7 +11,9 @@ import numpy as np
 from simulator.decode import present, refuse
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Source, TensorType
+from simulator.numeric.bounds import UNBOUNDED, Bounds, cut
 from simulator.pointwise import Pointwise
+from simulator.real_bounds import bounds_of
 from simulator.registry import register
 
 
@@ -48,7 +50,7 @@ FUNCTIONS: Final[MappingProxyType[str, Callable[[Any, Any], Any]]] = MappingProx
 @final
 @dataclass(frozen=True)
 class Arithmetic(Pointwise):
-    """y = x1 f x2 (f x3 ..) in the output's dtype, NumPy broadcasting; integers wrap.
+    """y = cut(x1 f x2 (f x3 ..)) in the output's dtype, NumPy broadcasting; integers wrap.
 
     On real values and on raw integers, without grids: not `add` or `mul`, which rescale codes.
     """
@@ -63,15 +65,16 @@ class Arithmetic(Pointwise):
 
     function: str
     dtype: str
+    bounds: Bounds = UNBOUNDED
 
     @classmethod
     def decode(cls, source: Source) -> Self:
-        """From the option function."""
+        """From the options function and bounds."""
         function = source.options["function"]
         if function not in FUNCTIONS:
             known = ", ".join(FUNCTIONS)
             refuse(source.place, f"the function must be one of {known}", function, "Export it so.")
-        return cls(function, source.outputs[0].dtype)
+        return cls(function, source.outputs[0].dtype, bounds_of(source))
 
     def multiplies(self) -> bool:
         """Products, quotients and powers."""
@@ -85,6 +88,12 @@ class Arithmetic(Pointwise):
             raise IllegalGraph(f"the output must be {self.dtype}; found {outputs[0].dtype}")
 
     def compute(self, inputs: Sequence[Array | None]) -> Array:
-        """From left to right."""
-        values = [present(inputs, i).astype(self.dtype) for i in range(len(inputs))]
-        return np.asarray(reduce(FUNCTIONS[self.function], values)).astype(self.dtype)
+        """From left to right, then cut."""
+        given = [present(inputs, i) for i in range(len(inputs))]
+        values = [value.astype(self.dtype, copy=False) for value in given]
+        y = np.asarray(reduce(FUNCTIONS[self.function], values)).astype(self.dtype, copy=False)
+        if self.bounds != UNBOUNDED:
+            # A single operand is handed through and belongs to another node.
+            y = y.copy() if len(given) == 1 else y
+            cut(y, self.bounds)
+        return y

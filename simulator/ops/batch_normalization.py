@@ -10,6 +10,7 @@ from simulator.decode import present, require_dtypes
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Source, TensorType
 from simulator.pointwise import Pointwise, spread_parameter
+from simulator.real_bounds import REALS
 from simulator.registry import register
 
 
@@ -17,9 +18,10 @@ from simulator.registry import register
 @final
 @dataclass(frozen=True)
 class BatchNormalization(Pointwise):
-    """y = x g + (beta - mean g), g = gamma (1 / sqrt(variance + epsilon)), each step in float32.
+    """y = x g + (beta - mean g), g = gamma (1 / sqrt(variance + epsilon)), a step each.
 
-    Inputs x, gamma, beta, mean and variance; channels lie along `axis`.
+    Every step in the dtype of x. Inputs x, gamma, beta, mean and variance; channels lie along
+    `axis`.
     """
 
     kind = "batch_normalization"
@@ -34,7 +36,7 @@ class BatchNormalization(Pointwise):
     @classmethod
     def decode(cls, source: Source) -> Self:
         """From the options axis and epsilon."""
-        require_dtypes(source.place, source.inputs, ("float32",))
+        require_dtypes(source.place, source.inputs, REALS)
         return cls(source.options["axis"], float(source.options["epsilon"]))
 
     def check(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> None:
@@ -48,7 +50,8 @@ class BatchNormalization(Pointwise):
     def compute(self, inputs: Sequence[Array | None]) -> Array:
         """The parameters are folded first."""
         x, gamma, beta, mean, variance = (present(inputs, i) for i in range(5))
-        gain = gamma * (np.float32(1) / np.sqrt(variance + np.float32(self.epsilon)))
+        real = x.dtype.type
+        gain = gamma * (real(1) / np.sqrt(variance + real(self.epsilon)))
         offset = beta - mean * gain
         spread = (spread_parameter(v, x.shape, self.axis, 0) for v in (gain, offset))
         return np.asarray(x * next(spread) + next(spread))

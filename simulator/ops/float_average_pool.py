@@ -1,4 +1,4 @@
-"""AveragePool of float32 values."""
+"""AveragePool of real values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +7,10 @@ from typing import Self, final
 from simulator.decode import present, require_dtypes
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Source, TensorType
-from simulator.numeric.float_windows import average_float32
+from simulator.numeric.bounds import UNBOUNDED, Bounds, cut
+from simulator.numeric.float_windows import average_reals
 from simulator.numeric.matmul import Window
+from simulator.real_bounds import REALS, bounds_of
 from simulator.registry import register
 from simulator.windowed import WindowPooling, Windows
 
@@ -17,22 +19,24 @@ from simulator.windowed import WindowPooling, Windows
 @final
 @dataclass(frozen=True)
 class FloatAveragePool(WindowPooling):
-    """y = sum / count in float32; padding is counted with `count_padding`, else left out.
+    """y = cut(sum / count); padding is counted with `count_padding`, else left out.
 
     Not `average_pool_2d`, which divides integers on their own grid.
     """
 
     kind = "float_average_pool"
-    formats = ("onnx:AveragePool", "onnx:GlobalAveragePool")
+    formats = ("onnx:AveragePool", "onnx:GlobalAveragePool", "tflite:AVERAGE_POOL_2D[numbers]")
     reference = "ONNX Runtime 1.31.1, AveragePool, to rounding"
 
     count_padding: bool
+    bounds: Bounds = UNBOUNDED
 
     @classmethod
     def decode(cls, source: Source) -> Self:
-        """From the options kernel, stride, dilation, padding and count_padding."""
-        require_dtypes(source.place, source.inputs[:1], ("float32",))
-        return cls(Windows.of(source), bool(source.options["count_padding"]))
+        """From the options kernel, stride, dilation, padding, count_padding and bounds."""
+        require_dtypes(source.place, source.inputs[:1], REALS)
+        count_padding = bool(source.options["count_padding"])
+        return cls(Windows.of(source), count_padding, bounds_of(source))
 
     def check(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> None:
         """Refuse another output dtype."""
@@ -42,4 +46,6 @@ class FloatAveragePool(WindowPooling):
 
     def pool(self, x: Array, over: Window) -> Array:
         """Add in the order of the window."""
-        return average_float32(x, over, count_padding=self.count_padding)
+        y = average_reals(x, over, count_padding=self.count_padding)
+        cut(y, self.bounds)
+        return y

@@ -30,7 +30,10 @@ class FloatReduce(Operator):
     """
 
     kind = "float_reduce"
-    formats = ("onnx:ReduceMax", "onnx:ReduceMin", "onnx:ReduceMean", "onnx:ReduceSum")
+    formats = (
+        *("onnx:ReduceMax", "onnx:ReduceMin", "onnx:ReduceMean", "onnx:ReduceSum"),
+        *("tflite:MEAN[numbers]", "tflite:SUM[numbers]"),
+    )
     reference = "ONNX Runtime 1.31.1, reductions (mean and sum: to rounding)"
 
     function: str

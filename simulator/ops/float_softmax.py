@@ -11,6 +11,7 @@ from simulator.decode import present, require_dtypes
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Source, TensorType
 from simulator.pointwise import Pointwise
+from simulator.real_bounds import REALS
 from simulator.registry import register
 
 
@@ -18,7 +19,7 @@ from simulator.registry import register
 @final
 @dataclass(frozen=True)
 class FloatSoftmax(Pointwise):
-    """y = exp(x - max) / sum over `axes`, or its logarithm; evaluated in double, rounded once.
+    """y = exp(beta (x - max)) / sum over `axes`, or its logarithm; in double, rounded once.
 
     Not `softmax`, which is fixed point.
     """
@@ -33,12 +34,15 @@ class FloatSoftmax(Pointwise):
 
     axes: tuple[int, ...]
     logarithm: bool
+    beta: float = 1.0
 
     @classmethod
     def decode(cls, source: Source) -> Self:
-        """From the options axes (from 0) and logarithm."""
-        require_dtypes(source.place, source.inputs[:1], ("float32",))
-        return cls(tuple(source.options["axes"]), bool(source.options["logarithm"]))
+        """From the options axes (from 0), logarithm and beta (1 where it is missing)."""
+        require_dtypes(source.place, source.inputs[:1], REALS)
+        options = source.options
+        beta = float(options.get("beta", 1.0))
+        return cls(tuple(options["axes"]), bool(options["logarithm"]), beta)
 
     def check(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> None:
         """Refuse axes that are not there."""
@@ -48,10 +52,11 @@ class FloatSoftmax(Pointwise):
 
     def compute(self, inputs: Sequence[Array | None]) -> Array:
         """All of a distribution at once."""
-        x = present(inputs, 0).astype(np.float64)
-        if prod(x.shape) == 0:
-            return x.astype(np.float32)
-        shifted = x - x.max(axis=self.axes, keepdims=True)
+        given = present(inputs, 0)
+        if prod(given.shape) == 0:
+            return given
+        x = given.astype(np.float64)
+        shifted = self.beta * (x - x.max(axis=self.axes, keepdims=True))
         total = np.exp(shifted).sum(axis=self.axes, keepdims=True)
         y = shifted - np.log(total) if self.logarithm else np.exp(shifted) / total
-        return np.asarray(y.astype(np.float32))
+        return np.asarray(y.astype(given.dtype))

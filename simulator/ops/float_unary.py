@@ -13,6 +13,7 @@ from simulator.decode import present, refuse, require_dtypes
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Source, TensorType
 from simulator.pointwise import Pointwise
+from simulator.real_bounds import REALS
 from simulator.registry import register
 
 Floats = NDArray[Any]
@@ -47,22 +48,25 @@ FUNCTIONS: Final[MappingProxyType[str, Callable[..., Any]]] = MappingProxyType(
         "reciprocal": lambda x: 1.0 / x,
         "relu": lambda x: np.maximum(x, 0),
         "round": np.rint,
+        "rsqrt": lambda x: 1.0 / np.sqrt(x),
         "sigmoid": lambda x: 1.0 / (1.0 + np.exp(-x)),
         "sign": np.sign,
         "sqrt": np.sqrt,
         "tanh": np.tanh,
     }
 )
-"""By name; parameters follow the tensor. Evaluated in double and rounded once to float32."""
+"""By name; parameters follow the tensor. Evaluated in double and rounded once."""
 SIMPLE: Final = ("abs", "ceil", "clip", "floor", "neg", "relu", "round", "sign")
 """Those without a product."""
+_IN_PLACE_OF_DOUBLE: Final = (*SIMPLE, "leaky_relu")
+"""Those of one step or none, which round once in the tensor's own dtype as well."""
 
 
 @register
 @final
 @dataclass(frozen=True)
 class FloatUnary(Pointwise):
-    """y = f32(function(x, parameters)); integers keep their dtype where the function allows it.
+    """y = function(x, parameters), rounded once; integers keep their dtype where they can.
 
     Not `relu`, `logistic` and the like, which map codes.
     """
@@ -74,7 +78,9 @@ class FloatUnary(Pointwise):
         *("onnx:Reciprocal", "onnx:Relu", "onnx:Round", "onnx:Sigmoid", "onnx:Sign", "onnx:Sqrt"),
         *("onnx:Tanh", "tflite:ABS[numbers]", "tflite:FLOOR[numbers]"),
         *("tflite:RELU[numbers]", "tflite:RELU6[numbers]", "tflite:RELU_N1_TO_1[numbers]"),
-        "tflite:SQRT[numbers]",
+        *("tflite:RELU_0_TO_1[numbers]", "tflite:SQRT[numbers]", "tflite:RSQRT[numbers]"),
+        *("tflite:LEAKY_RELU[numbers]", "tflite:ELU[numbers]", "tflite:HARD_SWISH[numbers]"),
+        *("tflite:EXP[numbers]", "tflite:LOG[numbers]"),
     )
     reference = "ONNX Runtime 1.31.1, elementwise (transcendental functions: to rounding)"
     operations: ClassVar[int] = 1
@@ -86,7 +92,7 @@ class FloatUnary(Pointwise):
     @classmethod
     def decode(cls, source: Source) -> Self:
         """From the options function and parameters."""
-        require_dtypes(source.place, source.inputs[:1], ("float32", "int8", "uint8", "int32"))
+        require_dtypes(source.place, source.inputs[:1], (*REALS, "int8", "uint8", "int32"))
         function = source.options["function"]
         if function not in FUNCTIONS:
             known = ", ".join(FUNCTIONS)
@@ -105,6 +111,10 @@ class FloatUnary(Pointwise):
             raise IllegalGraph(f"{self.function} keeps its dtype; found {outputs[0].dtype}")
 
     def compute(self, inputs: Sequence[Array | None]) -> Array:
-        """In double, then to the dtype."""
-        x = present(inputs, 0).astype(np.float64)
-        return np.asarray(FUNCTIONS[self.function](x, *self.parameters)).astype(self.dtype)
+        """In double, then to the dtype; in the dtype at once where the bits are the same."""
+        x = present(inputs, 0)
+        if x.dtype.kind != "f" or self.function not in _IN_PLACE_OF_DOUBLE:
+            x = x.astype(np.float64)
+        return np.asarray(FUNCTIONS[self.function](x, *self.parameters)).astype(
+            self.dtype, copy=False
+        )

@@ -1,4 +1,4 @@
-"""MaxPool with explicit padding and dilation, of integers or float32."""
+"""MaxPool with explicit padding and dilation, of integers or reals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +7,10 @@ from typing import Self, final
 from simulator.decode import present, require_dtypes
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Source, TensorType
+from simulator.numeric.bounds import UNBOUNDED, Bounds, cut
 from simulator.numeric.float_windows import largest_in_window
 from simulator.numeric.matmul import Window
+from simulator.real_bounds import REALS, bounds_of
 from simulator.registry import register
 from simulator.windowed import WindowPooling, Windows
 
@@ -19,19 +21,21 @@ from simulator.windowed import WindowPooling, Windows
 class MaxPool(WindowPooling):
     """y = the largest element of each window; padding is never the largest.
 
-    Not `max_pool_2d`, which also clamps to a fused activation.
+    Cut to `bounds`, in reals. Not `max_pool_2d`, whose fused activation is a clamp of codes.
     """
 
     kind = "max_pool"
-    formats = ("onnx:MaxPool",)
+    formats = ("onnx:MaxPool", "tflite:MAX_POOL_2D[numbers]")
     reference = "ONNX Runtime 1.31.1, MaxPool (the largest element: exact in any order)"
+
+    bounds: Bounds = UNBOUNDED
 
     @classmethod
     def decode(cls, source: Source) -> Self:
-        """From the options kernel, stride, dilation and padding."""
-        allowed = ("int8", "uint8", "int16", "uint16", "int32", "float32")
+        """From the options kernel, stride, dilation, padding and bounds."""
+        allowed = ("int8", "uint8", "int16", "uint16", "int32", *REALS)
         require_dtypes(source.place, source.inputs[:1], allowed)
-        return cls(Windows.of(source))
+        return cls(Windows.of(source), bounds_of(source))
 
     def check(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> None:
         """Refuse another output dtype."""
@@ -41,4 +45,6 @@ class MaxPool(WindowPooling):
 
     def pool(self, x: Array, over: Window) -> Array:
         """Compare every element of every window."""
-        return largest_in_window(x, over)
+        y = largest_in_window(x, over)
+        cut(y, self.bounds)
+        return y

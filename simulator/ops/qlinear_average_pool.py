@@ -10,7 +10,7 @@ from simulator.decode import require_dtypes, single_grid, value_range
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Source, TensorType
 from simulator.numeric.float32 import round_to_grid
-from simulator.numeric.float_windows import average_float32
+from simulator.numeric.float_windows import average_reals
 from simulator.numeric.matmul import Window
 from simulator.registry import register
 from simulator.windowed import WindowPooling, Windows
@@ -63,7 +63,7 @@ class QLinearAveragePool(WindowPooling):
         """Dequantize, average, divide, shift, round."""
         (x_scale, x_zero), (y_scale, y_zero) = self.x_grid, self.y_grid
         real = np.float32(x_scale) * (x.astype(np.int32) - x_zero).astype(np.float32)
-        mean = average_float32(real, over, count_padding=self.count_padding)
+        mean = average_reals(real, over, count_padding=self.count_padding)
         shifted = mean / np.float32(y_scale) + np.float32(y_zero + self.lift)
         codes = round_to_grid(shifted, 0, self.low + self.lift, self.high + self.lift)
         return (codes - self.lift).astype(self.dtype)

@@ -84,8 +84,8 @@ MODELS: Final[Cases] = {
         "unquantized.tflite, node 0 (CONV_2D): the input has no quantization parameters. Only "
         "fully quantized graphs run here; quantize the model first."
     ),
-    "inspect float.tflite": (
-        "float.tflite, node 0 (CONV_2D): input 0 must be int8 or uint8 or int16; found float32."
+    "inspect hybrid.tflite": (
+        "hybrid.tflite, node 0 (CONV_2D): input 1 must be float32 or float64; found int8."
         " Convert the model to full integer quantization."
     ),
     "inspect zoo:digit": "zoo:digit: no such network in the zoo; did you mean zoo:digits?",

@@ -136,9 +136,7 @@ def models() -> Mapping[str, bytes]:
         "huge.tflite": OneOp("RELU", {}, (HUGE,), HUGE, (None,)).model(),
         "words.tflite": b"PK\x03\x04 an archive of words",
         "unsupported.tflite": one("BROADCAST_ARGS", {}, ROW, ROW, ROW),
-        "float.tflite": conv(
-            as_float(IMAGE), as_float(WEIGHTS), as_float(BIAS), as_float(FEATURES)
-        ),
+        "hybrid.tflite": conv(as_float(IMAGE), WEIGHTS, as_float(BIAS), as_float(FEATURES)),
         "reals.tflite": one("RESHAPE", {}, as_float(ROW), as_float(ROW)),
         "unquantized.tflite": conv(x=bare(IMAGE)),
     }

@@ -75,11 +75,11 @@ def test_casts(dtype: str, to: str, tmp_path: Path) -> None:
     assert_equal(node, tmp_path, *RESOLVERS[0])
 
 
-def test_a_fused_activation_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_fused_activation_is_refused(tmp_path: Path) -> None:
     x = given(np.ones((2, 2), dtype=np.float32))
     path = tmp_path / "one.tflite"
     path.write_bytes(
-        OneNode("ADD", {"fused_activation_function": "RELU"}, (x, x), (x.kind,)).model()
+        OneNode("ADD", {"fused_activation_function": "TANH"}, (x, x), (x.kind,)).model()
     )
-    with pytest.raises(Unsupported, match=r"node 0 \(ADD\): the fused activation .* found RELU"):
+    with pytest.raises(Unsupported, match=r"node 0 \(ADD\): the fused activation .* found TANH"):
         workloads.load(path)

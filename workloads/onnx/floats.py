@@ -236,8 +236,9 @@ def batch_normalization(b: Builder, node: OnnxNode) -> None:
     if node.get("training_mode", 0):
         raise Unsupported(f"{node.place}: training_mode must be 0; export for inference")
     x = node.required(0)
-    layout = b.layout((x,))
     rank = len(b.kind(x).shape)
+    # Images as the layers beside have them, so that they can take it over.
+    layout: Layout = "nhwc" if rank == 4 else "file"
     options = {
         "axis": axis_in(1, rank, layout, node) if rank > 1 else 0,
         "epsilon": node.get("epsilon", 1e-5),

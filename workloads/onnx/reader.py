@@ -20,6 +20,7 @@ from workloads.onnx.fuse import fuse
 from workloads.onnx.infer import complete
 from workloads.onnx.load import load
 from workloads.onnx.model import Model, OnnxNode
+from workloads.onnx.resize import resize
 
 Converter = Callable[[Builder, OnnxNode], None]
 
@@ -71,6 +72,7 @@ CONVERTERS: Final[Mapping[str, Converter]] = MappingProxyType(
         **dict.fromkeys(("ArgMax", "ArgMin"), rearrange.extreme),
         "Expand": rearrange.expand,
         "Tile": rearrange.tile,
+        "Resize": resize,
         "Quant": qonnx.quant,
         "IntQuant": qonnx.quant,
         "BipolarQuant": qonnx.bipolar_quant,

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 import tflite
 
+from simulator.decode import constant
 from simulator.errors import BadFile, BitlaneError, IllegalGraph, Unsupported
 from simulator.execute import run
 from simulator.graph import (
@@ -26,7 +27,13 @@ from simulator.graph import (
 from simulator.numeric.dialect import Dialect
 from simulator.registry import find
 from workloads.source import decode
-from workloads.tflite.numbers import MAY_TAKE_NUMBERS, options_of, registered_name
+from workloads.tflite.numbers import (
+    FILTERS_FIRST,
+    MAY_TAKE_NUMBERS,
+    TO_FILTERS_FIRST,
+    options_of,
+    registered_name,
+)
 from workloads.tflite.options import builtin_name, check_text, read_options
 from workloads.tflite.tensors import tensor_type, unpack_int4
 from workloads.tflite.variables import (
@@ -102,6 +109,7 @@ class _Reader:
         self.names = self._tensor_names({variable for _, _, variable in handles})
         self.constants: dict[str, Array] = {}
         self.tensors: dict[str, TensorType] = {}
+        self.source_view: dict[str, tuple[str, tuple[int, ...]]] = {}
 
     def graph(self) -> Graph:
         """Decode every operator, then let `Graph` check the whole."""
@@ -111,6 +119,10 @@ class _Reader:
         nodes = tuple(node for i in range(operators) if (node := self._node(i)) is not None)
         for index in (*inputs, *outputs):
             self._tensor(index)
+        read = {name for node in nodes for name in node.inputs}
+        for stored, _ in self.source_view.values():
+            if stored not in read and stored in self.constants:
+                del self.constants[stored], self.tensors[stored]
         return Graph(
             name=self.name,
             nodes=nodes,
@@ -120,6 +132,7 @@ class _Reader:
             outputs=self._named(outputs),
             dialect=self.dialect.name,
             source_index={n: i for i, n in self.names.items() if n in self.tensors},
+            source_view=self.source_view,
             variables={n: v for n, v in self.variables.values.items() if n in self.tensors},
         )
 
@@ -147,12 +160,9 @@ class _Reader:
         for i in inputs[operator_name in TAKES_HANDLE :]:
             if i >= 0:
                 self._tensor(i)
-        options = read_options(operator, place)
-        if registered != operator_name:
-            options.update(options_of(operator_name, options, place))
         source = Source(
             place=place,
-            options=options,
+            options=read_options(operator, place),
             inputs=tuple(self.tensors.get(n) for n in names),
             outputs=tuple(self._tensor(i) for i in outputs),
             constants=tuple(self.constants.get(n) for n in names),
@@ -160,6 +170,10 @@ class _Reader:
             intermediates=self._intermediates(operator, place),
         )
         try:
+            if registered != operator_name:
+                source = replace(source, options=options_of(operator_name, source))
+            if registered == FILTERS_FIRST:
+                source, names = self._filters_first(source, names)
             op = decode(kind, source)
         except IndexError:
             raise IllegalGraph(
@@ -168,6 +182,25 @@ class _Reader:
             ) from None
         self._complete(op, source, outputs)
         return Node(f"{kind.kind}_{index}", op, names, self._named(outputs), source)
+
+    def _filters_first(
+        self, source: Source, names: tuple[str, ...]
+    ) -> tuple[Source, tuple[str, ...]]:
+        """Real depthwise weights as every convolution has them, under a name of their own."""
+        value, kind = constant(source, 1, "weights"), source.inputs[1]
+        if kind is None or value.shape[0] != 1:
+            raise IllegalGraph(
+                f"{source.place}: depthwise weights must be (1, ky, kx, filters); "
+                f"found {value.shape}"
+            )
+        name = f"{names[1]}@filters"
+        turned = np.ascontiguousarray(value.transpose(TO_FILTERS_FIRST))
+        self.constants[name] = turned
+        self.tensors[name] = replace(kind, shape=turned.shape)
+        self.source_view[name] = (names[1], TO_FILTERS_FIRST)
+        given = (source.inputs[0], self.tensors[name], *source.inputs[2:])
+        known = (source.constants[0], turned, *source.constants[2:])
+        return replace(source, inputs=given, constants=known), (names[0], name, *names[2:])
 
     def _complete(self, op: Operator, source: Source, outputs: tuple[int, ...]) -> None:
         """Infer the shape of outputs that the file leaves open (detection post-processing)."""

@@ -11,10 +11,11 @@ from simulator.graph import DTYPE_BITS, QuantParams, TensorType
 
 MOST_DIMENSIONS: Final = 8
 """Of a tensor; converted networks have up to 5, runtimes compute on up to 8."""
+# float64 is for reference runs of float32 networks (`workloads.float_graph.as_double`).
 _DTYPES: Final = {
     value: name.lower()
     for name, value in vars(tflite.TensorType).items()
-    if not name.startswith("_") and name.lower() in DTYPE_BITS
+    if not name.startswith("_") and name.lower() in DTYPE_BITS.keys() - {"float64"}
 }
 _DTYPE_NAMES: Final = {
     value: name for name, value in vars(tflite.TensorType).items() if not name.startswith("_")
