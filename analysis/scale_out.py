@@ -22,6 +22,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from analysis.accuracy import execute_all
 from analysis.identity import digest
 from analysis.store import writing
 from simulator.errors import ClusterFault
@@ -54,6 +55,10 @@ def run_on_workers(
         yield kept
         if not missing:
             return
+        # Once here, and not once on each worker.
+        if sweep.accuracies is not None:
+            sweep.accuracies.keep_in(folder)
+        execute_all(sweep)
         with _connected(workers, scheduler) as client:
             for index, points, layers in _chunks(client, sweep, manifest, missing):
                 store.write_encoded(index, points, layers)

@@ -109,6 +109,31 @@ def test_local_processes_write_the_same_store(tmp_path: Path, whole: Path) -> No
 
 
 @needs_dask
+def test_accuracies_are_executed_once_and_not_on_each_worker(tmp_path: Path) -> None:
+    """The folder is that of one process, the accuracies that it keeps included."""
+    text = edited(
+        SWEEP,
+        ("array.cols: {log2: {first: 4, last: 16}}", "datapath.accumulator.bits: [14, 16, 20]"),
+    )
+    command = ("sweep", "right.yaml", "--data", "zoo:digits", "--out")
+    (tmp_path / "right.yaml").write_text(text, encoding="utf-8")
+    alone = outside(*command, "one/out", cwd=tmp_path)
+    shared = outside(*command, "two/out", "--workers", "2", cwd=tmp_path)
+    assert (shared.code, shared.err) == (0, "")
+    assert shared.out == alone.out.replace("one/out", "two/out")
+    assert "3 evaluations run on 360 samples" in shared.out
+    assert_same(tmp_path / "two", tmp_path / "one")
+    assert len(list((tmp_path / "two/out/accuracy").iterdir())) == 3
+
+    # Gone on with, the driver takes them from the folder.
+    (tmp_path / "two/out/points/part-00001.parquet").unlink()
+    again = outside(*command, "two/out", "--workers", "2", "--resume", cwd=tmp_path)
+    assert (again.code, again.err) == (0, "")
+    assert "0 evaluations run on 360 samples of zoo:digits, 3 taken from the folder" in again.out
+    assert_same(tmp_path / "two", tmp_path / "one")
+
+
+@needs_dask
 def test_workers_that_die_and_workers_that_come(
     tmp_path: Path, whole: Path, cluster: Cluster
 ) -> None:
