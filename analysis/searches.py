@@ -121,7 +121,8 @@ class SearchRun:
     def manifest(self) -> dict[str, Any]:
         """What identifies this run: that of its sweep, and the library of the method."""
         made = self.sweep.manifest()
-        made |= {"points": self.most, "chunk_points": self.settings.population}
+        size, seed = self.settings.population, self.settings.seed
+        made |= {"points": self.most, "chunk_points": size, "seed": seed}
         made["versions"] |= {p: version(p) for p in ("optuna", "scipy")}
         return made
 
