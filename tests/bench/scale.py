@@ -7,9 +7,11 @@ those of the Parquet that a worker sends and the driver keeps, which are the sam
 
 import os
 import resource
+import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +22,7 @@ from analysis.store import Store, encoded
 from analysis.sweeps import Sweep
 
 CHUNK: Final = 4096
+CHUNKS: Final = 7
 DEFAULTS: Final = ["zoo:digits", "systolic_16x16", str(CHUNK)]
 POINTS: Final = 10**9
 AXES: Final[dict[str, Any]] = {
@@ -55,15 +58,16 @@ class Measured:
 
 
 def measured(model: str, base: str, chunk: int = CHUNK) -> Measured:
-    """Cost the first chunk, which compiles, then the last one."""
+    """Cost the first chunk, which compiles, then some spread over the space: their median."""
     axes = AXES if base == "systolic_16x16" else CLOCKS
     known: dict[str, Any] = {"name": "s", "base": base, "workload": model, "axes": axes}
     sweep = Sweep(Path(), SweepSpec(**known, chunk_points=chunk))
-    first = (sweep.spec.count - 1) // chunk * chunk
+    every = range(0, sweep.spec.count, chunk)
+    spread = [every[len(every) * (2 * i + 1) // (2 * CHUNKS)] for i in range(CHUNKS)]
     sweep.tables(sweep.spec.choices(0, chunk), keep_layers=False)
-    cpu_s, points, bare = _costed(sweep, first, keep_layers=False)
+    cpu_s, points, bare = _costed(sweep, spread, keep_layers=False)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    layered_cpu_s, _, layers = _costed(sweep, first, keep_layers=True)
+    layered_cpu_s, _, layers = _costed(sweep, spread, keep_layers=True)
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
         for name in ("points", "layers"):
             (Path(folder) / name).mkdir()
@@ -72,7 +76,7 @@ def measured(model: str, base: str, chunk: int = CHUNK) -> Measured:
         written = time.perf_counter() - started
     return Measured(
         f"{Path(model).stem} on {base}",
-        min(chunk, sweep.spec.count - first),
+        min(chunk, sweep.spec.count),
         cpu_s,
         layered_cpu_s,
         len(points) + len(bare),
@@ -83,13 +87,16 @@ def measured(model: str, base: str, chunk: int = CHUNK) -> Measured:
     )
 
 
-def _costed(sweep: Sweep, first: int, keep_layers: bool) -> tuple[float, bytes, bytes]:
-    """Processor seconds of the chunk from `first`, and its tables as they are sent and kept."""
-    started = time.process_time()
-    choices = sweep.spec.choices(first, first + sweep.spec.chunk_points)
-    points, layers = sweep.tables(choices, first, keep_layers)
-    tables = encoded(points), encoded(layers)
-    return time.process_time() - started, *tables
+def _costed(sweep: Sweep, firsts: Sequence[int], keep_layers: bool) -> tuple[float, bytes, bytes]:
+    """Median processor seconds of the chunks from `firsts`, and the tables of one as it is sent."""
+    seconds, tables = [], (b"", b"")
+    for first in firsts:
+        started = time.process_time()
+        choices = sweep.spec.choices(first, first + sweep.spec.chunk_points)
+        points, layers = sweep.tables(choices, first, keep_layers)
+        tables = encoded(points), encoded(layers)
+        seconds.append(time.process_time() - started)
+    return statistics.median(seconds), *tables
 
 
 def told(found: Measured) -> str:
