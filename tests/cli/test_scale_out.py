@@ -5,8 +5,10 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +19,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import hwconfigs
+from analysis import scale_out
 from analysis.identity import versions
 from analysis.scale_out import packed
 from analysis.store import open_store
@@ -208,6 +211,49 @@ def test_an_address_where_no_scheduler_is(bitlane: Run, tmp_path: Path) -> None:
             "'dask scheduler', or use --workers"
         )
         assert (outcome.code, outcome.out, outcome.err) == (2, "", f"bitlane: {told}\n")
+
+
+@needs_dask
+@pytest.mark.parametrize(
+    "answer",
+    [None, b"", b"HTTP/1.0 400 Bad Request\r\n\r\n", bytes(64)],
+    ids=["silent", "closed", "http", "zeros"],
+)
+def test_what_listens_is_no_scheduler(
+    bitlane: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes | None
+) -> None:
+    """It says nothing, hangs up, or speaks another protocol."""
+    monkeypatch.setattr(scale_out, "CONNECT_S", 2)
+    (tmp_path / "long.yaml").write_text(LONG, encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    came, _ = server.accept()
+                    held.append(came)
+                    if answer is not None:
+                        came.sendall(answer)
+                        came.shutdown(socket.SHUT_WR)
+
+        held: list[socket.socket] = []
+        threading.Thread(target=serve, daemon=True).start()
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        for address, told in (
+            (f"tcp://{place}", "no scheduler answers there within 2 s; start one with 'dask "
+             "scheduler', or use --workers"),
+            (f"tls://{place}", "needs certificates; name them in dask's configuration "
+             "(distributed.comm.tls)"),
+        ):  # fmt: skip
+            outcome = bitlane(
+                "sweep", tmp_path / "long.yaml", "--out", tmp_path / "out", "--resume",
+                "--scheduler", address,
+            )  # fmt: skip
+            assert (outcome.code, outcome.out) == (2, "")
+            assert outcome.err == f"bitlane: --scheduler {address}: {told}\n"
+        server.shutdown(socket.SHUT_RDWR)
+    for came in held:
+        came.close()
 
 
 @pytest.mark.parametrize("option", [("--workers", "2"), ("--scheduler", "tcp://127.0.0.1:1")])
