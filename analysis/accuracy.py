@@ -19,8 +19,10 @@ import hwconfigs
 import workloads
 from analysis.arithmetic import Arithmetic, arithmetic_key
 from analysis.files import make_folder, write_json
+from analysis.grid import Ints
 from analysis.labelled import LabelledSet, load_labelled
 from analysis.scoring import Accuracy, evaluate
+from analysis.tables import axis_columns
 from simulator.errors import BadConfig
 from simulator.graph import Graph
 from simulator.jit import tree_stamp
@@ -88,7 +90,13 @@ def execute_all(sweep: "Sweep") -> None:
         for row, i in zip(map(tuple, rows.tolist()), at.tolist(), strict=True):
             if row not in seen:
                 seen.add(row)
-                sweep.accuracies.of(sweep.machine(spec.layout.rows(choices[i : i + 1])[0]))
+                sweep.accuracies.know(*_design(sweep, choices[i : i + 1]))
+
+
+def _design(sweep: "Sweep", choice: Ints) -> tuple["pl.DataFrame", Machine]:
+    """A design as a table of its axes and as its machine."""
+    layout = sweep.spec.layout
+    return axis_columns(layout, choice, 0), sweep.machine(layout.rows(choice)[0])
 
 
 class Accuracies:
@@ -135,6 +143,12 @@ class Accuracies:
         if key not in self._known:
             self._known[key] = self._kept(key, datapath)
         return self._known[key]
+
+    def know(self, design: "pl.DataFrame", machine: Machine) -> None:
+        """Execute the arithmetic of a design, a row of axes, so that `columns` knows it."""
+        (group,) = _groups(design)
+        if group not in self._groups:
+            self._groups[group] = self.of(machine)
 
     def places(self, lines: Timelines) -> "pl.Series":
         """The unit of each node on platforms, as the column that `columns` takes it from."""

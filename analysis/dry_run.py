@@ -41,7 +41,7 @@ class Plan:
     points : designs, `axes` of them to choose from, by name.
     distinct : different settings of the arithmetic, of everything but arithmetic and technology,
         and of the technology.
-    measured : designs that were evaluated for the figures below, after one to compile.
+    measured : designs that were evaluated for the figures below, after one of each base to compile.
     points_per_second, seconds : in one process; the seconds are with those of `accuracy_s`.
     accuracy_s : to execute the labelled set once for each setting of the arithmetic; 0 without one.
     disk_bytes : of both tables; `layers` are kept or not.
@@ -66,7 +66,7 @@ def plan(sweep: Sweep, clock: Callable[[], float] = time.perf_counter) -> Plan:
     sampled = np.concatenate([spec.choices(i, i + 1) for i in places.tolist()])
     if sweep.accuracies is not None:
         sweep.accuracies.executes = False
-    sweep.tables(sampled[:1])
+    sweep.tables(_one_of_each_base(spec, sampled))
     taken, done, seconds, tables = FIRST, 0, 0.0, []
     while done < len(sampled):
         start = clock()
@@ -156,6 +156,13 @@ def _drawn(count: int) -> Ints:
     if count <= SAMPLED:
         return np.arange(count)
     return np.random.default_rng(SEED).choice(count, SAMPLED, replace=False, shuffle=False)
+
+
+def _one_of_each_base(spec: SweepSpec, sampled: Ints) -> Ints:
+    """The designs that are compiled for: machines of one base run the same kernels."""
+    if not isinstance(spec.base, list):
+        return sampled[:1]
+    return sampled[np.unique(sampled[:, 0], return_index=True)[1]]
 
 
 def _in_order(choices: Ints) -> Ints:

@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import ValidationError
 
 import hwconfigs
+from analysis.accuracy import METRICS, REFUSED
 from analysis.front import constrained, with_derived
 from analysis.identity import digest, identity
 from analysis.kept_layers import KeptLayers
@@ -28,6 +29,7 @@ from analysis.tables import energy_ends, points_table
 from simulator.designs import Evaluation, Ints
 from simulator.document import Document, Entry, Place
 from simulator.errors import BadConfig, BadFile
+from simulator.layered import widest
 from simulator.machine_set import machine_set
 from simulator.machines.actions import TOO_MUCH_ENERGY, TOTAL_REFUSAL, TOTAL_REFUSED_LAYER
 from simulator.machines.base import Machine
@@ -116,7 +118,8 @@ class Repricing:
         ]
         made = pl.concat(parts, how="diagonal")
         axes = points.select("point", *self.spec.layout.paths)
-        made = constrained(pl.concat([axes, made], how="horizontal"), self.spec.limits)
+        made = pl.concat([axes, made, _executed(points, made["refused"])], how="horizontal")
+        made = constrained(made, self.spec.limits)
         return _with_others(made, points), layers.repriced()
 
     def _by_base(self, choices: Ints) -> Iterator[tuple[int, int]]:
@@ -131,7 +134,7 @@ class Repricing:
         """Costs of designs of one base, the first of which is at `start` of its chunk."""
         machines = [self.machine(values) for values in self.spec.layout.rows(choices)]
         self._check_reasons(points["refused"].to_list(), machines)
-        designs = machine_set(machines)
+        designs = machine_set([widest(machine) for machine in machines])
         prices, areas_mm2 = prices_of(designs)
         mix, parts, first = self.spec.mix, [], 0
         for number, workload in enumerate(mix):
@@ -199,6 +202,15 @@ def chosen_by_price(machine: Machine) -> bool:
     return bool(machine.depth_first.tile_rows) and machine.depth_first.objective == "energy"
 
 
+def _executed(points: "pl.DataFrame", refused: "pl.Series") -> "pl.DataFrame":
+    """What designs compute, which no price changes; null where a design is refused now."""
+    names = [name for name in (*METRICS, REFUSED) if name in points.columns]
+    none = points.select(names).clear(1)
+    return points.select(
+        points[name].zip_with(refused.is_null(), none[name]).alias(name) for name in names
+    )
+
+
 def _with_others(made: "pl.DataFrame", points: "pl.DataFrame") -> "pl.DataFrame":
     """The table with those columns of a sweep that no price changes, in the sweep's order."""
     others = [c for c in points.columns if c not in made.columns and c not in _PRICED]
@@ -211,8 +223,8 @@ def _with_others(made: "pl.DataFrame", points: "pl.DataFrame") -> "pl.DataFrame"
 def repricing(folder: Path, technology: str) -> Repricing:
     """What `folder` holds, with a technology by shipped name or file for its base machines.
 
-    Raises BadFile where the sweep is not finished or another version's, BadConfig where technology
-    is one of its axes or one of its machines is a platform.
+    Raises BadFile where the sweep is not finished or another version's, BadConfig where it is a
+    search, technology is one of its axes or one of its machines is a platform.
     """
     source = open_store(folder)
     if source.kept < source.manifest["points"]:
@@ -227,6 +239,11 @@ def repricing(folder: Path, technology: str) -> Repricing:
         raise BadFile(
             f"{folder}: its manifest is of another version; run the sweep again"
         ) from None
+    if "optuna" in source.manifest.get("versions", ()):
+        raise BadConfig(
+            f"{folder}: holds a search, which goes where prices lead it; search again with "
+            "technology as an axis of one value"
+        )
     for axis in spec.layout.paths:
         if _TECHNOLOGY in axis.split("."):
             raise BadConfig(

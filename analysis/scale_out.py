@@ -6,6 +6,7 @@ given to another one. Chunks come in any order and are kept whole, so that the s
 a single process writes.
 """
 
+import asyncio
 import contextlib
 import copyreg
 import io
@@ -16,12 +17,14 @@ import pickle
 import signal
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import resource_tracker
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from analysis.accuracy import execute_all
 from analysis.identity import digest
 from analysis.store import writing
 from simulator.errors import ClusterFault
@@ -54,6 +57,10 @@ def run_on_workers(
         yield kept
         if not missing:
             return
+        # Once here, and not once on each worker.
+        if sweep.accuracies is not None:
+            sweep.accuracies.keep_in(folder)
+        execute_all(sweep)
         with _connected(workers, scheduler) as client:
             for index, points, layers in _chunks(client, sweep, manifest, missing):
                 store.write_encoded(index, points, layers)
@@ -118,7 +125,7 @@ def _interrupts_held() -> Iterator[None]:
 
 
 def _check_address(address: str) -> None:
-    """Raise ClusterFault where `address` is none, or nothing listens there."""
+    """Raise ClusterFault where `address` is none, or no scheduler listens there."""
     parts = urlsplit(address)
     try:
         host, port = parts.hostname, parts.port
@@ -128,8 +135,26 @@ def _check_address(address: str) -> None:
         raise ClusterFault(f"--scheduler {address}: must be an address like tcp://10.0.0.1:8786")
     try:
         socket.create_connection((host, port), timeout=CONNECT_S).close()
-    except OSError:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(asyncio.run, _greeted(address)).result()
+    except Exception as error:
+        # What speaks another protocol ends dask's reader in many ways.
+        if parts.scheme == "tls" and isinstance(error, TypeError):
+            raise ClusterFault(
+                f"--scheduler {address}: needs certificates; name them in dask's configuration "
+                "(distributed.comm.tls)"
+            ) from None
         raise _no_scheduler(address) from None
+
+
+async def _greeted(address: str) -> None:
+    """Exchange greetings with a scheduler: dask's client waits forever for what is none."""
+    from distributed import Security
+    from distributed.comm import connect
+
+    arguments = Security().get_connection_args("client")
+    comm = await asyncio.wait_for(connect(address, timeout=CONNECT_S, **arguments), CONNECT_S)
+    comm.abort()
 
 
 def _no_scheduler(address: str) -> ClusterFault:

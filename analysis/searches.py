@@ -121,7 +121,8 @@ class SearchRun:
     def manifest(self) -> dict[str, Any]:
         """What identifies this run: that of its sweep, and the library of the method."""
         made = self.sweep.manifest()
-        made |= {"points": self.most, "chunk_points": self.settings.population}
+        size, seed = self.settings.population, self.settings.seed
+        made |= {"points": self.most, "chunk_points": size, "seed": seed}
         made["versions"] |= {p: version(p) for p in ("optuna", "scipy")}
         return made
 
@@ -183,6 +184,8 @@ def run(search: SearchRun, folder: Path, *, resume: bool) -> Iterator[int]:
     """
     manifest = json.loads(json.dumps(search.manifest()))
     wanted = manifest | _found(folder)
+    if isinstance(search.sweep, Sweep) and search.sweep.accuracies is not None:
+        search.sweep.accuracies.keep_in(folder)
     with writing(folder, wanted, resume=resume) as store:
         # Until it has ended again, what is kept is a part of all that it may evaluate.
         store = Store(folder, manifest)
@@ -255,6 +258,8 @@ def search_command(spec: Path, out: Path, resume: bool) -> None:
         ) from None
     print(summary(open_store(out), loaded.sweep.spec))
     print(f"\n{ended(loaded)}")
+    if isinstance(loaded.sweep, Sweep) and loaded.sweep.accuracies is not None:
+        print(loaded.sweep.accuracies.summary)
     if loaded.baseline is not None:
         print(of_baseline(loaded, loaded.baseline))
 

@@ -89,6 +89,14 @@ Bases: TypeAlias = Annotated[
     | Annotated[list[Text], Field(min_length=1), AfterValidator(_different), Tag("several")],
     Discriminator(lambda value: "several" if isinstance(value, list) else "one"),
 ]
+
+
+def _kept(value: Any) -> Any:
+    if value != "auto" and not isinstance(value, bool):
+        raise ValueError(f"must be true, false or auto; found {value}")
+    return value
+
+
 ConstraintText: TypeAlias = Annotated[str, AfterValidator(_constraint)]
 
 
@@ -114,7 +122,7 @@ class SweepSpec(Schema):
     search: Search | None = None
     batch: Annotated[int, Field(ge=1, le=MAX_BATCH)] = 1
     chunk_points: Positive = 4096
-    keep_layers: bool | Literal["auto"] = "auto"
+    keep_layers: Annotated[bool | Literal["auto"], BeforeValidator(_kept)] = "auto"
 
     @field_validator("workloads")
     @classmethod

@@ -100,9 +100,12 @@ class Store:
 
         return pl.scan_parquet([self._path(name, chunk) for chunk in self._found()])
 
-    def points(self) -> "pl.DataFrame":
-        """All kept points, in order; raises BadFile where there is none yet."""
-        return self._read("points")
+    def points(self, columns: Collection[str] = ()) -> "pl.DataFrame":
+        """All kept points, in order; raises BadFile where there is none yet.
+
+        With `columns` those of them alone that the table has, which takes less memory.
+        """
+        return self._read("points", columns)
 
     def layers(self) -> "pl.DataFrame":
         """All kept layers, in order."""
@@ -129,10 +132,11 @@ class Store:
             )
         return found
 
-    def _read(self, name: Table) -> "pl.DataFrame":
+    def _read(self, name: Table, columns: Collection[str] = ()) -> "pl.DataFrame":
         import polars as pl
 
-        tables = [self.table(name, c) for c in self._found()]
+        wanted = pl.selectors.by_name(*columns, require_all=False) if columns else pl.all()
+        tables = [self.table(name, c).select(wanted) for c in self._found()]
         try:
             return pl.concat(tables)
         except pl.exceptions.PolarsError:

@@ -9,7 +9,8 @@ def summary(store: Store, spec: SweepSpec) -> str:
     from analysis.front import kept, maximised, pareto
     from analysis.text import table
 
-    points = store.points()
+    axes = list(spec.values)
+    points = store.points(("point", "refused", "outside", *axes, *spec.objectives))
     valid, refused = kept(points), len(points) - points["refused"].null_count()
     lines = [f"{spec.name}: {len(points)} points in {store.folder}"]
     if refused:
@@ -22,7 +23,6 @@ def summary(store: Store, spec: SweepSpec) -> str:
         return "\n".join([*lines, told])
     front = pareto(valid, spec.objectives)
     lines.append(f"{len(front)} points on the front of {', '.join(spec.objectives)}")
-    axes = list(spec.values)
     rows = []
     for name in spec.objectives:
         most = maximised(name)

@@ -13,18 +13,27 @@ from simulator.machines.base import Machine
 
 SHOWN_FAULTS: Final = 20
 """Of an axis with many impossible values, as many are named."""
+CHECKED: Final = 1024
+"""Of an axis with more values than this, as many are tried: the ends, and evenly spread between."""
 
 
 def first_designs(layout: Layout) -> Iterator[tuple[Scalar | None, ...]]:
-    """A design for each base machine, then one for each further value of each axis on it."""
+    """A design for each base machine, then one for each further value of each axis on it.
+
+    Of a long axis `CHECKED` of the values.
+    """
     import numpy as np
 
     bases = range(layout.grid.sizes[0]) if layout.names[0] == BASE else (None,)
     seen: set[tuple[int, ...]] = set()
     for base in bases:
         on = {} if base is None else {0: base}
-        sizes = list(enumerate(layout.grid.sizes))
-        wanted = [on, *(on | {a: v} for a, size in sizes if a not in on for v in range(size))]
+        tried = {
+            axis: np.linspace(0, size - 1, min(size, CHECKED)).astype(int).tolist()
+            for axis, size in enumerate(layout.grid.sizes)
+            if axis not in on
+        }
+        wanted = [on, *(on | {axis: v} for axis, own in tried.items() for v in own)]
         for values in wanted:
             row = layout.grid.example(values)
             if row is not None and tuple(row) not in seen:

@@ -15,6 +15,8 @@ from analysis import sweeps
 from analysis.identity import digest
 from analysis.report import sweep_data
 from analysis.reprice import reprice
+from analysis.searches import SearchRun, problem_of
+from analysis.searches import run as search
 from analysis.spec import SweepSpec
 from analysis.store import Store, open_store
 from analysis.sweeps import Sweep, run
@@ -22,6 +24,7 @@ from simulator import designs, networks
 from simulator.cost import count, price
 from simulator.errors import BadConfig, BadFile
 from simulator.machines.registry import kinds
+from tests.test_search import small
 
 AXES: dict[str, dict[str, list[Any]]] = {
     "systolic_16x16": {
@@ -144,6 +147,47 @@ def test_several_machines_and_networks(tmp_path: Path) -> None:
     assert found.manifest["mapped_for"]["objective"] == ["none", "traffic"]
 
 
+LAYERS: dict[str, Any] = {
+    "datapath.layers.first.weight_bits": [8],
+    "datapath.layers.rest.weight_bits": [2, 4],
+    "datapath.layers.last.activation_bits": [4, 8],
+    "datapath.narrow": [True],
+}
+
+
+@pytest.mark.parametrize("technology", TECHNOLOGIES[:2])
+def test_layers_of_their_own_widths_and_a_labelled_set(tmp_path: Path, technology: str) -> None:
+    """A machine is built for its widest layer; what it computes has no price."""
+    spec: dict[str, Any] = {
+        "name": "s",
+        "base": ["systolic_16x16", "bitfusion_16x16"],
+        "workload": "zoo:digits",
+        "data": "zoo:digits",
+        "objectives": ("accuracy", "energy_j"),
+        "constraints": ("accuracy >= 95 %", "edp <= 1 Js"),
+        "chunk_points": 3,
+    }
+    axes = LAYERS | {"technology": [technology]}
+    list(run(Sweep(Path(), SweepSpec(**spec, axes=LAYERS)), tmp_path / "a", resume=False))
+    list(run(Sweep(Path(), SweepSpec(**spec, axes=axes)), tmp_path / "b", resume=False))
+    found, fresh = reprice(tmp_path / "a", technology, tmp_path / "c"), open_store(tmp_path / "b")
+    assert_frame_equal(found.points(), fresh.points().drop("technology"))
+    assert_frame_equal(found.layers(), fresh.layers())
+    assert 0 < found.points()["outside"].null_count() < 8
+
+
+def test_a_sample_of_the_designs(tmp_path: Path) -> None:
+    axes: dict[str, Any] = {"array.rows": list(range(1, 60)), "array.cols": [4, 8]}
+    sample = {"points": 10, "seed": 2}
+    swept(tmp_path / "a", "systolic_16x16", axes, sample=sample)
+    fresh = swept(
+        tmp_path / "b", "systolic_16x16", axes | {"technology": ["scaled_7nm"]}, sample=sample
+    )
+    found = reprice(tmp_path / "a", "scaled_7nm", tmp_path / "c")
+    assert_frame_equal(found.points(), fresh.points().drop("technology"))
+    assert_frame_equal(found.layers(), fresh.layers())
+
+
 def test_there_and_back_again(tmp_path: Path) -> None:
     first = swept(tmp_path / "a", "systolic_16x16", AXES["systolic_16x16"])
     there = reprice(tmp_path / "a", "scaled_7nm", tmp_path / "b")
@@ -230,7 +274,7 @@ def test_costs_beyond_what_is_counted(tmp_path: Path) -> None:
         "datapath.activation_bits": [4, 8, 16],
         "datapath.narrow": [True],
     }
-    fields = {"objectives": ("latency_s", "area_mm2")}
+    fields = {"objectives": ("latency_s", "area_mm2"), "data": "zoo:digits"}
     swept(tmp_path / "a", "systolic_16x16", axes, **fields)
     fresh = swept(
         tmp_path / "b", machine_file(tmp_path, "systolic_16x16", str(path)), axes, **fields
@@ -254,6 +298,10 @@ def test_what_cannot_be_priced_again(tmp_path: Path) -> None:
     swept(tmp_path / "both", "systolic_and_m4", {"host.clock_mhz": [100, 200]})
     with pytest.raises(BadConfig, match="a platform's units have technologies of their own"):
         reprice(tmp_path / "both", "scaled_16nm", tmp_path / "x")
+    found = SearchRun(problem_of(Path(), small()))
+    list(search(found, tmp_path / "found", resume=False))
+    with pytest.raises(BadConfig, match="holds a search, which goes where prices lead it"):
+        reprice(tmp_path / "found", "scaled_16nm", tmp_path / "x")
     store = swept(tmp_path / "part", "cortex_m4", {"clock_mhz": [100, 200, 300, 400]})
     (store.folder / "points/part-00001.parquet").unlink()
     with pytest.raises(BadFile, match="3 of 4 points are kept; finish the sweep by --resume"):

@@ -1,8 +1,10 @@
 """Search: what it reaches of a known space, what it never returns, and that it can be repeated."""
 
+import contextlib
 import json
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -10,6 +12,7 @@ import pytest
 from polars.testing import assert_frame_equal
 from pydantic import ValidationError
 
+import analysis
 from analysis.constraints import parse
 from analysis.front import kept, pareto
 from analysis.report import sweep_data
@@ -61,7 +64,7 @@ def test_a_tenth_of_the_evaluations_reaches_the_front(name: str) -> None:
 @pytest.mark.parametrize("method", ["nsga2", "tpe"])
 def test_no_design_is_evaluated_twice_and_none_returned_breaks_a_constraint(method: str) -> None:
     spec = small(method=method)
-    points = search(spec)
+    points = analysis.search(spec)
     assert len(points) == 60
     assert points.select(list(SMALL["axes"])).is_duplicated().sum() == 0
     front = pareto(kept(points), spec.objectives)
@@ -153,6 +156,27 @@ def test_known_batches_are_not_evaluated_again(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(Sweep, "tables", lambda *_, **__: pytest.fail("evaluated again"))
     again = SearchRun(problem_of(Path(), small())).batches(points)
     assert_frame_equal(pl.concat([made for made, *_ in again]), points)
+
+
+def test_an_accuracy_is_executed_once_in_all_runs_of_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    axes = SMALL["axes"] | {"datapath.accumulator.bits": [14, 20]}
+    own = {"objectives": ("accuracy", "energy_j"), "data": "zoo:digits", "axes": axes}
+    spec = SweepSpec(**SMALL | own, search=Search(evaluations=30, population=10))
+    first = SearchRun(problem_of(Path(), spec))
+    with contextlib.closing(cast(Generator[int], run(first, tmp_path, resume=False))) as steps:
+        assert next(steps) == 10
+    monkeypatch.setattr("analysis.accuracy.evaluate", None)
+    again = SearchRun(problem_of(Path(), spec))
+    list(run(again, tmp_path, resume=True))
+    points = open_store(tmp_path).points()
+    assert len(points) == 30
+    for _, designs in points.group_by("datapath.accumulator.bits"):
+        assert designs["accuracy"].drop_nulls().n_unique() == 1
+    assert isinstance(again.sweep, Sweep)
+    assert again.sweep.accuracies is not None
+    assert (again.sweep.accuracies.evaluated, again.sweep.accuracies.found) == (0, 2)
 
 
 def test_the_report_opens_a_search(tmp_path: Path) -> None:

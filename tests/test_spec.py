@@ -271,6 +271,10 @@ FAULTS = {
         SWEEP + "constraints: {area_mm2: 2}\n",
         "7: constraints: must be a list of texts, as ['area_mm2 <= 2.5']; found a mapping",
     ),
+    "kept": (
+        SWEEP + "keep_layers: never\n",
+        "7: keep_layers: must be true, false or auto; found never",
+    ),
     "unmeasured": (
         SWEEP + "constraints: [accuracy >= 70%]\n",
         "7: constraints: 'accuracy' is measured on labelled data, and this sweep has none; name "

@@ -57,6 +57,11 @@ def test_round_trip(tmp_path: Path) -> None:
     assert (store.chunks, store.kept) == (3, 7)
 
 
+def test_some_columns_of_the_points(tmp_path: Path) -> None:
+    store = filled(tmp_path / "run", 0, 1, 2)
+    assert_frame_equal(store.points(("why", "point", "nowhere")), store.points()[["why", "point"]])
+
+
 def test_what_is_there_and_what_is_not(tmp_path: Path) -> None:
     store = filled(tmp_path / "run", 0, 2)
     assert [store.has(i) for i in range(3)] == [True, False, True]

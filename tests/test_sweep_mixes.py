@@ -16,10 +16,12 @@ from analysis.cli import app
 from analysis.constraints import parse
 from analysis.dry_run import distinct, plan
 from analysis.front import constrained, on_front
+from analysis.grid import Ints
 from analysis.report import sweep_data
 from analysis.spec import SweepSpec
 from analysis.store import open_store
 from analysis.summary import summary
+from analysis.sweep_checks import CHECKED, first_designs
 from analysis.sweeps import Sweep, run
 from simulator.cost import Estimate, estimate
 from simulator.errors import RunFolderBusy
@@ -249,6 +251,39 @@ def test_a_dry_run_says_what_a_run_takes(tmp_path: Path) -> None:
     list(run(sweep, tmp_path / "out", resume=False))
     written = sum(path.stat().st_size for path in (tmp_path / "out").rglob("*.parquet"))
     assert written / 3 < found.disk_bytes < written * 3
+
+
+def test_a_dry_run_compiles_for_every_machine_before_it_measures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = Sweep(tmp_path / "s.yaml", made(tmp_path, base=BASES, axes=BY_BASE))
+    asked: list[list[int]] = []
+    costed = sweep.tables
+
+    def noted(choices: Ints, *given: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
+        asked.append(choices[:, 0].tolist())
+        return costed(choices, *given)
+
+    monkeypatch.setattr(sweep, "tables", noted)
+    assert plan(sweep).measured == sweep.spec.count == 10
+    assert asked[0] == [0, 1, 2]
+    assert [len(bases) for bases in asked] == [3, 10]
+
+
+def test_of_a_long_axis_some_values_are_tried_first(tmp_path: Path) -> None:
+    """A sample of 10^12 designs begins at once; the ends of each axis are among what is tried."""
+    long = {"range": {"first": 1, "last": 1_000_000}}
+    axes = {"clock_mhz": long, "memory.dram.bytes_per_cycle": long}
+    spec = made(tmp_path, axes=axes, sample={"points": 3, "seed": 1})
+    tried = list(first_designs(spec.layout))
+    assert len(tried) < 2 * CHECKED
+    for column in zip(*tried, strict=True):
+        assert {1, 1_000_000} <= set(column)
+    table = analysis.sweep(spec)
+    for row in table.iter_rows(named=True):
+        changes = {path: row[path] for path in axes}
+        totals = estimated("zoo:digits", "systolic_16x16", changes).totals
+        assert (row["latency_s"], row["energy_j"]) == (totals.latency_s, totals.energy_j)
 
 
 def test_distinct_settings_of_a_sample_are_counted_one_by_one(tmp_path: Path) -> None:

@@ -2,21 +2,26 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
+from typer.testing import CliRunner
 
 import analysis
 import hwconfigs
 from analysis.axes import members_of
+from analysis.cli import app
 from analysis.constraints import SENSE, parse
 from analysis.spec import SweepSpec, load_spec
-from analysis.sweeps import Sweep
+from analysis.store import open_store
+from analysis.sweeps import Sweep, run
 from simulator.config import parse_yaml
 
 PAGE = (Path(__file__).parents[1] / "docs/sweeps.md").read_text(encoding="utf-8")
 YAMLS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-(PYTHON,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+READING, PYTHON = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
 def test_the_whole_example(tmp_path: Path) -> None:
@@ -50,6 +55,45 @@ def test_the_python_example() -> None:
     front = names["front"]
     assert isinstance(front, pl.DataFrame)
     assert 1 <= len(front) <= 2
+
+
+FIELDS = re.findall(r"^\| `(\w+)` \|", PAGE.split("## Fields")[1].split("## Axes")[0], re.MULTILINE)
+
+
+def test_every_field_is_in_the_table() -> None:
+    assert sorted(FIELDS) == sorted(SweepSpec.model_fields)
+
+
+def test_a_store_is_as_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its parts, what reads them, and that the commands of the section run."""
+    axes: dict[str, Any] = {"array.rows": [4, 8], "array.cols": [4, 8]}
+    spec = SweepSpec(
+        name="sides",
+        base="systolic_16x16",
+        workload="zoo:digits",
+        axes=axes,
+        chunk_points=3,
+        data="zoo:digits",
+    )
+    list(run(Sweep(tmp_path / "space.yaml", spec), tmp_path / "results", resume=False))
+    found = {path.relative_to(tmp_path / "results").parts[0]
+             for path in (tmp_path / "results").rglob("*") if path.is_file()}  # fmt: skip
+    section = PAGE.split("## The store")[1].split("## In Python")[0]
+    told = re.findall(r"^\| `([^`/]+)", section, re.MULTILINE)
+    assert found - {".lock"} == set(told)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(compile(READING, "docs/sweeps.md", "exec"), names)
+    points = open_store(tmp_path / "results").points()
+    assert_frame_equal(names["best"], points.sort("energy_j"))
+    assert (points["energy_j_low"] < points["energy_j"]).all()
+    assert (points["energy_j"] < points["energy_j_high"]).all()
+    (command,) = re.findall(r"^bitlane (reprice .*)$", section, re.MULTILINE)
+    outcome = CliRunner().invoke(app, command.split())
+    assert outcome.exit_code == 0, outcome.output
+    repriced = open_store(tmp_path / "results-7nm")
+    assert set(repriced.manifest["mapped_for"]) == {"objective", "technology", "by_price"}
+    assert len(repriced.points()) == 4
 
 
 ROWS = [

@@ -5,8 +5,10 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +19,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import hwconfigs
+from analysis import scale_out
 from analysis.identity import versions
 from analysis.scale_out import packed
 from analysis.store import open_store
@@ -109,6 +112,31 @@ def test_local_processes_write_the_same_store(tmp_path: Path, whole: Path) -> No
 
 
 @needs_dask
+def test_accuracies_are_executed_once_and_not_on_each_worker(tmp_path: Path) -> None:
+    """The folder is that of one process, the accuracies that it keeps included."""
+    text = edited(
+        SWEEP,
+        ("array.cols: {log2: {first: 4, last: 16}}", "datapath.accumulator.bits: [14, 16, 20]"),
+    )
+    command = ("sweep", "right.yaml", "--data", "zoo:digits", "--out")
+    (tmp_path / "right.yaml").write_text(text, encoding="utf-8")
+    alone = outside(*command, "one/out", cwd=tmp_path)
+    shared = outside(*command, "two/out", "--workers", "2", cwd=tmp_path)
+    assert (shared.code, shared.err) == (0, "")
+    assert shared.out == alone.out.replace("one/out", "two/out")
+    assert "3 evaluations run on 360 samples" in shared.out
+    assert_same(tmp_path / "two", tmp_path / "one")
+    assert len(list((tmp_path / "two/out/accuracy").iterdir())) == 3
+
+    # Gone on with, the driver takes them from the folder.
+    (tmp_path / "two/out/points/part-00001.parquet").unlink()
+    again = outside(*command, "two/out", "--workers", "2", "--resume", cwd=tmp_path)
+    assert (again.code, again.err) == (0, "")
+    assert "0 evaluations run on 360 samples of zoo:digits, 3 taken from the folder" in again.out
+    assert_same(tmp_path / "two", tmp_path / "one")
+
+
+@needs_dask
 def test_workers_that_die_and_workers_that_come(
     tmp_path: Path, whole: Path, cluster: Cluster
 ) -> None:
@@ -183,6 +211,49 @@ def test_an_address_where_no_scheduler_is(bitlane: Run, tmp_path: Path) -> None:
             "'dask scheduler', or use --workers"
         )
         assert (outcome.code, outcome.out, outcome.err) == (2, "", f"bitlane: {told}\n")
+
+
+@needs_dask
+@pytest.mark.parametrize(
+    "answer",
+    [None, b"", b"HTTP/1.0 400 Bad Request\r\n\r\n", bytes(64)],
+    ids=["silent", "closed", "http", "zeros"],
+)
+def test_what_listens_is_no_scheduler(
+    bitlane: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes | None
+) -> None:
+    """It says nothing, hangs up, or speaks another protocol."""
+    monkeypatch.setattr(scale_out, "CONNECT_S", 2)
+    (tmp_path / "long.yaml").write_text(LONG, encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    came, _ = server.accept()
+                    held.append(came)
+                    if answer is not None:
+                        came.sendall(answer)
+                        came.shutdown(socket.SHUT_WR)
+
+        held: list[socket.socket] = []
+        threading.Thread(target=serve, daemon=True).start()
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        for address, told in (
+            (f"tcp://{place}", "no scheduler answers there within 2 s; start one with 'dask "
+             "scheduler', or use --workers"),
+            (f"tls://{place}", "needs certificates; name them in dask's configuration "
+             "(distributed.comm.tls)"),
+        ):  # fmt: skip
+            outcome = bitlane(
+                "sweep", tmp_path / "long.yaml", "--out", tmp_path / "out", "--resume",
+                "--scheduler", address,
+            )  # fmt: skip
+            assert (outcome.code, outcome.out) == (2, "")
+            assert outcome.err == f"bitlane: --scheduler {address}: {told}\n"
+        server.shutdown(socket.SHUT_RDWR)
+    for came in held:
+        came.close()
 
 
 @pytest.mark.parametrize("option", [("--workers", "2"), ("--scheduler", "tcp://127.0.0.1:1")])

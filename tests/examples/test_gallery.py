@@ -59,6 +59,35 @@ def test_narrow_accumulators() -> None:
     assert [trace.name for trace in module.figure(found).data] == ["wrap", "saturate"]
 
 
+def test_search_an_array() -> None:
+    pytest.importorskip("optuna")
+    module = script("search_an_array")
+    assert f"{module.SPACE.count / 1e6:.1f} million" in (GALLERY / "README.md").read_text("utf-8")
+    designs = module.table()
+    assert 0 < len(designs) <= 384
+    drawn = module.figure(designs)
+    areas, latencies = drawn.data[1].x, drawn.data[1].y
+    assert max(areas) <= 1.0
+    # Along the front more area buys less time.
+    assert list(areas) == sorted(set(areas))
+    assert list(latencies) == sorted(set(latencies), reverse=True)
+    assert len(drawn.data[0].x) == designs["outside"].is_null().sum()
+
+
+def test_technologies_of_a_front() -> None:
+    module = script("technologies_of_a_front")
+    found = module.tables()
+    assert [trace.name for trace in module.figure(found).data] == list(module.TECHNOLOGIES)
+    for name, designs in found.items():
+        assert len(designs) == 48
+        row = designs.row(7, named=True)
+        pairs = [(path, row[path]) for path in module.SPACE.axes] + [("technology", name)]
+        totals = estimate(
+            workloads.load("zoo:digits"), hwconfigs.load("systolic_16x16", pairs)
+        ).totals
+        assert (row["latency_s"], row["energy_j"]) == (totals.latency_s, totals.energy_j)
+
+
 def test_layers_of_a_machine() -> None:
     drawn = script("layers_of_a_machine").figures()
     found = estimate(workloads.load("zoo:digits"), hwconfigs.load("systolic_16x16"))
