@@ -70,15 +70,23 @@ def check_unit(
     places: Mapping[str, Place],
 ) -> None:
     """Refuse objectives and constraints that a technology has no figure of."""
-    technology = machine.technology
-    lacks = ("cost",) if technology.physical else ("energy_j", "power_w", "tops_per_w", "edp")
+    for field, name, other in lacking(machine, objectives, limits):
+        technology = machine.technology
+        raise BadConfig(
+            f"{places.get(field, field)}: {field}: {technology.name} counts "
+            f"{technology.unit} and has no '{name}'; name '{other}' instead"
+        )
+
+
+def lacking(
+    machine: Machine, objectives: Sequence[str], limits: Sequence[Constraint]
+) -> Iterator[tuple[str, str, str]]:
+    """Fields of a spec, metrics that the technology has no figure of, and what it has instead."""
+    physical = machine.technology.physical
+    lacks = ("cost",) if physical else ("energy_j", "power_w", "tops_per_w", "edp")
     for field, name in _named(objectives, limits):
         if name in lacks:
-            other = "energy_j" if technology.physical else "cost"
-            raise BadConfig(
-                f"{places.get(field, field)}: {field}: {technology.name} counts "
-                f"{technology.unit} and has no '{name}'; name '{other}' instead"
-            )
+            yield field, name, "energy_j" if physical else "cost"
 
 
 def check_measured(
