@@ -35,7 +35,7 @@ def figures(found: Estimate, machine: Machine) -> Mapping[Metric, float | None]:
         {
             "latency_s": t.latency_s,
             "energy_j": t.energy_j,
-            "area_mm2": t.area_mm2 if _has_area(machine) else None,
+            "area_mm2": t.area_mm2 if has_area(machine) else None,
             "power_w": t.power_w,
             "cost": t.cost,
             "cycles": t.cycles,
@@ -48,7 +48,7 @@ def figures(found: Estimate, machine: Machine) -> Mapping[Metric, float | None]:
     )
 
 
-def _has_area(machine: Machine) -> bool:
+def has_area(machine: Machine) -> bool:
     """Whether the technology gives areas; on a platform those of all its machines do."""
     each = machine.machines.values() if isinstance(machine, Platform) else (machine,)
     return all(own.technology.area is not None for own in each)

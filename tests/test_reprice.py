@@ -149,7 +149,7 @@ def test_several_machines_and_networks(tmp_path: Path) -> None:
     assert found.manifest["mapped_for"]["objective"] == ["none", "traffic"]
 
 
-def test_objectives_in_joules_have_no_cost_and_the_other_way(tmp_path: Path) -> None:
+def test_what_the_other_technology_has_no_figure_of(tmp_path: Path) -> None:
     axes = {"array.rows": [8, 16]}
     swept(tmp_path / "a", "systolic_16x16", axes)
     with pytest.raises(BadConfig, match="objectives name 'energy_j', and pareto_linear counts"):
@@ -158,6 +158,9 @@ def test_objectives_in_joules_have_no_cost_and_the_other_way(tmp_path: Path) -> 
     swept(tmp_path / "b", "systolic_16x16", axes, **fields)
     with pytest.raises(BadConfig, match="constraints name 'power_w', and pareto_linear counts"):
         reprice(tmp_path / "b", "pareto_linear", tmp_path / "c")
+    swept(tmp_path / "e", "systolic_16x16", axes, constraints=["area_mm2 <= 2"])
+    with pytest.raises(BadConfig, match="e: the sweep's constraints: mcu_boards gives no area"):
+        reprice(tmp_path / "e", "mcu_boards", tmp_path / "c")
     cost = machine_file(tmp_path, "systolic_16x16", "pareto_linear")
     swept(tmp_path / "d", cost, axes, objectives=("latency_s", "cost"))
     with pytest.raises(BadConfig, match="'cost', and scaled_7nm counts pJ; run a sweep with 'ene"):
