@@ -9,6 +9,7 @@ from analysis.text import table
 from simulator.cost import Estimate
 from simulator.errors import BadConfig
 from simulator.machines.base import Machine
+from simulator.machines.platform import Platform
 
 _OPTION: Final = "--constraint"
 _BY_VALUES: Final = ("accuracy", "sqnr_db", "overflow_rate")
@@ -34,7 +35,7 @@ def figures(found: Estimate, machine: Machine) -> Mapping[Metric, float | None]:
         {
             "latency_s": t.latency_s,
             "energy_j": t.energy_j,
-            "area_mm2": t.area_mm2,
+            "area_mm2": t.area_mm2 if has_area(machine) else None,
             "power_w": t.power_w,
             "cost": t.cost,
             "cycles": t.cycles,
@@ -45,6 +46,12 @@ def figures(found: Estimate, machine: Machine) -> Mapping[Metric, float | None]:
             "edp": None if t.energy_j is None else t.energy_j * t.latency_s,
         }
     )
+
+
+def has_area(machine: Machine) -> bool:
+    """Whether the technology gives areas; on a platform those of all its machines do."""
+    each = machine.machines.values() if isinstance(machine, Platform) else (machine,)
+    return all(own.technology.area is not None for own in each)
 
 
 def verdicts(

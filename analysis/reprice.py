@@ -25,6 +25,7 @@ from analysis.mix import mixed
 from analysis.spec import Scalar, SweepSpec, Workload
 from analysis.store import TABLES, Store, open_store, writing
 from analysis.summary import summary
+from analysis.sweep_checks import check_area, lacking
 from analysis.tables import energy_ends, points_table
 from simulator.designs import Evaluation, Ints
 from simulator.document import Document, Entry, Place
@@ -224,7 +225,9 @@ def repricing(folder: Path, technology: str) -> Repricing:
     """What `folder` holds, with a technology by shipped name or file for its base machines.
 
     Raises BadFile where the sweep is not finished or another version's, BadConfig where it is a
-    search, technology is one of its axes or one of its machines is a platform.
+    search, technology is one of its axes, one of its machines is a platform, or its objectives and
+    constraints are joules and the technology's costs are not, or the other way, or name an area
+    that it lacks.
     """
     source = open_store(folder)
     if source.kept < source.manifest["points"]:
@@ -262,6 +265,13 @@ def repricing(folder: Path, technology: str) -> Repricing:
         )
         for name, plain in machines.items()
     }
+    made = machine_from(next(iter(bases.values())))
+    for field, name, other in lacking(made, spec.objectives, spec.limits):
+        raise BadConfig(
+            f"{folder}: the sweep's {field} name '{name}', and {made.technology.name} counts "
+            f"{made.technology.unit}; run a sweep with '{other}' in its place"
+        )
+    check_area(made, spec.limits, f"{folder}: the sweep's constraints")
     return Repricing(source, spec, bases)
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from analysis.accuracy import METRICS
 from analysis.constraints import Constraint
+from analysis.held import has_area
 from analysis.layout import BASE, Layout
 from analysis.spec import Scalar, SweepSpec
 from simulator.document import Place
@@ -53,6 +54,7 @@ def check_designs(
     """
     faults: dict[str, None] = {}
     costs = False
+    areas: dict[bool, str] = {}
     firsts: dict[Scalar | None, Machine] = {}
     several = isinstance(spec.base, list)
     for values in first_designs(spec.layout):
@@ -60,6 +62,7 @@ def check_designs(
             made = machine(values)
             check_unit(made, spec.objectives, spec.limits, places)
             costs |= not made.technology.physical
+            areas.setdefault(has_area(made), made.technology.name)
             firsts.setdefault(values[0] if several else None, made)
         except BadConfig as error:
             on = f" (base {values[0]}; keep an axis from it by when: {{base: ...}})"
@@ -67,6 +70,11 @@ def check_designs(
             faults |= dict.fromkeys(f"{line}{on}" if several else line for line in lines)
         if len(faults) >= SHOWN_FAULTS:
             break
+    if len(areas) == 2 and "area_mm2" in spec.objectives:
+        faults[
+            f"{places.get('objectives', 'objectives')}: objectives: {areas[False]} gives no area "
+            f"to compare with that of {areas[True]}; leave 'area_mm2' out"
+        ] = None
     if faults:
         raise BadConfig("\n".join(faults))
     return costs, list(firsts.values())
@@ -79,15 +87,33 @@ def check_unit(
     places: Mapping[str, Place],
 ) -> None:
     """Refuse objectives and constraints that a technology has no figure of."""
-    technology = machine.technology
-    lacks = ("cost",) if technology.physical else ("energy_j", "power_w", "tops_per_w", "edp")
+    for field, name, other in lacking(machine, objectives, limits):
+        technology = machine.technology
+        raise BadConfig(
+            f"{places.get(field, field)}: {field}: {technology.name} counts "
+            f"{technology.unit} and has no '{name}'; name '{other}' instead"
+        )
+    check_area(machine, limits, f"{places.get('constraints', 'constraints')}: constraints")
+
+
+def check_area(machine: Machine, limits: Sequence[Constraint], what: str) -> None:
+    """Refuse constraints on an area that a technology does not give; `what` names them."""
+    if any(limit.metric == "area_mm2" for limit in limits) and not has_area(machine):
+        raise BadConfig(
+            f"{what}: {machine.technology.name} gives no area to hold to a bound; "
+            "leave 'area_mm2' out"
+        )
+
+
+def lacking(
+    machine: Machine, objectives: Sequence[str], limits: Sequence[Constraint]
+) -> Iterator[tuple[str, str, str]]:
+    """Fields of a spec, metrics that the technology has no figure of, and what it has instead."""
+    physical = machine.technology.physical
+    lacks = ("cost",) if physical else ("energy_j", "power_w", "tops_per_w", "edp")
     for field, name in _named(objectives, limits):
         if name in lacks:
-            other = "energy_j" if technology.physical else "cost"
-            raise BadConfig(
-                f"{places.get(field, field)}: {field}: {technology.name} counts "
-                f"{technology.unit} and has no '{name}'; name '{other}' instead"
-            )
+            yield field, name, "energy_j" if physical else "cost"
 
 
 def check_measured(

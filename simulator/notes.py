@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from simulator.machines.base import Machine
+from simulator.machines.spatial import Spatial
 from simulator.reached import REACHED, priced_by, reached
 from simulator.work import Work
 
@@ -36,6 +37,7 @@ def notes_of(
 ) -> tuple[str, ...]:
     """Sentences on the technology, each price outside its cited points, and each limit passed."""
     notes = list(priced_by(machine.technology))
+    notes += _left_out(machine)
     notes += _COMPOSED[machine.datapath.composition]
     notes += [REACHED[how].format(what=what) for what, how in reached(machine)]
     notes += _narrowed(works, machine)
@@ -44,6 +46,18 @@ def notes_of(
     if started:
         notes.append(f"the first layer carries the {started} cycles that start an inference")
     return tuple(notes)
+
+
+def _left_out(machine: Machine) -> Iterator[str]:
+    """A sentence on joules of the machine's own that the technology has no place for."""
+    technology = machine.technology
+    if not isinstance(machine, Spatial) or technology.by_parts:
+        return
+    own = ["mac_pj"] if machine.mac_pj is not None else []
+    own += [f"read_pj of {level.name}" for level in machine.memory if level.read_pj is not None]
+    if own:
+        counts = "whole systems" if technology.physical else technology.unit
+        yield f"{technology.name} counts {counts}, without the machine's own {_listed(own)}"
 
 
 def unpriced_notes(names: Sequence[str], works: Sequence[Work], machine: Machine) -> Iterator[str]:

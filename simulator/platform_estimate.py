@@ -151,8 +151,7 @@ def _copied_fj(platform: Platform, moved: Sequence[Sequence[int]], bound: Bound)
     """Femtojoules of one node's copies, rounded once as `node_energy` rounds them."""
     copied = 0.0
     for (into, out), name in zip(moved[1:], platform.units, strict=True):
-        link = platform.attach[name].link
-        copied += (into + out) * (link.byte_fj(bound) if link else 0.0)
+        copied += (into + out) * platform.link_byte_fj(name, bound)
     return math.floor(copied + 0.5)
 
 
@@ -188,13 +187,17 @@ def _notes(graph: Graph, platform: Platform, peak: int, places: Sequence[int]) -
         names, works = [graph.nodes[i].name for i in here], [graph.work[i] for i in here]
         own += unpriced_notes(names, works, machine)
         notes += [f"{name}: {note}" for note in own]
-    notes += [
-        f"{name}: the energy of its link has no bounds: low and high hold its value"
-        for name, attachment in platform.attach.items()
-        if attachment.link is not None
-        and attachment.link.pj_per_byte
-        and attachment.link.low_pj_per_byte is None
-    ]
+    for name, attachment in platform.attach.items():
+        if attachment.link is None or not attachment.link.pj_per_byte:
+            continue
+        if not platform.technology.physical:
+            notes.append(
+                f"{name}: the energy of its link is left out of {platform.technology.unit}"
+            )
+        elif attachment.link.low_pj_per_byte is None:
+            notes.append(
+                f"{name}: the energy of its link has no bounds: low and high hold its value"
+            )
     room = platform.storage()[1]
     if room is not None and constant_bytes(graph) > room:
         notes.append(

@@ -253,9 +253,8 @@ def _prices(platform: Platform) -> tuple[tuple[float, float], ...]:
     """Femtojoules of a copied byte and instructions of a dispatch, of each machine."""
     found = [(0.0, 0.0)]
     for name in platform.units:
-        attachment = platform.attach[name]
-        byte_fj = attachment.link.byte_fj() if attachment.link else 0.0
-        found.append((byte_fj, float(attachment.dispatch.instructions)))
+        instructions = float(platform.attach[name].dispatch.instructions)
+        found.append((platform.link_byte_fj(name), instructions))
     return tuple(found)
 
 

@@ -12,10 +12,12 @@ import hwconfigs
 import workloads
 from analysis.estimate import document, to_text
 from simulator.cost import Estimate, estimate
-from simulator.errors import BadFile, Unsupported
+from simulator.errors import BadConfig, BadFile, Unsupported
 from simulator.graph import Graph
+from simulator.machines.base import Machine
+from simulator.machines.spatial import Spatial
 
-RESNET50 = "zoo:resnet50_v1.5"
+RESNET50, FOR = "zoo:resnet50_v1.5", "mapping.objective"
 
 
 def cost(law: str, weight_bits: int, activation_bits: int, width: float = 1.0) -> Estimate:
@@ -111,6 +113,61 @@ def test_a_board_costs_its_cycles_and_nothing_else() -> None:
     assert found.totals.energy_fj == 427_000 * found.totals.cycles
     assert all(set(e) - {k for k, v in e.items() if v == 0} == {"time"} for e in found.energy_fj)
     assert found.totals.area_mm2 == 0
+
+
+COSTS = {"pareto_linear": 16, "pareto_quadratic": 8 * 9}
+"""What a product of 8-bit weights and activations costs, these less their zero point."""
+
+
+@pytest.mark.parametrize("law", COSTS)
+def test_a_cost_has_no_part_in_the_joules_of_a_machines_own(law: str) -> None:
+    machine = hwconfigs.load("eyeriss_like", [("technology", law)])
+    assert isinstance(machine, Spatial)
+    assert machine.mac_pj is not None
+    found = estimate(workloads.load("zoo:digits"), machine)
+    totals = found.totals
+    assert totals.cost == totals.macs * COSTS[law]
+    assert totals.energy_fj_low == totals.energy_fj == totals.energy_fj_high
+    assert any("without the machine's own mac_pj, read_pj of" in note for note in found.notes)
+
+
+def test_power_times_time_holds_the_joules_of_a_machines_own() -> None:
+    machine = hwconfigs.load("tpu_like", [("technology", "mcu_boards")])
+    found = estimate(workloads.load("zoo:digits"), machine)
+    assert found.totals.energy_fj == 427_000 * found.totals.cycles
+    own = estimate(workloads.load("zoo:digits"), hwconfigs.load("tpu_like"))
+    assert own.totals.energy_fj > found.totals.energy_fj
+    assert not any("own" in note for note in own.notes)
+
+
+def on_a_platform(host: str, unit: str) -> Machine:
+    changes = [("host.technology", host), ("units.npu.technology", unit)]
+    return hwconfigs.load("systolic_and_m4", changes)
+
+
+def test_a_platform_counts_one_unit_and_no_joules_of_its_links_in_it() -> None:
+    found = estimate(workloads.load("zoo:digits"), on_a_platform("pareto_linear", "pareto_linear"))
+    assert found.totals.cost == found.totals.macs * COSTS["pareto_linear"]
+    assert found.totals.energy_fj_low == found.totals.energy_fj == found.totals.energy_fj_high
+    assert "npu: the energy of its link is left out of multiplication bits" in found.notes
+    message = "units.npu.technology: pareto_linear counts multiplication bits and the host's"
+    with pytest.raises(BadConfig, match=message):
+        on_a_platform("horowitz_45nm", "pareto_linear")
+    with pytest.raises(BadConfig, match="horowitz_45nm counts pJ and the host's pareto_quadratic"):
+        on_a_platform("pareto_quadratic", "horowitz_45nm")
+
+
+@pytest.mark.parametrize("objective", ["edp", "energy"])
+@pytest.mark.parametrize("law", ["pareto_memory", "pareto_quadratic", "mcu_boards"])
+def test_where_every_nest_costs_the_same_the_fastest_is_the_best(law: str, objective: str) -> None:
+    """`pareto_memory` and `mcu_boards` price no access and no product: no nest has an energy."""
+    graph = workloads.load("zoo:digits")
+    costs = [
+        estimate(graph, hwconfigs.load("gemmini_like", [("technology", law), (FOR, wanted)]))
+        for wanted in (objective, "latency")
+    ]
+    assert costs[0].totals.cycles == costs[1].totals.cycles
+    assert costs[0].totals.energy_fj == costs[1].totals.energy_fj
 
 
 @pytest.mark.parametrize(

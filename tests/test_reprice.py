@@ -37,7 +37,8 @@ AXES: dict[str, dict[str, list[Any]]] = {
     "cortex_m4": {"core.simd.int8.dot": [1, 2], "memory.flash.wait_states": [0, 5]},
     "gemm_l1": {"clock_mhz": [100, 200], "memory.1.bits_per_cycle": [64, 512]},
 }
-TECHNOLOGIES = ("scaled_16nm", "synthesized_45nm", "pareto_quadratic", "mcu_boards")
+WITHOUT_PARTS = ("pareto_quadratic", "mcu_boards")
+TECHNOLOGIES = ("scaled_16nm", "synthesized_45nm", *WITHOUT_PARTS)
 
 
 def machine_file(folder: Path, base: str, technology: str) -> Path:
@@ -84,7 +85,11 @@ def test_the_result_is_a_fresh_sweeps(tmp_path: Path, base: str, technology: str
     swept(tmp_path / "a", first, AXES[base], **fields)
     fresh = swept(tmp_path / "b", second, AXES[base], **fields)
     found = reprice(tmp_path / "a", technology, tmp_path / "c")
-    assert_same(found, fresh)
+    if base == "gemm_l1" and technology in WITHOUT_PARTS:
+        # Its own picojoules break ties between mappings, and count for nothing in the second.
+        assert_frame_equal(found.points(), fresh.points())
+    else:
+        assert_same(found, fresh)
     for key in ("machine", "technologies", "layers", "versions"):
         assert found.manifest[key] == fresh.manifest[key]
     hashes = [list(store.manifest["machine_sha256"].values()) for store in (found, fresh)]
@@ -186,6 +191,25 @@ def test_a_sample_of_the_designs(tmp_path: Path) -> None:
     found = reprice(tmp_path / "a", "scaled_7nm", tmp_path / "c")
     assert_frame_equal(found.points(), fresh.points().drop("technology"))
     assert_frame_equal(found.layers(), fresh.layers())
+
+
+def test_what_the_other_technology_has_no_figure_of(tmp_path: Path) -> None:
+    axes = {"array.rows": [8, 16]}
+    swept(tmp_path / "a", "systolic_16x16", axes)
+    with pytest.raises(BadConfig, match="objectives name 'energy_j', and pareto_linear counts"):
+        reprice(tmp_path / "a", "pareto_linear", tmp_path / "c")
+    fields = {"objectives": ("latency_s", "area_mm2"), "constraints": ["power_w <= 9"]}
+    swept(tmp_path / "b", "systolic_16x16", axes, **fields)
+    with pytest.raises(BadConfig, match="constraints name 'power_w', and pareto_linear counts"):
+        reprice(tmp_path / "b", "pareto_linear", tmp_path / "c")
+    swept(tmp_path / "e", "systolic_16x16", axes, constraints=["area_mm2 <= 2"])
+    with pytest.raises(BadConfig, match="e: the sweep's constraints: mcu_boards gives no area"):
+        reprice(tmp_path / "e", "mcu_boards", tmp_path / "c")
+    cost = machine_file(tmp_path, "systolic_16x16", "pareto_linear")
+    swept(tmp_path / "d", cost, axes, objectives=("latency_s", "cost"))
+    with pytest.raises(BadConfig, match="'cost', and scaled_7nm counts pJ; run a sweep with 'ene"):
+        reprice(tmp_path / "d", "scaled_7nm", tmp_path / "c")
+    assert not (tmp_path / "c").exists()
 
 
 def test_there_and_back_again(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ AXES: dict[str, dict[str, list[Any]]] = {
 
 def chunk(base: str, axes: dict[str, list[Any]], batch: int = 1) -> tuple[Any, Any]:
     known: dict[str, Any] = {"name": "s", "workload": "zoo:digits", "axes": axes}
-    known["objectives"] = ("latency_s", "area_mm2")
+    known["objectives"] = ("latency_s", "cycles")
     return Sweep(Path(), SweepSpec(base=base, batch=batch, **known)).chunk(0)
 
 

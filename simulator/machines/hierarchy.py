@@ -88,11 +88,13 @@ from simulator.mapping.search import (
     FOR_LATENCY,
     FREE_CUTS,
     MAPPING,
+    decider,
     keep,
     load,
     score,
     search,
     try_order,
+    worse,
 )
 from simulator.mapping.tiling import fits
 from simulator.work import (
@@ -284,18 +286,20 @@ def map_layer(
                 keep(ints, reals, mapping)
                 cost_of_nest(ints, reals)
                 return choice
-    chosen, least = -1, np.inf
+    chosen, least = -1, np.full(2, np.inf)
     trial = np.zeros(MAPPING, np.int64)
     for choice in range(last + 1):
         unroll_layer(machine, prices, choice, ints, reals)
         every = machine[EVERY_CUT] != 0
-        if objective == FOR_LATENCY and total_cycles(ints, reals) >= least:
+        if objective == FOR_LATENCY and total_cycles(ints, reals) >= least[0]:
             continue
         if search(ints, reals, memories, objective, budget, every, trial, told):
             leak = reals[FIXED, LEAK]
-            found = score(objective, reals[RESULT, LATENCY], reals[RESULT, ENERGY], leak)
-            if found < least:
-                chosen, least = choice, found
+            latency, energy = float(reals[RESULT, LATENCY]), float(reals[RESULT, ENERGY])
+            if not worse(objective, latency, energy, leak, least):
+                chosen = choice
+                least[0] = score(objective, latency, energy, leak)
+                least[1] = decider(objective, latency, energy, least[0])
                 mapping[:] = trial
     if chosen >= 0:
         unroll_layer(machine, prices, chosen, ints, reals)

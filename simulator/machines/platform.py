@@ -149,6 +149,25 @@ class Platform(Machine):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _costs_add_up(self) -> Self:
+        own = self.host.technology
+        for name, machine in self.units.items():
+            if machine.technology.unit != own.unit:
+                raise ValueError(
+                    f"units.{name}.technology: {machine.technology.name} counts "
+                    f"{machine.technology.unit} and the host's {own.name} {own.unit}, which do not "
+                    "add up; set both to technologies of one unit"
+                )
+        return self
+
+    def link_byte_fj(self, name: str, bound: Bound = "value") -> float:
+        """Femtojoules of a byte copied to or from a unit; 0 in a cost model, which has none."""
+        link = self.attach[name].link
+        if link is None or not self.host.technology.physical:
+            return 0.0
+        return link.byte_fj(bound)
+
     @property
     def machines(self) -> Mapping[str, Machine]:
         """The host, then the units in the order in which they are tried."""

@@ -82,6 +82,7 @@ from simulator.mapping.layout import (
 )
 from simulator.mapping.loopnest import pin_row
 from simulator.mapping.search import MAPPING, OBJECTIVES
+from simulator.technology.laws import BY_PARTS
 
 NEST: Final = 1 + MAPPING
 """Columns of a layer's nest as int64: its unrolling, -1 where it has none, and the mapping."""
@@ -109,14 +110,17 @@ COLUMNS: Final = (
 
 @njit
 def memory_price(machine: Counts, technology: Prices, memory: int, prices: Prices) -> None:
-    """Price a byte of one memory: its own figures, or the technology's for its kind and size."""
+    """Price a byte of one memory: its own figures, or the technology's for its kind and size.
+
+    Joules of its own are no part of a cost model, nor of a whole system's power.
+    """
     start = MEMORY + memory * MEMORY_WIDTH
     kind, read, write = (
         start + MEMORY_COLUMNS,
         start + MEMORY_COLUMNS + 1,
         start + MEMORY_COLUMNS + 2,
     )
-    if machine[read] >= 0:
+    if machine[read] >= 0 and technology[BY_PARTS] != 0.0:
         access_bytes = machine[start + M_RATE] / 8.0
         prices[LEVEL_0 + 2 * memory] = machine[read] / 1000.0 / access_bytes
         prices[LEVEL_0 + 2 * memory + 1] = machine[write] / 1000.0 / access_bytes
@@ -133,7 +137,7 @@ def memory_price(machine: Counts, technology: Prices, memory: int, prices: Price
 def design_prices(machine: Counts, technology: Prices, prices: Prices) -> float:
     """Fill the float64 prices in femtojoules of each action; returns the area in mm2."""
     datapath_prices(machine, technology, prices)
-    if machine[MAC_AJ] >= 0:
+    if machine[MAC_AJ] >= 0 and technology[BY_PARTS] != 0.0:
         prices[MULTIPLIER_CYCLES] = machine[MAC_AJ] / 1000.0
         prices[ACCUMULATIONS] = prices[TREE_ADDITIONS] = 0.0
     for memory in range(machine[MEMORY_COUNT]):

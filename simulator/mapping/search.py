@@ -76,6 +76,14 @@ def score(objective: int, latency: float, energy: float, leak: float) -> float:
 
 
 @njit
+def decider(objective: int, latency: float, energy: float, scored: float) -> float:
+    """What decides between equal scores: the other cost; the latency where nothing costs energy."""
+    if objective == FOR_ENERGY or (objective == FOR_EDP and scored == 0.0):
+        return latency
+    return energy
+
+
+@njit
 def keep(ints: Ints, reals: Reals, best: Ints) -> None:
     """Write the nest as int64 [MAPPING]."""
     best[BEST_COUNT] = ints[COUNTS, LOOP_COUNT]
@@ -102,7 +110,7 @@ def load(ints: Ints, reals: Reals, mapping: Ints) -> None:
 def worse(objective: int, latency: float, energy: float, leak: float, least: Reals) -> bool:
     """Whether a nest at least this costly is no better than the best: float64 [2], both scores."""
     first = score(objective, latency, energy, leak)
-    second = latency if objective == FOR_ENERGY else energy
+    second = decider(objective, latency, energy, first)
     return bool(first > least[0] or (first == least[0] and second >= least[1]))
 
 
@@ -116,13 +124,15 @@ def try_cuts(ints: Ints, reals: Reals, objective: int, best: Ints, least: Reals)
         energy = energy_of(ints, reals)
         if worse(objective, 0.0, energy, leak, least):
             return
-        limit = np.inf if objective == FOR_ENERGY else least[0] / energy - loading
+        limit = np.inf
+        if objective == FOR_EDP and energy > 0.0:
+            limit = least[0] / energy - loading
     latency = latency_of(ints, reals, limit)
     if objective == FOR_LATENCY and latency <= least[0]:
         energy = energy_of(ints, reals)
     if not worse(objective, latency, energy, leak, least):
         least[0] = score(objective, latency, energy, leak)
-        least[1] = latency if objective == FOR_ENERGY else energy
+        least[1] = decider(objective, latency, energy, least[0])
         keep(ints, reals, best)
 
 

@@ -1,10 +1,10 @@
 """A technology as one row of floats, and the scalar functions that read it.
 
 The row holds one table per action, in the order of `ENERGY_ACTIONS` and on, then one grid per
-`GRID_ACTIONS`. A table is its law, the number of points, what the points are for, the points and
-their values; an empty one prices nothing. Energies leave here in femtojoules (thousandths of the
-technology's unit), areas in square micrometres. Logarithms are the C library's, compiled or not,
-so that a price does not depend on the path that computed it.
+`GRID_ACTIONS`, then `BY_PARTS`. A table is its law, the number of points, what the points are for,
+the points and their values; an empty one prices nothing. Energies leave here in femtojoules
+(thousandths of the technology's unit), areas in square micrometres. Logarithms are the C library's,
+compiled or not, so that a price does not depend on the path that computed it.
 """
 
 import math
@@ -89,7 +89,9 @@ GRID_VALUES: Final = 2 + MAX_POINTS + MAX_WORDS
 GRID: Final = GRID_VALUES + MAX_POINTS * MAX_WORDS
 """Rows, columns, bytes of each row, word bits of each column, values row by row."""
 SRAM_READ, SRAM_WRITE, SRAM_AREA = range(3)
-ROW: Final = GRIDS + GRID * len(GRID_ACTIONS)
+BY_PARTS: Final = GRIDS + GRID * len(GRID_ACTIONS)
+"""1 where parts have prices in joules, beside which a machine's own may stand; else 0."""
+ROW: Final = BY_PARTS + 1
 
 
 @njit

@@ -24,6 +24,7 @@ from simulator.technology.costs import (
 )
 from simulator.technology.laws import (
     AREA_ACTIONS,
+    BY_PARTS,
     CONSTANT,
     CONTROL,
     DRAM,
@@ -235,7 +236,7 @@ class Technology(Schema):
                     else "is that of 'scaled_from'; leave it out"
                 )
                 raise FieldError((name,), text)
-        if self.physical and not self.whole_system:
+        if self.by_parts:
             for name in ("node_nm", "voltage_v", "area_um2"):
                 if getattr(self, name) is None and not (name == "area_um2" and self.scaled_from):
                     raise FieldError((name,), "is missing; add it at the top level")
@@ -262,6 +263,11 @@ class Technology(Schema):
     def whole_system(self) -> bool:
         """Whether nothing but the clock is priced: figures of boards, of no one process."""
         return self.energy.given().keys() <= {"cycle"}
+
+    @property
+    def by_parts(self) -> bool:
+        """Whether parts are priced in joules: no cost model, no figures of whole systems."""
+        return self.physical and not self.whole_system
 
     @property
     def energy(self) -> Energy:
@@ -298,6 +304,7 @@ class Technology(Schema):
         if self.scaled_from is not None and self.scale is not None:
             return _scaled(self.scaled_from.row(bound), self.scale, bound)
         row = np.zeros(ROW)
+        row[BY_PARTS] = self.by_parts
         if "requantize" in self.energy.left_out:
             # Not derived from a multiply and two adds, as it is where nothing is said.
             row[REQUANTIZE * TABLE] = CONSTANT

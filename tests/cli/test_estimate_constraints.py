@@ -61,6 +61,15 @@ def test_a_figure_that_a_cost_model_has_not_breaks_its_constraint(bitlane: Run) 
     assert row[-2:] == ["none", "broken"]
 
 
+@pytest.mark.parametrize("technology", ["pareto_memory", "mcu_boards"])
+def test_a_technology_without_areas_breaks_their_constraint(bitlane: Run, technology: str) -> None:
+    model = ("--set", f"technology={technology}")
+    found = bitlane("estimate", "zoo:digits", "--hw", "cortex_m4", *model, "--constraint", HELD)
+    assert found.code == 1
+    row = next(line.split() for line in found.out.splitlines() if "area_mm2 <=" in line)
+    assert row[-2:] == ["none", "broken"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -150,6 +150,19 @@ def test_a_sweep_counts_a_cost_where_there_are_no_joules() -> None:
         analysis.sweep(sweep(objectives=("latency_s", "cost")))
 
 
+def test_no_area_is_no_area_of_nothing() -> None:
+    """A technology without areas would lie on every front, and within every bound."""
+    mixed = {"technology": ["horowitz_45nm", "mcu_boards"], "array.rows": [8, 16]}
+    told = "mcu_boards gives no area to compare with that of horowitz_45nm; leave 'area_mm2' out"
+    with pytest.raises(BadConfig, match=told):
+        analysis.sweep(sweep(axes=mixed))
+    assert len(analysis.sweep(sweep(axes=mixed, objectives=("latency_s", "energy_j")))) == 4
+    boards = mixed | {"technology": ["mcu_boards"]}
+    assert len(analysis.sweep(sweep(axes=boards))) == 2
+    with pytest.raises(BadConfig, match="constraints: mcu_boards gives no area to hold to a bound"):
+        analysis.sweep(sweep(axes=boards, constraints=["area_mm2 <= 2"]))
+
+
 @pytest.mark.parametrize("name", hwconfigs.names("technologies"))
 def test_a_technology_is_shown_with_every_citation(name: str) -> None:
     technology = hwconfigs.load_technology(name)
