@@ -56,7 +56,9 @@ def packed(data: ReportData) -> str:
 def payload(data: ReportData, arrays: Arrays) -> dict[str, Any]:
     """All that the scripts read, as JSON values; row numbers, not ids, refer to points."""
     points = data.points
-    paths = dict.fromkeys((*data.axes, *(path for point in points for path in point.config)))
+    inner = dict.fromkeys(path for point in points for path in point.choices)
+    outer = (axis for axis in data.axes if axis not in inner)
+    paths = dict.fromkeys((*outer, *(path for point in points for path in point.config)))
     steps = {key for path in paths for key in path.split(".")}
     judged = [o.key for o in data.objectives]
     keys = dict.fromkeys((*judged, *(k for p in points for k in p.metrics)))
@@ -67,6 +69,9 @@ def payload(data: ReportData, arrays: Arrays) -> dict[str, Any]:
         "machine": _column([point.machine for point in points], arrays),
         "config": {
             path: _column([p.config.get(path, _ABSENT) for p in points], arrays) for path in paths
+        },
+        "choices": {
+            path: _column([p.choices.get(path, _ABSENT) for p in points], arrays) for path in inner
         },
         "yamlKeys": {key: yaml_scalar(key) for key in steps if yaml_scalar(key) != key},
         "metrics": {

@@ -56,7 +56,7 @@ def first_order(column: Sequence[Hashable], response: NDArray[np.float64]) -> fl
 def sensitivity_of(data: ReportData) -> Sensitivity | None:
     """The sensitivity of every objective to every axis; None without two values on some axis."""
     points = [p for p in data.points if all(_finite(p, o.key) for o in data.objectives)]
-    columns = {axis: [_key(p.config.get(axis)) for p in points] for axis in data.axes}
+    columns = {axis: [_key(p.value(axis)) for p in points] for axis in data.axes}
     moving = {axis: column for axis, column in columns.items() if len(set(column)) > 1}
     if not moving:
         return None

@@ -42,7 +42,7 @@ function colouring(key) {
     const ticks = low < high ? [low, (low + high) / 2, high] : [low];
     return { label, numbers, ticks, texts: ticks.map((t) => quantity(log ? 10 ** t : t, unit)) };
   }
-  const column = DATA.config[key];
+  const column = axisColumn(key);
   const order = sortedPlaces(column);
   const rank = new Array(order.length);
   order.forEach((at, position) => { rank[at] = position; });

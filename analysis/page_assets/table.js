@@ -4,7 +4,7 @@ const TABLE_ROWS = 200;
 const order = { column: 2 + DATA.axes.length, descending: DATA.objectives[0].sense === "max" }; // the first objective, best first
 
 function valueOf(axis, row) {
-  const column = DATA.config[axis];
+  const column = axisColumn(axis);
   return column.values[place(column, row)];
 }
 
@@ -13,7 +13,7 @@ const COLUMNS = [
   ["point", (row) => DATA.ids[row], (row) => String(DATA.ids[row])],
   ["machine", machineOf, machineOf],
   ...DATA.axes.map((axis) => [axis, (row) => valueOf(axis, row),
-    (row) => yamlText(DATA.config[axis], place(DATA.config[axis], row))]),
+    (row) => yamlText(axisColumn(axis), place(axisColumn(axis), row))]),
   ...DATA.objectives.map(({ key }) => [DATA.metricLabels[key][0],
     (row) => DATA.metrics[key][row],
     (row) => quantity(DATA.metrics[key][row], DATA.metricLabels[key][1])]),
