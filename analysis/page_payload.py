@@ -113,6 +113,11 @@ def _told(found: Sensitivity | None) -> str | None:
         else "The grid is not whole (designs are refused, outside a constraint, not yet done or "
         "searched): shares are correlation ratios and may overlap."
     )
+    if found.partial:
+        grid += (
+            f" Not every design has {', '.join(found.partial)}: such an axis is judged among the "
+            "designs that have it."
+        )
     return (
         f"Share of the variance of the {kind} that one axis explains alone: the first-order "
         f"Sobol index Var(E[y|x]) / Var(y), Saltelli et al., Global Sensitivity Analysis: The "
@@ -206,7 +211,7 @@ def _layers(layers: Layers) -> dict[str, Any]:
     cycles = {"compute": layers.compute, "stall": layers.stall, "overhead": layers.overhead}
     shown: dict[str, Any] = {
         "cycles": cycles,
-        "energy": dict(layers.energy_fj),
+        "energy": {name: part for name, part in layers.energy_fj.items() if any(part)},
         "roofline": roofline,
     }
     if layers.energy_fj_low:
@@ -227,7 +232,14 @@ def _empty_figures(
     data: ReportData, theme: plots.ThemeName, found: Sensitivity | None
 ) -> dict[str, Any]:
     """The figures of the plot modules without values: the scripts put in those of the selection."""
-    components = dict.fromkeys(c for p in data.points if p.layers for c in p.layers.energy_fj)
+    # A component that costs nothing anywhere has no bar.
+    components = dict.fromkeys(
+        name
+        for p in data.points
+        if p.layers
+        for name, energy in p.layers.energy_fj.items()
+        if any(energy)
+    )
     zeros = (0,) * len(data.layer_names)
     blank = Layers(
         *(zeros, zeros, zeros, zeros, zeros, dict.fromkeys(components, zeros), 1.0, 1.0),

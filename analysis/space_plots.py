@@ -83,7 +83,7 @@ def pareto_figure(
                          marker=_ramp(data, look), **_hover(data, points))  # fmt: skip
     figure.add_scatter(name="front in this plane", mode="lines", hoverinfo="skip",
                        x=[x[i] for i in stairs], y=[y[i] for i in stairs],
-                       line={"shape": "hv" if plane[1].sense == "min" else "vh", "width": 1.5,
+                       line={"shape": "hv", "width": 1.5,
                              "color": look.front})  # fmt: skip
     figure.add_scattergl(name="front in all objectives", mode="markers", marker=diamond,
                          x=[p.metrics.get(plane[0].key, math.nan) for p in best],

@@ -112,7 +112,9 @@ function quantity(value, unit) {
   if (!Number.isFinite(value)) return "n/a";
   const digits = (v) => v.toLocaleString("en", { maximumSignificantDigits: 4 });
   if (!DATA.siUnits.includes(unit) || value === 0) {
-    const text = Math.abs(value) >= 1e4 ? Math.round(value).toLocaleString("en") : digits(value);
+    const size = Math.abs(value);
+    const plain = size >= 1e4 ? Math.round(value).toLocaleString("en") : digits(value);
+    const text = size > 0 && size < 1e-4 ? value.toExponential(3) : plain;
     return `${text} ${unit}`.trim();
   }
   const thousands = Math.floor(Math.log10(Math.abs(value)) / 3);

@@ -61,6 +61,9 @@ function drawParallel(element, rows, color) {
       range: [lacks ? none : low < high ? low : low - 1, low < high ? high : low + 1],
     };
   });
+  // Names on the left axis begin within the plot.
+  const longest = Math.max(...data[0].dimensions[0].ticktext.map((text) => text.length));
+  layout.margin.l = Math.max(layout.margin.l, Math.min(180, 16 + 6.5 * longest));
   const { numbers } = colouring(color);
   const [low, high] = extent(numbers, () => true) ?? [0, 1];
   Object.assign(data[0].line, { color: lines.map((row) => numbers[row]), cmin: low, cmax: high });
@@ -84,6 +87,7 @@ function drawGantt(element, { rows, unit, what, layer, start, cycles }) {
     trace.x = ours.map((at) => cycles[at]);
     trace.base = ours.map((at) => start[at]);
     trace.customdata = ours.map((at) => DATA.layerTitles[layer[at]]);
+    trace.marker.opacity = ours.map((at) => trace.meta.shades[layer[at] % 2]);
     trace.showlegend = ours.length > 0;
   });
   layout.yaxis.categoryarray = rows;
