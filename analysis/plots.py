@@ -145,9 +145,7 @@ def layer_energy_figure(
     figure = _bars("energy", layers.energy_fj, names, ops, theme, "%{y:.4s}J", scale=FEMTO)
     if layers.energy_fj_low:
         _add_bounds(figure, layers, names, ops, theme)
-    figure.update_yaxes(
-        title_text="Energy", tickformat="~s", ticksuffix="J", rangemode="tozero"
-    )
+    figure.update_yaxes(title_text="Energy", tickformat="~s", ticksuffix="J", rangemode="tozero")
     return figure
 
 

@@ -1,12 +1,10 @@
 """From kept results to the data of the page: which points, which layers, which notes."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
-from pydantic import ValidationError
 
 from analysis.constraints import SENSE, Sense
 from analysis.copied import configs, dotted, mixed_precision
@@ -14,6 +12,7 @@ from analysis.details import chosen, detail_of, details, layers_of, network_of, 
 from analysis.exported import check_exporter, write_csv, write_figures
 from analysis.files import check_places, write_text
 from analysis.front import kept, non_dominated
+from analysis.kept_run import bases_of, points_of, sha256_of, spec_of, technology_of
 from analysis.layout import BASE
 from analysis.mixed_precision import axis_of
 from analysis.page import (
@@ -26,13 +25,12 @@ from analysis.page import (
     default_selection,
     render,
 )
-from analysis.shown_layers import bases_of, shown_layers
+from analysis.shown_layers import shown_layers
 from analysis.space_plots import sampled
 from analysis.spec import SweepSpec
 from analysis.store import Store, open_store
 from analysis.text import grouped
 from simulator.cost import Estimate
-from simulator.errors import BadFile
 from simulator.graph import Graph
 from simulator.machines.base import Machine
 
@@ -70,8 +68,8 @@ def report_command(
 
 def sweep_data(store: Store) -> ReportData:
     """The points of a run that were not refused, with the layers of the front and of a sample."""
-    spec = _spec(store)
-    every = store.points()
+    spec = spec_of(store)
+    every = points_of(store, spec)
     points = kept(every)
     refused = len(every) - every["refused"].null_count()
     whole = len(points)
@@ -181,7 +179,7 @@ def _detailed(
     if len(spec.mix) > 1:
         notes.append("Loop nests are of one network: estimate a point on each of them.")
         return points, ()
-    (sha256,) = store.manifest["model_sha256"]
+    (sha256,) = sha256_of(store, 1)
     graph = network_of(spec.mix[0].model, sha256, store.folder)
     if graph is None:
         notes.append("Loop nests need the network's file, which is not where the sweep found it.")
@@ -191,16 +189,6 @@ def _detailed(
         graph, chosen(front, default_selection(points, objectives_of(spec.objectives))), spec.batch
     )
     return with_details(points, found)
-
-
-def _spec(store: Store) -> SweepSpec:
-    try:
-        return SweepSpec.model_validate_json(json.dumps(store.manifest["spec"]))
-    except ValidationError:
-        raise BadFile(
-            f"{store.folder}: the 'spec' in its manifest is damaged or of another version; "
-            "run the sweep again with another --out"
-        ) from None
 
 
 def estimate_data(
@@ -269,11 +257,10 @@ def _notes(store: Store, refused: int, outside: int) -> list[str]:
 def _technologies(store: Store) -> str:
     """The technologies that price a run: those of axes, and those of the base machines."""
     named = dict.fromkeys(store.manifest.get("technology_documents", {}))
-    if not any(path.split(".")[-1] == "technology" for path in _spec(store).layout.paths):
+    if not any(path.split(".")[-1] == "technology" for path in spec_of(store).layout.paths):
         named = {}
     for machine in bases_of(store).values():
-        found = (machine.get("host") or machine)["technology"]
-        named[str(found["name"])] = None
+        named[technology_of(machine)] = None
     return " or ".join(named)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 
 from analysis.gantt import Span
+from analysis.kept_run import ANOTHER, bases_of
 from analysis.layout import BASE
 from analysis.page import Layers
 from analysis.space_plots import sampled
@@ -26,16 +27,6 @@ NUMBERS_A_LAYER: Final = 16
 ENDS: Final = ("energy_fj_low", "energy_fj_high")
 
 
-def bases_of(store: Store) -> Mapping[str, Mapping[str, Any]]:
-    """The base machines' documents by the name that the axis `base` gives them, in its order.
-
-    A run of an older version has one, and names it nowhere but in itself.
-    """
-    machine: Mapping[str, Any] = store.manifest["machine"]
-    several: Mapping[str, Mapping[str, Any]] | None = store.manifest.get("machines")
-    return several or {str(machine.get("name")): machine}
-
-
 def shown_layers(store: Store, points: "pl.DataFrame", front: Flags) -> dict[int, Layers]:
     """By point the layers that travel; none where none are kept.
 
@@ -45,16 +36,15 @@ def shown_layers(store: Store, points: "pl.DataFrame", front: Flags) -> dict[int
     import polars as pl
 
     shown = points.filter(_layered(front, len(store.manifest["layers"])))
-    table = store.layers_of(shown["point"].to_list())
-    if table.is_empty():
-        return {}
     try:
+        table = store.layers_of(shown["point"].to_list())
+        if table.is_empty():
+            return {}
+        if not all(kind.is_integer() or kind == pl.Null for kind in table.dtypes):
+            raise ValueError("a layer's columns are integers")
         return _layers_by_point(store, shown, table)
-    except (KeyError, TypeError, ValueError, StopIteration, pl.exceptions.PolarsError):
-        raise BadFile(
-            f"{store.folder / 'layers'}: damaged or of another version; "
-            "run the sweep again with another --out"
-        ) from None
+    except (LookupError, TypeError, ValueError, pl.exceptions.PolarsError):
+        raise BadFile(f"{store.folder / 'layers'}: {ANOTHER}") from None
 
 
 def _layered(front: Flags, layers: int) -> Flags:

@@ -9,7 +9,7 @@ const watcher = new IntersectionObserver((entries) => {
     waiting.delete(target);
     paintNow();
   }
-}, { rootMargin: "200px" });
+}, { rootMargin: "0px" });
 
 // Draw now where the element is near the window, else when it comes there.
 function whenSeen(element, paintNow) {
