@@ -78,7 +78,7 @@ def payload(data: ReportData, arrays: Arrays) -> dict[str, Any]:
             key: _reals(arrays, [p.metrics.get(key) for p in points], key in judged) for key in keys
         },
         "bounds": _bounds(points, arrays),
-        "metricLabels": {key: labels.get(key, (key, "")) for key in keys},
+        "metricLabels": {key: labels.get(key) or _label_of_network(key) for key in keys},
         "objectives": [
             {"key": o.key, "axis": plots.objective_axis(o), "sense": o.sense}
             for o in data.objectives
@@ -98,6 +98,13 @@ def payload(data: ReportData, arrays: Arrays) -> dict[str, Any]:
         "siPrefixes": plots.SI_PREFIXES,
         "selected": default_selection(data.points, data.objectives),
     }
+
+
+def _label_of_network(key: str) -> tuple[str, str]:
+    """Label and unit of a metric of one network of several, `<network>.<metric>`."""
+    network, _, name = key.rpartition(".")
+    label, unit = METRICS.get(name, (name, ""))
+    return (f"{network}: {label}" if network else label), unit
 
 
 def _told(found: Sensitivity | None) -> str | None:

@@ -88,7 +88,8 @@ def sweep_data(store: Store) -> ReportData:
         machines = mixed_precision(next(iter(bases.values())), rows, widths)
     else:
         machines = configs(bases, rows, spec.layout.paths, technologies)
-    made = _points(points, front, machines, layers, axes)
+    networks = [network.title for network in spec.mix] if len(spec.mix) > 1 else []
+    made = _points(points, front, machines, layers, axes, networks)
     notes = _notes(store, refused, len(every) - whole - refused)
     if whole > len(points):
         notes.append(f"{grouped(whole)} points: the page holds the front and an even sample.")
@@ -132,8 +133,10 @@ def _points(
     machines: Iterable[dict[str, object]],
     layers: Mapping[int, Layers],
     axes: Sequence[str],
+    networks: Sequence[str],
 ) -> tuple[Point, ...]:
-    metrics = [name for name in METRICS if name in points.columns]
+    wanted = [*METRICS, *(f"{network}.{name}" for network in networks for name in METRICS)]
+    metrics = [name for name in wanted if name in points.columns]
     bounded = [name for name in metrics if _ends(name)[0] in points.columns]
     rows = points.iter_rows(named=True)
     return tuple(

@@ -67,7 +67,9 @@ function drawParallel(element, rows, color) {
   const { numbers } = colouring(color);
   const [low, high] = extent(numbers, () => true) ?? [0, 1];
   Object.assign(data[0].line, { color: lines.map((row) => numbers[row]), cmin: low, cmax: high });
-  element.style.minWidth = `${Math.max(320, 96 * keys.length)}px`;
+  const widest = Math.max(...data[0].dimensions.map((dimension) => dimension.label.length));
+  const room = Math.min(150, Math.max(96, 12 + 6.2 * widest)); // a name beside the next one
+  element.style.minWidth = `${Math.max(320, room * keys.length)}px`;
   return draw(element, { data, layout }).then(() => lines.length);
 }
 
