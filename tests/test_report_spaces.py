@@ -107,6 +107,7 @@ def test_a_design_of_mixed_precision_is_copied_as_layers(tmp_path: Path) -> None
 def test_a_conditional_axis_is_judged_where_it_applies() -> None:
     """Rows 4 and 8 double the latency; the other machine is slower by far and has no rows."""
     objectives = (Objective("latency_s", "Latency", "s"), Objective("energy_j", "Energy", "J"))
+    drafts: list[tuple[dict[str, object], float]]
     drafts = [({"name": "a", "rows": 4}, 2.0), ({"name": "a", "rows": 8}, 1.0), ({"name": "b"}, 99)]
     points = tuple(
         Point(i, "m", config, {"latency_s": cost, "energy_j": 1 + i}, on_front=True)

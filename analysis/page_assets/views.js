@@ -9,7 +9,7 @@ const watcher = new IntersectionObserver((entries) => {
     waiting.delete(target);
     paintNow();
   }
-}, { rootMargin: "0px" });
+}, { rootMargin: "50px" });
 
 // Draw now where the element is near the window, else when it comes there.
 function whenSeen(element, paintNow) {
