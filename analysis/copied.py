@@ -75,6 +75,23 @@ def configs(
         yield {**made[key], **found}
 
 
+def mixed_precision(
+    machine: Mapping[str, Any], rows: Iterable[Mapping[str, Any]], layers: Mapping[str, str]
+) -> Iterator[dict[str, object]]:
+    """Of each row the machine with both operands of its layers as wide as the design says.
+
+    `layers` are the names of the layers by the axis that has their widths, as
+    `analysis.mixed_precision` names it.
+    """
+    for row in rows:
+        widths = {name: row[axis] for axis, name in layers.items()}
+        entries = [
+            {"layer": name, "weight_bits": bits, "activation_bits": bits}
+            for name, bits in widths.items()
+        ]
+        yield dotted(_set(machine, {"datapath.narrow": True, "datapath.layers": entries}))
+
+
 def _set(machine: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """A machine's document with values at dotted paths, as a sweep's axes set them."""
     nowhere = Place("")

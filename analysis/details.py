@@ -18,6 +18,7 @@ from simulator.cost import Estimate, estimate, price
 from simulator.designs import Ints, work_rows
 from simulator.errors import BitlaneError
 from simulator.graph import Graph
+from simulator.layered import counted
 from simulator.machines.base import Machine
 from simulator.machines.platform import Platform
 from simulator.machines.systolic import Systolic, mapping
@@ -43,7 +44,12 @@ class Detail:
     def shown(self, stored: Layers | None) -> Layers | None:
         """The stored layers, or where none are kept those of the estimate, with their bounds."""
         layers = stored or self.layers
-        if layers is None or not self.low:
+        if layers is None:
+            return None
+        if self.layers is not None:
+            # The table keeps when layers run; copies and dispatches are the estimate's.
+            layers = replace(layers, spans=self.layers.spans)
+        if not self.low:
             return layers
         return replace(layers, energy_fj_low=self.low, energy_fj_high=self.high)
 
@@ -58,11 +64,15 @@ def machine_of(point: Point) -> Machine:
 
 def detail_of(graph: Graph, machine: Machine, found: Estimate, batch: int) -> Detail:
     """The details of a machine that is estimated already."""
+    layers = layers_of(found, machine) if found.totals.cost is None else None
+    if not isinstance(machine, Platform):
+        # Layers of widths of their own are a graph of those widths on the widest machine.
+        graph, machine = counted(graph, machine)
     low, high = _bounds(machine, found, "low"), _bounds(machine, found, "high")
     return Detail(
         texts=_texts(graph, machine, found, batch),
         bounds=bounds_of(found),
-        layers=layers_of(found, machine) if found.totals.cost is None else None,
+        layers=layers,
         low=low,
         high=high,
         arena=_arena(graph, machine, found, batch),

@@ -39,11 +39,20 @@ def load_estimate(path: Path) -> dict[str, Any]:
         raise BadFile(f"{path}: holds costs of a model and no joules; estimate in a process's pJ")
     try:
         diff(document, document)
+        if not _whole(document["machines"]):
+            raise ValueError("no machine, or a layer without cycles")
     except (KeyError, TypeError, AttributeError, ValueError):
         raise BadFile(
             f"{path}: damaged, lacks what estimate --json writes; estimate the model again"
         ) from None
     return dict(document)
+
+
+def _whole(machines: Any) -> bool:
+    """Whether there are machines, each with its layers' cycles as counts."""
+    layers = [layer for machine in machines for layer in machine["layers"]]
+    counted = all(type(count) is int for x in layers for count in x["cycles"].values())
+    return isinstance(machines, list) and bool(machines) and counted
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,7 +63,7 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str
     """
     machines = []
     for a, b in zip(first["machines"], second["machines"], strict=False):
-        ours, theirs = ({layer["name"]: layer for layer in side["layers"]} for side in (a, b))
+        ours, theirs = (_by_name(side["layers"]) for side in (a, b))
         names = list(dict.fromkeys((*ours, *theirs)))
         names_of = (*TOTALS, *BOUNDS)
         machines.append(
@@ -72,6 +81,17 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str
         "machines": machines,
         "not_compared": abs(len(first["machines"]) - len(second["machines"])),
     }
+
+
+def _by_name(layers: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Layers by name; the second of one name is called `name (2)`, and so on."""
+    found: dict[str, Mapping[str, Any]] = {}
+    times: dict[str, int] = {}
+    for layer in layers:
+        name = layer["name"]
+        times[name] = times.get(name, 0) + 1
+        found[name if times[name] == 1 else f"{name} ({times[name]})"] = layer
+    return found
 
 
 def _layer(name: str, a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 KINDS = ("run", "dispatch", "copy in", "copy out")
 """What a span can be, in the order of the legend: `simulator.machines.timeline.EVENT_NAMES`."""
+SHADES = (1.0, 0.65)
+"""Opacities of layers in turn: one that follows another at once stands out from it."""
 ROW_PIXELS = 44
 FRAME_PIXELS = 130
 
@@ -85,10 +87,14 @@ def gantt_figure(
             base=[span.start for span in ours],
             customdata=[titles[span.layer] for span in ours],
             # An outline of its own colour: the shortest span is still a pixel wide.
-            marker={"color": look.bars[place], "line": {"width": 1, "color": look.bars[place]}},
+            marker={
+                "color": look.bars[place],
+                "opacity": [SHADES[span.layer % 2] for span in ours],
+                "line": {"width": 1, "color": look.bars[place]},
+            },
             hovertemplate=f"%{{customdata}}<br>{kind} on %{{y}}<br>"
             "from cycle %{base:,} for %{x:,}<extra></extra>",
-            meta={"what": kind},
+            meta={"what": kind, "shades": SHADES},
             showlegend=True,
         )
     figure.update_layout(

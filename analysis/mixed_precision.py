@@ -73,7 +73,7 @@ class MixedPrecision:
             )
         nodes = [n.name for n in self.graph.nodes if isinstance(n.op, MacOperator)]
         self.layers = tuple(nodes)
-        axes = {f"bits.{_word(name)}": list(self.widths) for name in nodes}
+        axes = {axis_of(name): list(self.widths) for name in nodes}
         if not axes or len(axes) < len(nodes):
             raise Unsupported(f"{self.graph.name}: needs layers that multiply, of different names")
         self.spec = spec.model_copy(update={"axes": axes})
@@ -173,9 +173,9 @@ def _checked(spec: SweepSpec) -> Widths:
     return settings.bits
 
 
-def _word(name: str) -> str:
-    """A node's name as one word of a dotted path."""
-    return re.sub(r"[.\s]+", "_", name)
+def axis_of(layer: str) -> str:
+    """The axis of a layer's width: the node's name as one word of a dotted path."""
+    return "bits." + re.sub(r"[.\s]+", "_", layer)
 
 
 def _layer_rows(point: int, cost: Estimate) -> list[dict[str, int]]:

@@ -123,7 +123,8 @@ class Point:
 
     A metric may be missing or not finite: the page then says "n/a" and does not draw the point on
     that axis. `bounds` are (low, high) of the metrics that have them. `on_front` is membership of
-    the front in all objectives, found by the caller.
+    the front in all objectives, found by the caller. `choices` are the values of axes that `config`
+    has no such field for: the widths of a class of layers lie inside its list of layers.
     """
 
     id: int
@@ -134,6 +135,11 @@ class Point:
     layers: Layers | None = None
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     mapped: Mapped | None = None
+    choices: Mapping[str, object] = field(default_factory=dict)
+
+    def value(self, axis: str, without: object = None) -> object:
+        """What the point has on an axis; `without` where the axis does not apply to it."""
+        return self.choices.get(axis, self.config.get(axis, without))
 
 
 @dataclass(frozen=True)

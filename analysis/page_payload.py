@@ -56,7 +56,9 @@ def packed(data: ReportData) -> str:
 def payload(data: ReportData, arrays: Arrays) -> dict[str, Any]:
     """All that the scripts read, as JSON values; row numbers, not ids, refer to points."""
     points = data.points
-    paths = dict.fromkeys((*data.axes, *(path for point in points for path in point.config)))
+    inner = dict.fromkeys(path for point in points for path in point.choices)
+    outer = (axis for axis in data.axes if axis not in inner)
+    paths = dict.fromkeys((*outer, *(path for point in points for path in point.config)))
     steps = {key for path in paths for key in path.split(".")}
     judged = [o.key for o in data.objectives]
     keys = dict.fromkeys((*judged, *(k for p in points for k in p.metrics)))
@@ -68,12 +70,15 @@ def payload(data: ReportData, arrays: Arrays) -> dict[str, Any]:
         "config": {
             path: _column([p.config.get(path, _ABSENT) for p in points], arrays) for path in paths
         },
+        "choices": {
+            path: _column([p.choices.get(path, _ABSENT) for p in points], arrays) for path in inner
+        },
         "yamlKeys": {key: yaml_scalar(key) for key in steps if yaml_scalar(key) != key},
         "metrics": {
             key: _reals(arrays, [p.metrics.get(key) for p in points], key in judged) for key in keys
         },
         "bounds": _bounds(points, arrays),
-        "metricLabels": {key: labels.get(key, (key, "")) for key in keys},
+        "metricLabels": {key: labels.get(key) or _label_of_network(key) for key in keys},
         "objectives": [
             {"key": o.key, "axis": plots.objective_axis(o), "sense": o.sense}
             for o in data.objectives
@@ -95,6 +100,13 @@ def payload(data: ReportData, arrays: Arrays) -> dict[str, Any]:
     }
 
 
+def _label_of_network(key: str) -> tuple[str, str]:
+    """Label and unit of a metric of one network of several, `<network>.<metric>`."""
+    network, _, name = key.rpartition(".")
+    label, unit = METRICS.get(name, (name, ""))
+    return (f"{network}: {label}" if network else label), unit
+
+
 def _told(found: Sensitivity | None) -> str | None:
     """The sentence under the heat map."""
     if found is None:
@@ -108,6 +120,11 @@ def _told(found: Sensitivity | None) -> str | None:
         else "The grid is not whole (designs are refused, outside a constraint, not yet done or "
         "searched): shares are correlation ratios and may overlap."
     )
+    if found.partial:
+        grid += (
+            f" Not every design has {', '.join(found.partial)}: such an axis is judged among the "
+            "designs that have it."
+        )
     return (
         f"Share of the variance of the {kind} that one axis explains alone: the first-order "
         f"Sobol index Var(E[y|x]) / Var(y), Saltelli et al., Global Sensitivity Analysis: The "
@@ -201,7 +218,7 @@ def _layers(layers: Layers) -> dict[str, Any]:
     cycles = {"compute": layers.compute, "stall": layers.stall, "overhead": layers.overhead}
     shown: dict[str, Any] = {
         "cycles": cycles,
-        "energy": dict(layers.energy_fj),
+        "energy": {name: part for name, part in layers.energy_fj.items() if any(part)},
         "roofline": roofline,
     }
     if layers.energy_fj_low:
@@ -222,7 +239,14 @@ def _empty_figures(
     data: ReportData, theme: plots.ThemeName, found: Sensitivity | None
 ) -> dict[str, Any]:
     """The figures of the plot modules without values: the scripts put in those of the selection."""
-    components = dict.fromkeys(c for p in data.points if p.layers for c in p.layers.energy_fj)
+    # A component that costs nothing anywhere has no bar.
+    components = dict.fromkeys(
+        name
+        for p in data.points
+        if p.layers
+        for name, energy in p.layers.energy_fj.items()
+        if any(energy)
+    )
     zeros = (0,) * len(data.layer_names)
     blank = Layers(
         *(zeros, zeros, zeros, zeros, zeros, dict.fromkeys(components, zeros), 1.0, 1.0),

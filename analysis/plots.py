@@ -31,6 +31,8 @@ LABEL_CHARACTERS = 19
 LABELS_PER_AXIS = 5
 """Few enough that plotly labels 1, 2, 5 of a decade on log axes; its own choice overlaps."""
 MANY_LAYERS = 40
+BAR_HATCHES = ("", "/", "x", ".")
+"""Patterns of bars that repeat a colour; a machine has up to 13 parts of its energy or more."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def layer_energy_figure(
     figure = _bars("energy", layers.energy_fj, names, ops, theme, "%{y:.4s}J", scale=FEMTO)
     if layers.energy_fj_low:
         _add_bounds(figure, layers, names, ops, theme)
-    figure.update_yaxes(title_text="Energy", tickformat="~s", ticksuffix="J")
+    figure.update_yaxes(title_text="Energy", tickformat="~s", ticksuffix="J", rangemode="tozero")
     return figure
 
 
@@ -200,7 +202,7 @@ def _bars(
             x=layer_labels(names),
             y=[count * scale for count in counts],
             customdata=layer_titles(names, ops),
-            marker_color=look.bars[place % len(look.bars)],
+            marker=bar_look(place, look),
             hovertemplate=f"%{{customdata}}<br>{part}: {value}<extra></extra>",
             meta={"field": field, "part": part, "scale": scale},
         )
@@ -211,6 +213,14 @@ def _bars(
         type="category", showgrid=False, tickfont_size=11, tickangle=angle, nticks=0
     )
     return figure
+
+
+def bar_look(place: int, look: Theme) -> dict[str, Any]:
+    """Plotly's keys of the bars of one part: colours in turn, then the same ones hatched."""
+    turn, at = divmod(place, len(look.bars))
+    hatch = BAR_HATCHES[min(turn, len(BAR_HATCHES) - 1)]
+    pattern = {"shape": hatch, "fgcolor": look.paper, "fillmode": "overlay", "size": 6}
+    return {"color": look.bars[at], "pattern": pattern}
 
 
 def _add_bounds(

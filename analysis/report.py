@@ -1,21 +1,20 @@
 """From kept results to the data of the page: which points, which layers, which notes."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
-from pydantic import ValidationError
 
 from analysis.constraints import SENSE, Sense
-from analysis.copied import configs, dotted
+from analysis.copied import configs, dotted, mixed_precision
 from analysis.details import chosen, detail_of, details, layers_of, network_of, with_details
 from analysis.exported import check_exporter, write_csv, write_figures
 from analysis.files import check_places, write_text
 from analysis.front import kept, non_dominated
-from analysis.gantt import Span
+from analysis.kept_run import bases_of, points_of, sha256_of, spec_of, technology_of
 from analysis.layout import BASE
+from analysis.mixed_precision import axis_of
 from analysis.page import (
     METRICS,
     Buffer,
@@ -26,25 +25,20 @@ from analysis.page import (
     default_selection,
     render,
 )
+from analysis.shown_layers import shown_layers
 from analysis.space_plots import sampled
 from analysis.spec import SweepSpec
 from analysis.store import Store, open_store
 from analysis.text import grouped
 from simulator.cost import Estimate
-from simulator.errors import BadFile
 from simulator.graph import Graph
 from simulator.machines.base import Machine
-from simulator.machines.platform import HOST
 
 if TYPE_CHECKING:
     import polars as pl
 
 Reals: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 Flags: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
-LAYERED_POINTS: Final = 2000
-"""Points whose layers travel with the page: the front first, then an even sample."""
-LAYER_NUMBERS: Final = 500_000
-"""Numbers of layers that travel at most: a deep network's on fewer points."""
 SHOWN_POINTS: Final = 100_000
 """Points that travel, about: the front and an even sample of more."""
 
@@ -74,23 +68,28 @@ def report_command(
 
 def sweep_data(store: Store) -> ReportData:
     """The points of a run that were not refused, with the layers of the front and of a sample."""
-    spec = _spec(store)
-    every = store.points()
+    spec = spec_of(store)
+    every = points_of(store, spec)
     points = kept(every)
     refused = len(every) - every["refused"].null_count()
     whole = len(points)
     front = non_dominated(oriented(points.select(spec.objectives).to_numpy(), spec.objectives))
     if whole > SHOWN_POINTS:
         points, front = _shown(points, front)
-    layers = _layers_by_point(store, _layered(front, store), points)
+    layers = shown_layers(store, points, front)
     # The page tells the base machines apart by the name that each has.
     axes = tuple("name" if path == BASE else path for path in spec.layout.paths)
-    bases = store.manifest["machines"]
+    bases = bases_of(store)
     names = ", ".join(str(machine["name"]) for machine in bases.values())
     technologies = store.manifest.get("technology_documents", {})
     rows = points.iter_rows(named=True)
-    machines = configs(bases, rows, spec.layout.paths, technologies)
-    made = _points(points, front, machines, layers)
+    if spec.search is not None and spec.search.problem is not None:
+        widths = _layers_of_axes(spec, store)
+        machines = mixed_precision(next(iter(bases.values())), rows, widths)
+    else:
+        machines = configs(bases, rows, spec.layout.paths, technologies)
+    networks = [network.title for network in spec.mix] if len(spec.mix) > 1 else []
+    made = _points(points, front, machines, layers, axes, networks)
     notes = _notes(store, refused, len(every) - whole - refused)
     if whole > len(points):
         notes.append(f"{grouped(whole)} points: the page holds the front and an even sample.")
@@ -133,8 +132,11 @@ def _points(
     front: Flags,
     machines: Iterable[dict[str, object]],
     layers: Mapping[int, Layers],
+    axes: Sequence[str],
+    networks: Sequence[str],
 ) -> tuple[Point, ...]:
-    metrics = [name for name in METRICS if name in points.columns]
+    wanted = [*METRICS, *(f"{network}.{name}" for network in networks for name in METRICS)]
+    metrics = [name for name in wanted if name in points.columns]
     bounded = [name for name in metrics if _ends(name)[0] in points.columns]
     rows = points.iter_rows(named=True)
     return tuple(
@@ -150,9 +152,22 @@ def _points(
                 for name in bounded
                 if row[_ends(name)[0]] is not None
             },
+            choices={
+                axis: row[axis] for axis in axes if axis not in config and row[axis] is not None
+            },
         )
         for row, on_front, config in zip(rows, front.tolist(), machines, strict=True)
     )
+
+
+def _layers_of_axes(spec: SweepSpec, store: Store) -> dict[str, str]:
+    """By axis of a search for mixed precision the name of the layer that it is of."""
+    found = {}
+    for name, _ in store.manifest["layers"]:
+        axis = axis_of(name)
+        if axis in spec.layout.paths:
+            found[axis] = name
+    return found
 
 
 def _ends(name: str) -> tuple[str, str]:
@@ -167,7 +182,7 @@ def _detailed(
     if len(spec.mix) > 1:
         notes.append("Loop nests are of one network: estimate a point on each of them.")
         return points, ()
-    (sha256,) = store.manifest["model_sha256"]
+    (sha256,) = sha256_of(store, 1)
     graph = network_of(spec.mix[0].model, sha256, store.folder)
     if graph is None:
         notes.append("Loop nests need the network's file, which is not where the sweep found it.")
@@ -177,16 +192,6 @@ def _detailed(
         graph, chosen(front, default_selection(points, objectives_of(spec.objectives))), spec.batch
     )
     return with_details(points, found)
-
-
-def _spec(store: Store) -> SweepSpec:
-    try:
-        return SweepSpec.model_validate_json(json.dumps(store.manifest["spec"]))
-    except ValidationError:
-        raise BadFile(
-            f"{store.folder}: the 'spec' in its manifest is damaged or of another version; "
-            "run the sweep again with another --out"
-        ) from None
 
 
 def estimate_data(
@@ -231,73 +236,17 @@ def config_of(machine: Machine) -> dict[str, object]:
     return dotted({k: v for k, v in document.items() if k not in type(machine).derived})
 
 
-def _layered(front: Flags, store: Store) -> Flags:
-    """Which points' layers are shown: at most `LAYERED_POINTS`, the front before an even sample."""
-    room = LAYER_NUMBERS // (16 * max(1, len(store.manifest["layers"])))
-    room = min(LAYERED_POINTS, max(room, 1))
-    chosen = np.zeros(len(front), np.bool_)
-    chosen[np.flatnonzero(front)[:room]] = True
-    others, left = np.flatnonzero(~front), room - int(chosen.sum())
-    if others.size and left > 0:
-        chosen[others[sampled(others.size, left)]] = True
-    return chosen
-
-
-def _layers_by_point(store: Store, chosen: Flags, points: "pl.DataFrame") -> dict[int, Layers]:
-
-    shown = points.filter(chosen)
-    ids = shown["point"].to_list()
-    table = store.layers_of(ids)
-    if table.is_empty():
-        return {}
-    ends = ("energy_fj_low", "energy_fj_high")
-    rates = ("point", "peak_macs_per_cycle", "outer_bytes_per_cycle")
-    roofs = {point: roof for point, *roof in shown.select(rates).iter_rows()}
-    units = [HOST, *store.manifest["machine"].get("units", ())]
-    found = {}
-    for (point,), part in table.group_by(["point"], maintain_order=True):
-        # Machines of a sweep over several have levels of their own.
-        own = [column for column in part if column.null_count() < len(column)]
-        columns = {column.name: column.to_list() for column in own}
-        outer = next(c for c in reversed(columns) if c.endswith("_bytes"))
-        components = [c for c in columns if c.endswith("_fj") and c != "energy_fj"]
-        peak, bandwidth = roofs[point]
-        found[int(str(point))] = Layers(
-            compute=tuple(columns["compute"]),
-            stall=tuple(columns["stall"]),
-            overhead=tuple(columns["overhead"]),
-            macs=tuple(columns["macs"]),
-            dram_bytes=tuple(columns.get("outer_bytes", columns[outer])),
-            energy_fj={c.removesuffix("_fj"): tuple(columns[c]) for c in components},
-            peak_macs_per_cycle=peak,
-            dram_bytes_per_cycle=bandwidth,
-            spans=_runs(columns, units),
-            **{end: tuple(columns[end]) for end in ends if end in columns},
-        )
-    return found
-
-
-def _runs(columns: Mapping[str, Sequence[int]], units: Sequence[str]) -> tuple[Span, ...]:
-    """When each layer runs on a platform; copies and dispatches are in `estimate --html` alone."""
-    if "start" not in columns:
-        return ()
-    parts = (columns[name] for name in ("unit", "start", "compute", "stall", "overhead"))
-    return tuple(
-        Span(units[unit], "run", layer, start, compute + stall + overhead)
-        for layer, (unit, start, compute, stall, overhead) in enumerate(zip(*parts, strict=True))
-    )
-
-
 def _notes(store: Store, refused: int, outside: int) -> list[str]:
-    machine = store.manifest["machine"]
-    on_platform = machine["model"] == "platform"
-    technology = (machine["host"] if on_platform else machine)["technology"]
+    machines = bases_of(store).values()
     notes = [
-        f"Energy: {technology['name']}, integer action counts times its table. Area is a proxy "
+        f"Energy: {_technologies(store)}, integer action counts times its table. Area is a proxy "
         "without wires.",
-        "Cycles are closed forms per layer; independent layers overlap on different units."
-        if on_platform
-        else "Cycles are closed forms per layer; nothing overlaps between layers.",
+        "Cycles are closed forms per layer; nothing overlaps between layers"
+        + (
+            ", but on a platform independent layers do on different units."
+            if any(machine["model"] == "platform" for machine in machines)
+            else "."
+        ),
     ]
     if (rest := _unfinished(store)) is not None:
         notes.append(rest)
@@ -306,6 +255,16 @@ def _notes(store: Store, refused: int, outside: int) -> list[str]:
     if outside:
         notes.append(f"{grouped(outside)} designs break a constraint and are not shown.")
     return notes
+
+
+def _technologies(store: Store) -> str:
+    """The technologies that price a run: those of axes, and those of the base machines."""
+    named = dict.fromkeys(store.manifest.get("technology_documents", {}))
+    if not any(path.split(".")[-1] == "technology" for path in spec_of(store).layout.paths):
+        named = {}
+    for machine in bases_of(store).values():
+        named[technology_of(machine)] = None
+    return " or ".join(named)
 
 
 def _unfinished(store: Store) -> str | None:

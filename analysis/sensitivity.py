@@ -26,6 +26,8 @@ class Sensitivity:
 
     `together[j]` is what remains to interactions on a whole grid. `logarithmic[j]`: the variance is
     that of the logarithm, as it is where every value is positive. None: objective j never moves.
+    `partial` are the axes that do not apply to every point, each judged among those that it
+    applies to: of all points it would explain what its condition does.
     """
 
     axes: tuple[str, ...]
@@ -35,6 +37,7 @@ class Sensitivity:
     logarithmic: tuple[bool, ...]
     whole_grid: bool
     points: int
+    partial: tuple[str, ...] = ()
 
 
 def first_order(column: Sequence[Hashable], response: NDArray[np.float64]) -> float:
@@ -56,8 +59,8 @@ def first_order(column: Sequence[Hashable], response: NDArray[np.float64]) -> fl
 def sensitivity_of(data: ReportData) -> Sensitivity | None:
     """The sensitivity of every objective to every axis; None without two values on some axis."""
     points = [p for p in data.points if all(_finite(p, o.key) for o in data.objectives)]
-    columns = {axis: [_key(p.config.get(axis)) for p in points] for axis in data.axes}
-    moving = {axis: column for axis, column in columns.items() if len(set(column)) > 1}
+    columns = {axis: [_key(p.value(axis, _ABSENT)) for p in points] for axis in data.axes}
+    moving = {axis: c for axis, c in columns.items() if len(set(c) - {_ABSENT}) > 1}
     if not moving:
         return None
     cells = math.prod(len(set(column)) for column in moving.values())
@@ -71,6 +74,7 @@ def sensitivity_of(data: ReportData) -> Sensitivity | None:
         logarithmic=tuple(log for _, log in found),
         whole_grid=whole,
         points=len(points),
+        partial=tuple(axis for axis, column in moving.items() if _ABSENT in column),
     )
 
 
@@ -83,7 +87,16 @@ def _objective(
     # Equal values of which the mean is rounded do not vary.
     if np.ptp(values) == 0:
         return [None] * len(columns), logarithmic
-    return [first_order(column, response) for column in columns], logarithmic
+    return [_share(column, response) for column in columns], logarithmic
+
+
+def _share(column: Sequence[Hashable], response: NDArray[np.float64]) -> float | None:
+    """`first_order` among the points that the axis applies to; None where those do not vary."""
+    applies = np.array([value is not _ABSENT for value in column])
+    own = response[applies]
+    if np.ptp(own) == 0:
+        return None
+    return first_order([value for value in column if value is not _ABSENT], own)
 
 
 def _rest(shares: Sequence[float | None]) -> float | None:
@@ -96,6 +109,15 @@ def _finite(point: Point, key: str) -> bool:
     return value is not None and math.isfinite(value)
 
 
+class _Absent:
+    """The axis does not apply to this point."""
+
+
+_ABSENT = _Absent()
+
+
 def _key(value: object) -> Hashable:
     """A value as a key: 4 and 4.0 are one value, lists are their text."""
-    return value if isinstance(value, bool | int | float | str) or value is None else repr(value)
+    if isinstance(value, bool | int | float | str | _Absent) or value is None:
+        return value
+    return repr(value)

@@ -83,7 +83,7 @@ def pareto_figure(
                          marker=_ramp(data, look), **_hover(data, points))  # fmt: skip
     figure.add_scatter(name="front in this plane", mode="lines", hoverinfo="skip",
                        x=[x[i] for i in stairs], y=[y[i] for i in stairs],
-                       line={"shape": "hv" if plane[1].sense == "min" else "vh", "width": 1.5,
+                       line={"shape": "hv", "width": 1.5,
                              "color": look.front})  # fmt: skip
     figure.add_scattergl(name="front in all objectives", mode="markers", marker=diamond,
                          x=[p.metrics.get(plane[0].key, math.nan) for p in best],
@@ -146,7 +146,7 @@ def parallel_figure(data: ReportData, theme: ThemeName = "light") -> go.Figure:
     look = THEMES[theme]
     mask = sampled(len(data.points), DRAWN_LINES)
     points = [p for p, drawn in zip(data.points, mask, strict=True) if p.on_front or drawn]
-    axes = [_ranked(axis, [p.config.get(axis) for p in points]) for axis in data.axes]
+    axes = [_ranked(axis, [p.value(axis) for p in points]) for axis in data.axes]
     judged = [_logged(o, [p.metrics.get(o.key, math.nan) for p in points]) for o in data.objectives]
     color = judged[0]["values"] if points else []
     figure = go.Figure(layout=base_layout(look))
@@ -270,7 +270,8 @@ def _hover(data: ReportData, points: Iterable[Point]) -> dict[str, Any]:
     for point in points:
         values = [f"{o.label}: {quantity(point.metrics.get(o.key, math.nan), o.unit)}"
                   for o in data.objectives]  # fmt: skip
-        config = [f"{path}: {value}" for path, value in point.config.items()]
+        fields = {**point.choices, **point.config}
+        config = [f"{path}: {value}" for path, value in fields.items()]
         lines = [html.escape(line, quote=False) for line in (point.machine, *values, *config)]
         texts.append("<br>".join([f"<b>point {point.id}</b>", *lines]))
     return {"hovertext": texts, "hoverinfo": "text"}

@@ -1,5 +1,8 @@
 """`bitlane diff`: two estimates, layer by layer."""
 
+import copy
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +10,7 @@ import pytest
 
 import hwconfigs
 import workloads
-from analysis.diff import diff, load_estimate
+from analysis.diff import diff, differences, load_estimate
 from analysis.estimate import document
 from simulator.cost import estimate
 from simulator.errors import BadFile
@@ -48,3 +51,52 @@ def test_another_document_is_refused(tmp_path: Path) -> None:
         f"{path}: schema must be bitlane.estimate/1; found bitlane.inspect/1; "
         "estimate the model again"
     )
+
+
+def damaged(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    document = copy.deepcopy(estimated())
+    change(document)
+    return document
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d["machines"].clear(),
+        lambda d: d.update(machines={}),
+        lambda d: d["machines"][0]["layers"][0]["cycles"].update(total=None),
+        lambda d: d["machines"][0]["layers"][0]["cycles"].update(total="9"),
+        lambda d: d["machines"][0]["layers"][0].pop("energy_fj"),
+        lambda d: d["machines"].append(3),
+    ],
+)
+def test_a_damaged_estimate_is_refused_in_one_line(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(damaged(change)), encoding="utf-8")
+    with pytest.raises(BadFile, match="damaged, lacks what estimate --json writes"):
+        load_estimate(path)
+
+
+def test_layers_of_one_name_are_kept_apart() -> None:
+    before = estimated()
+    layers = before["machines"][0]["layers"]
+    layers[3]["name"] = layers[2]["name"]
+    after = copy.deepcopy(before)
+    after["machines"][0]["layers"][2]["cycles"]["total"] += 1
+    (machine,) = differences(before, after)["machines"]
+    assert len(machine["layers"]) == len(layers)
+    changed = [layer["name"] for layer in machine["layers"] if not layer["same"]]
+    assert changed == [layers[2]["name"]]
+    assert f"{layers[2]['name']} (2)" in [layer["name"] for layer in machine["layers"]]
+
+
+def test_machines_of_other_kinds_are_compared() -> None:
+    platform = document(GRAPH, [estimate(GRAPH, hwconfigs.load("systolic_and_m4"))], 1)
+    text = diff(estimated(), platform)
+    assert "systolic_16x16 -> systolic_and_m4" in text
+    (machine,) = differences(estimated(), platform)["machines"]
+    own = platform["machines"][0]["layers"]
+    link = sum(layer["energy_fj"]["link"] for layer in own)
+    assert machine["energy_fj"]["link"] == [None, link]

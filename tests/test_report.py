@@ -36,7 +36,7 @@ SYSTOLIC = {
 }
 
 
-def swept(folder: Path, base: str, axes: Mapping[str, Any], **more: Any) -> ReportData:
+def swept(folder: Path, base: str | list[str], axes: Mapping[str, Any], **more: Any) -> ReportData:
     """The page's data of a sweep whose spec is a file in `folder`."""
     path = folder / "space.yaml"
     spec = {"name": "s", "base": base, "workload": "zoo:digits", "axes": dict(axes), **more}

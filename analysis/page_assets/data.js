@@ -26,7 +26,7 @@ function array({ at, count, kind }) {
 }
 
 DATA.ids = array(DATA.ids);
-for (const column of [DATA.machine, ...Object.values(DATA.config)]) {
+for (const column of [DATA.machine, ...Object.values(DATA.config), ...Object.values(DATA.choices)]) {
   if (column.index) column.index = array(column.index);
 }
 for (const key of Object.keys(DATA.metrics)) DATA.metrics[key] = array(DATA.metrics[key]);
@@ -42,6 +42,11 @@ function place(column, row) {
   return column.index ? column.index[row] : 0;
 }
 
+// The column of an axis: of a field of the machine, or of what lies inside one.
+function axisColumn(axis) {
+  return DATA.choices[axis] ?? DATA.config[axis];
+}
+
 // The text a YAML file holds: as Python wrote it, or JSON where both notations agree.
 function yamlText(column, at) {
   return at < 0 ? "none" : (column.yaml[at] ?? JSON.stringify(column.values[at]));
@@ -51,20 +56,25 @@ function machineOf(row) {
   return DATA.machine.values[place(DATA.machine, row)];
 }
 
-// [[dotted path, YAML text], ...] of one point, the swept axes first.
-function configOf(row) {
+// [[dotted path, YAML text], ...] of the columns that apply to a point.
+function fieldsOf(columns, row) {
   const fields = [];
-  for (const [path, column] of Object.entries(DATA.config)) {
+  for (const [path, column] of Object.entries(columns)) {
     const at = place(column, row);
     if (at >= 0) fields.push([path, yamlText(column, at)]);
   }
   return fields;
 }
 
+// What is told of a point's machine, the swept axes first.
+function configOf(row) {
+  return [...fieldsOf(DATA.choices, row), ...fieldsOf(DATA.config, row)];
+}
+
 // The machine as a file for `--hw`: dotted paths as mappings in mappings, as `analysis.copied`.
 function yamlOf(row) {
   const root = new Map();
-  for (const [path, text] of configOf(row)) {
+  for (const [path, text] of fieldsOf(DATA.config, row)) {
     const keys = path.split(".");
     const last = keys.pop();
     let below = root;
@@ -102,7 +112,9 @@ function quantity(value, unit) {
   if (!Number.isFinite(value)) return "n/a";
   const digits = (v) => v.toLocaleString("en", { maximumSignificantDigits: 4 });
   if (!DATA.siUnits.includes(unit) || value === 0) {
-    const text = Math.abs(value) >= 1e4 ? Math.round(value).toLocaleString("en") : digits(value);
+    const size = Math.abs(value);
+    const plain = size >= 1e4 ? Math.round(value).toLocaleString("en") : digits(value);
+    const text = size > 0 && size < 1e-4 ? value.toExponential(3) : plain;
     return `${text} ${unit}`.trim();
   }
   const thousands = Math.floor(Math.log10(Math.abs(value)) / 3);

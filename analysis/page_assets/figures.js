@@ -42,7 +42,7 @@ function colouring(key) {
     const ticks = low < high ? [low, (low + high) / 2, high] : [low];
     return { label, numbers, ticks, texts: ticks.map((t) => quantity(log ? 10 ** t : t, unit)) };
   }
-  const column = DATA.config[key];
+  const column = axisColumn(key);
   const order = sortedPlaces(column);
   const rank = new Array(order.length);
   order.forEach((at, position) => { rank[at] = position; });
@@ -77,8 +77,9 @@ function rangeOf(key, log) {
   return [low - room, high + room];
 }
 
-function objectiveAxis(axis, key, log) {
+function objectiveAxis(axis, key, log, narrow) {
   Object.assign(axis, DATA.objectives.find((objective) => objective.key === key).axis);
+  if (narrow && extent(DATA.metrics[key], () => true)?.[1] >= 1e4) axis.tickformat = "~s"; // 50k, not 50,000
   Object.assign(axis, { type: log ? "log" : "linear", range: rangeOf(key, log) });
 }
 
@@ -151,15 +152,14 @@ function drawScatter(element, view) {
     delete data[2][side];
     if (view.errors && DATA.bounds[key]) data[2][side] = errorBars(style, key, held[2]);
   }
-  data[1].line.shape = SENSE[view.y] === "max" ? "vh" : "hv";
   data[0].marker.size = POINTS > MANY_POINTS ? 3 : POINTS > 3000 ? 4 : 6;
   paint(data[0].marker, view.color, rows, narrow);
   if (dense) {
     data.push(densityTrace(data[0], view, narrow));
     data[0].marker.showscale = false;
   }
-  objectiveAxis(layout.xaxis, view.x, view.log);
-  objectiveAxis(layout.yaxis, view.y, view.log);
+  objectiveAxis(layout.xaxis, view.x, view.log, narrow);
+  objectiveAxis(layout.yaxis, view.y, view.log, narrow);
   layout.shapes = marks(layout.shapes[0], view, layout.font.color);
   layout.uirevision = `${view.x} ${view.y} ${view.log}`;
   layout.dragmode = view.drag === "zoom" ? layout.dragmode : view.drag;

@@ -56,7 +56,7 @@ function rangeFilter(name, hints, valueAt, changed) {
 }
 
 function axisFilter(axis, changed) {
-  const column = DATA.config[axis];
+  const column = axisColumn(axis);
   const numeric = column.values.every(Number.isFinite);
   if (!numeric || column.values.length <= FEW_VALUES) return checkboxFilter(axis, column, changed);
   const valueAt = (row) => column.values[place(column, row)];

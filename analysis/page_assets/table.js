@@ -1,19 +1,20 @@
 // The sortable table of the points on the front in all objectives, or of all that are not filtered out.
 
 const TABLE_ROWS = 200;
-const order = { column: 2 + DATA.axes.length, descending: DATA.objectives[0].sense === "max" }; // the first objective, best first
+const MACHINE = DATA.axes.includes("name") ? [] : [["machine", machineOf, machineOf]]; // an axis of machines says it
+const order = { column: 1 + MACHINE.length + DATA.axes.length, descending: DATA.objectives[0].sense === "max" }; // the first objective, best first
 
 function valueOf(axis, row) {
-  const column = DATA.config[axis];
+  const column = axisColumn(axis);
   return column.values[place(column, row)];
 }
 
 // Columns: heading, sort key of a row, text of a row.
 const COLUMNS = [
   ["point", (row) => DATA.ids[row], (row) => String(DATA.ids[row])],
-  ["machine", machineOf, machineOf],
+  ...MACHINE,
   ...DATA.axes.map((axis) => [axis, (row) => valueOf(axis, row),
-    (row) => yamlText(DATA.config[axis], place(DATA.config[axis], row))]),
+    (row) => yamlText(axisColumn(axis), place(axisColumn(axis), row))]),
   ...DATA.objectives.map(({ key }) => [DATA.metricLabels[key][0],
     (row) => DATA.metrics[key][row],
     (row) => quantity(DATA.metrics[key][row], DATA.metricLabels[key][1])]),
@@ -39,7 +40,7 @@ function buildFrontTable(table, view, choose) {
 // Columns of numbers stand to the right; the point's own number leads the line and does not.
 function isNumber(at) {
   const key = COLUMNS[at][1];
-  return at > 0 && DATA.front.length > 0 && typeof key(DATA.front[0]) === "number";
+  return at > 0 && DATA.front.some((row) => typeof key(row) === "number");
 }
 
 function frontLine(row) {

@@ -9,7 +9,7 @@ const watcher = new IntersectionObserver((entries) => {
     waiting.delete(target);
     paintNow();
   }
-}, { rootMargin: "200px" });
+}, { rootMargin: "50px" });
 
 // Draw now where the element is near the window, else when it comes there.
 function whenSeen(element, paintNow) {
@@ -61,10 +61,15 @@ function drawParallel(element, rows, color) {
       range: [lacks ? none : low < high ? low : low - 1, low < high ? high : low + 1],
     };
   });
+  // Names on the left axis begin within the plot.
+  const longest = Math.max(...data[0].dimensions[0].ticktext.map((text) => text.length));
+  layout.margin.l = Math.max(layout.margin.l, Math.min(180, 16 + 6.5 * longest));
   const { numbers } = colouring(color);
   const [low, high] = extent(numbers, () => true) ?? [0, 1];
   Object.assign(data[0].line, { color: lines.map((row) => numbers[row]), cmin: low, cmax: high });
-  element.style.minWidth = `${Math.max(320, 96 * keys.length)}px`;
+  const widest = Math.max(...data[0].dimensions.map((dimension) => dimension.label.length));
+  const room = Math.min(150, Math.max(96, 12 + 6.2 * widest)); // a name beside the next one
+  element.style.minWidth = `${Math.max(320, room * keys.length)}px`;
   return draw(element, { data, layout }).then(() => lines.length);
 }
 
@@ -84,6 +89,7 @@ function drawGantt(element, { rows, unit, what, layer, start, cycles }) {
     trace.x = ours.map((at) => cycles[at]);
     trace.base = ours.map((at) => start[at]);
     trace.customdata = ours.map((at) => DATA.layerTitles[layer[at]]);
+    trace.marker.opacity = ours.map((at) => trace.meta.shades[layer[at] % 2]);
     trace.showlegend = ours.length > 0;
   });
   layout.yaxis.categoryarray = rows;

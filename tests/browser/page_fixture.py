@@ -195,6 +195,16 @@ def chromium() -> Iterator[Launch]:
             browser.close()
 
 
+def rendered(data: ReportData) -> str:
+    """`render`, once for data that several tests open one after another."""
+    if not _LAST or _LAST[0][0] is not data:
+        _LAST[:] = [(data, render(data))]
+    return _LAST[0][1]
+
+
+_LAST: list[tuple[ReportData, str]] = []
+
+
 def opener(browser: Browser, folder: Path) -> Iterator[Open]:
     """Yield an `Open`; afterwards no page may have logged, thrown, or requested another address."""
     reports: list[str] = []
@@ -202,7 +212,7 @@ def opener(browser: Browser, folder: Path) -> Iterator[Open]:
 
     def open_page(data: ReportData, width: int = 1280, dark: bool = False) -> Page:
         file = folder / "report.html"
-        file.write_text(render(data), encoding="utf-8")
+        file.write_text(rendered(data), encoding="utf-8")
         context = browser.new_context(
             viewport={"width": width, "height": 760},
             color_scheme="dark" if dark else "light",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from analysis.copied import copied_yaml
 from analysis.page import Objective, Point, ReportData
 from analysis.sensitivity import sensitivity_of
 from tests.browser.page_fixture import OBJECTIVES, TEXTS, Open, chromium, make_data, opener
@@ -291,8 +292,44 @@ def test_a_maximised_objective_turns_the_front(open_page: Open, data: ReportData
     }
     assert set(page.evaluate("window.bitlane.frontIds()")) == expected
     assert page.is_hidden("#space-part")
+    stairs = page.evaluate("document.getElementById('scatter').data[1].line.shape")
+    assert stairs == "hv"  # across at the better latency's rate, then up
     best: Point = max(turned.points, key=lambda p: p.metrics["tops_per_w"])
     assert best.id in expected
+
+
+def test_an_axis_inside_a_field_filters_and_is_not_copied(
+    open_page: Open, data: ReportData
+) -> None:
+    """As the widths of a class of layers, which lie inside the machine's list of layers."""
+    axis = "datapath.layers.first.weight_bits"
+    points = tuple(
+        replace(p, choices={axis: 4 if i % 3 else 8} if i % 2 else {})
+        for i, p in enumerate(data.points)
+    )
+    page = open_page(replace(data, axes=(axis, *data.axes), points=points))
+    page.uncheck(f"fieldset[data-axis='{axis}'] label:has-text('4') input")
+    page.uncheck(f"fieldset[data-axis='{axis}'] label:has-text('none') input")
+    kept = [p for p in points if p.value(axis) == 8]
+    assert 0 < len(kept) < POINTS
+    assert page.evaluate("window.bitlane.visibleCount()") == len(kept)
+    see(page, "parallel")
+    assert len(page.evaluate(LINES)) == len(data.axes) + 1 + len(OBJECTIVES)
+    page.evaluate("id => window.bitlane.select(id)", kept[0].id)
+    assert axis in page.inner_text("#point-config tr:first-child")
+    assert page.inner_text("#config-yaml").strip() == copied_yaml(kept[0].config).strip()
+
+
+def test_what_is_known_of_bounds_by_layer_is_told(open_page: Open, data: ReportData) -> None:
+    first, *rest = (p for p in data.points if p.layers)
+    assert first.layers is not None
+    bare = replace(first, layers=replace(first.layers, energy_fj_low=(), energy_fj_high=()))
+    points = tuple(bare if p.id == first.id else p for p in data.points)
+    page = open_page(replace(data, points=points))
+    page.evaluate("id => window.bitlane.select(id)", first.id)
+    assert "Bounds are told of the total" in page.inner_text("#energy-note")
+    page.evaluate("id => window.bitlane.select(id)", rest[0].id)
+    assert page.is_hidden("#energy-note")
 
 
 def test_every_control_and_plot_has_a_name(open_page: Open, data: ReportData) -> None:
