@@ -16,6 +16,7 @@ from simulator.decode import value_range
 from simulator.errors import Unsupported
 from simulator.execute import run
 from simulator.graph import Array, Graph, Node
+from simulator.layered import counted
 from simulator.mac import AccumulatingOperator, MacOperator
 from simulator.machines.base import Machine
 from simulator.machines.platform import Platform
@@ -68,7 +69,10 @@ class GraphEnergy:
 
 @dataclass(frozen=True)
 class _Job:
-    """One layer and the machine that runs it; `prefix` stands before its memories' names."""
+    """One layer and the machine that runs it; `prefix` stands before its memories' names.
+
+    Its operands are those of `datapath`, its data-blind price is that of `priced_as`.
+    """
 
     node: Node
     operands: Sequence[Array | None]
@@ -76,6 +80,7 @@ class _Job:
     unit: str
     work: Work
     datapath: Datapath
+    priced_as: Datapath
     nest: LoopNest | None
     blind_fj: Mapping[str, int]
     codes: tuple[int, int]
@@ -140,25 +145,28 @@ def _jobs(
             taken[node.name] = (node, list(operands))
 
     run(graph, inputs, datapath=own, tap=keep)
-    units, jobs = _units(machine), []
+    # Costs are those of one machine, as wide as its widest layer.
+    costed, one = (graph, machine) if isinstance(machine, Platform) else counted(graph, machine)
+    units, jobs = _units(one), []
     places = [layer.unit if isinstance(machine, Platform) else "" for layer in found.layers]
-    works = _works(graph, units, places)
+    works = _works(costed, units, places)
     tensors = requantized(graph, own).graph.tensors
     for index, layer in enumerate(found.layers):
         if layer.name not in taken or not layer.macs:
             continue
         node, operands = taken[layer.name]
         unit, datapath = units[places[index]], datapath_of(node, own)
+        priced_as = datapath if one is machine else unit.datapath.datapath()
         assert isinstance(node.op, MacOperator)
         low, high = value_range(tensors[node.inputs[node.op.positions[0]]])
         # The price is that of the datapath's width, and so are the codes of uniform operands.
-        wider = max(0, datapath.activation_bits - (high - low).bit_length())
+        wider = max(0, priced_as.activation_bits - (high - low).bit_length())
         zero = 0 if datapath.zero_point == "folded" else node.op.weighted.input_zero_point
         codes = ((low << wider) - zero, min(((high + 1) << wider) - 1 - zero, _MOST_CODE))
         nest = found.nests[index] if found.nests is not None else None
         jobs.append(
             _Job(
-                node, operands, unit, places[index], works[index], datapath, nest,
+                node, operands, unit, places[index], works[index], datapath, priced_as, nest,
                 found.energy_fj[index], codes,
             )
         )  # fmt: skip
@@ -177,17 +185,10 @@ def _works(graph: Graph, units: Mapping[str, Machine], places: Sequence[str]) ->
 def _layer(job: _Job, seed: int) -> LayerEnergy:
     op, machine = job.node.op, job.machine
     assert isinstance(op, MacOperator)
-    lay: Lay = lay_out(
-        op,
-        job.operands,
-        machine,
-        job.work,
-        datapath=job.datapath,
-        nest=job.nest,
-        ordered=not machine.technology.whole_system,
-    )
+    lay = _lay(job, op, job.datapath)
+    blind = lay if job.priced_as == job.datapath else _lay(job, op, job.priced_as)
     real = real_activity(lay, seed)
-    uniform = uniform_activity(lay, job.codes, seed, UNIFORM_PRODUCTS)
+    uniform = uniform_activity(blind, job.codes, seed, UNIFORM_PRODUCTS)
     shares = {
         (job.prefix + name if name in machine.levels else name): share
         for name, share in shares_of(machine, real).items()
@@ -195,6 +196,18 @@ def _layer(job: _Job, seed: int) -> LayerEnergy:
     energy, error = priced(job.blind_fj, shares, real, uniform)
     return LayerEnergy(
         job.node.name, job.unit, real, uniform, MappingProxyType(energy), job.blind_fj, error
+    )
+
+
+def _lay(job: _Job, op: MacOperator, datapath: Datapath) -> Lay:
+    return lay_out(
+        op,
+        job.operands,
+        job.machine,
+        job.work,
+        datapath=datapath,
+        nest=job.nest,
+        ordered=not job.machine.technology.whole_system,
     )
 
 

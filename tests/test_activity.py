@@ -193,3 +193,25 @@ def test_narrowed_operands_are_those_of_the_run() -> None:
             hwconfigs.load("systolic_16x16", [("datapath.narrow", True), *narrow]),
         ).totals.energy_fj
     )
+
+
+@pytest.mark.parametrize("name", ["systolic_16x16", "cortex_m4", "gemmini_like"])
+def test_layers_of_their_own_widths_are_looked_at_as_any(name: str) -> None:
+    """One that keeps the machine's widths does what it does without; a narrow one toggles less."""
+    own = {"layer": "first", "weight_bits": 4}
+    bare = on(name, "random")
+    wide = {"layer": "first", "weight_bits": hwconfigs.load(name).datapath.weight_bits}
+    same = on(name, "random", ("datapath.layers", [wide]))
+    assert same.layers == bare.layers
+    narrow = on(name, "random", ("datapath.layers", [own]), ("datapath.narrow", True))
+    assert not narrow.notes
+    (first, *rest), (before, *_) = narrow.layers, bare.layers
+    assert len(rest) == len(bare.layers) - 1
+    assert first.uniform == before.uniform
+    assert first.real.product_toggles < before.real.product_toggles
+    assert first.energy_fj["multiply"] < before.energy_fj["multiply"]
+    blind = estimate(
+        workloads.load("zoo:digits"),
+        hwconfigs.load(name, [("datapath.layers", [own]), ("datapath.narrow", True)]),
+    )
+    assert narrow.blind_fj == blind.totals.energy_fj
