@@ -7,6 +7,7 @@ from analysis.accuracy import METRICS
 from analysis.constraints import Constraint
 from analysis.held import has_area
 from analysis.layout import BASE, Layout
+from analysis.limits import MAX_POINTS
 from analysis.spec import Scalar, SweepSpec
 from simulator.document import Place
 from simulator.errors import BadConfig
@@ -78,6 +79,20 @@ def check_designs(
     if faults:
         raise BadConfig("\n".join(faults))
     return costs, list(firsts.values())
+
+
+def check_enumerable(spec: SweepSpec) -> None:
+    """Refuse to sweep what only a search can go through: too many designs, or no axes."""
+    if not spec.axes:
+        raise BadConfig(
+            f"{spec.name}: axes: is missing, its designs are those of search.problem; run bitlane "
+            "search"
+        )
+    if spec.count > MAX_POINTS:
+        raise BadConfig(
+            f"{spec.name}: axes: {spec.count} points are more than {MAX_POINTS}; run bitlane "
+            "search, shorten an axis, or draw a sample"
+        )
 
 
 def check_unit(

@@ -22,7 +22,7 @@ from analysis.scale_out import run_on_workers
 from analysis.spec import Scalar, SweepSpec, beside, load_spec
 from analysis.store import kept_points, open_store, writing
 from analysis.summary import summary
-from analysis.sweep_checks import check_designs, check_measured
+from analysis.sweep_checks import check_designs, check_enumerable, check_measured
 from analysis.tables import axis_columns, energy_ends, layers_table, points_table
 from analysis.terminal import Interrupted
 from simulator.cost import Evaluation
@@ -70,6 +70,8 @@ class Sweep:
         self.technologies = self._technologies(path)
         named = data or (beside(path, spec.data) if spec.data else None)
         self.accuracies = self._accuracies(named) if named else None
+        if not spec.axes:
+            check_enumerable(spec)
         check_measured(spec.objectives, spec.limits, self.places, METRICS if named else ())
         self._costs, self._kinds = check_designs(spec, self.places, self.machine)
         self.space = self._space()
@@ -299,6 +301,7 @@ def sweep(spec: SweepSpec | str | Path, data: str | Path | None = None) -> "pl.D
         loaded = Sweep(Path(), spec, data)
     else:
         loaded = Sweep(Path(spec), data=data)
+    check_enumerable(loaded.spec)
     chunks = -(-loaded.spec.count // loaded.spec.chunk_points)
     return pl.concat([loaded.chunk(i)[0] for i in range(chunks)])
 
@@ -321,6 +324,7 @@ def sweep_command(
     from rich.progress import Progress
 
     loaded = Sweep(spec, data=data)
+    check_enumerable(loaded.spec)
     total = loaded.spec.count
     steps = run(loaded, out, resume=resume)
     if workers is not None or scheduler is not None:

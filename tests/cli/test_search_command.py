@@ -59,6 +59,35 @@ def test_faults_of_the_section_name_their_line(
     assert not (tmp_path / "out").exists()
 
 
+HUGE = {"range": {"first": 1, "last": 10_000}}
+MANY: dict[str, Any] = SMALL | {
+    "axes": {"clock_mhz": HUGE, "memory.dram.bytes_per_cycle": HUGE},
+    "search": {"evaluations": 9},
+}
+WIDTHS: dict[str, Any] = {name: SMALL[name] for name in ("name", "base", "workload")} | {
+    "search": {"evaluations": 9, "problem": "mixed_precision", "bits": [4, 8]}
+}
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        (MANY, "axes: 100000000 points are more than 10000000; run bitlane search, shorten"),
+        (WIDTHS, "axes: is missing, its designs are those of search.problem; run bitlane search"),
+    ],
+)
+def test_what_only_a_search_goes_through_is_not_swept(
+    bitlane: Run, tmp_path: Path, document: dict[str, Any], told: str
+) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    outcome = bitlane("sweep", path, "--out", tmp_path / "out")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"bitlane: small: {told}"), outcome.err
+    assert outcome.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_without_the_library_one_line_says_how_to_get_it(
     bitlane: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
