@@ -124,7 +124,7 @@ function drawLayers() {
   drawBars($("layer-energy"), "energy", layers);
   drawRoofline($("roofline"), layers);
   $("energy-note").textContent = layers.bounds || !DATA.bounds.energy_j ? ""
-    : "Bounds are told of the total; layer by layer they travel with some points of the front only.";
+    : "Bounds are told of the total energy; those of the area and of each layer travel with some points of the front only.";
   $("timeline").hidden = layers.spans === undefined;
   if (layers.spans !== undefined) {
     drawGantt($("gantt"), layers.spans);
