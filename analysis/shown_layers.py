@@ -64,6 +64,8 @@ def _layers_by_point(
 ) -> dict[int, Layers]:
     rates = ("point", "peak_macs_per_cycle", "outer_bytes_per_cycle")
     roofs = {point: (peak, rate) for point, peak, rate in shown.select(rates).iter_rows()}
+    # The costs of a model are in units of its own and no joules.
+    priceless = set(shown.filter(shown["energy_j"].is_null())["point"])
     bases = bases_of(store)
     first = next(iter(bases))
     base_of = dict(shown.select("point", BASE).iter_rows()) if BASE in shown.columns else {}
@@ -76,6 +78,8 @@ def _layers_by_point(
         own = [column for column in part if column.null_count() < len(column)]
         columns = {column.name: column.to_list() for column in own}
         units = [HOST, *bases[base_of.get(point, first)].get("units", ())]
+        if point in priceless:
+            columns = {name: c for name, c in columns.items() if not name.endswith("_fj")}
         found[point] = _layers(columns, roofs[point], units)
     return found
 

@@ -63,6 +63,17 @@ def test_costs_of_each_network_are_those_of_estimate(tmp_path: Path) -> None:
                 assert point.metrics[f"{title}.{name}"] == getattr(totals, name)
 
 
+def test_costs_of_a_model_are_not_shown_as_joules(tmp_path: Path) -> None:
+    axes = {"technology": ["pareto_linear"], "array.rows": [4, 8]}
+    data = swept(tmp_path, "systolic_16x16", axes, objectives=["latency_s", "cost"])
+    assert len(data.points) == 2
+    for point in data.points:
+        assert point.metrics["cost"] > 0
+        assert point.layers is not None
+        assert point.layers.energy_fj == {}
+        assert sum(point.layers.compute) > 0
+
+
 @pytest.mark.parametrize("within", [True, False])
 def test_widths_of_classes_of_layers_are_axes_of_the_page(tmp_path: Path, within: bool) -> None:
     """Whether the base has layers of its own or none."""

@@ -76,5 +76,7 @@ function showComparison() {
   if (!known) return;
   const joules = layers.map((side) => layerEnergy(side).map((femto) => femto * 1e-15));
   whenSeen($("compare-cycles"), () => drawCompared($("compare-cycles"), ...layers.map(layerCycles), "Cycles"));
-  whenSeen($("compare-energy"), () => drawCompared($("compare-energy"), ...joules, "Energy [J]"));
+  const priced = layers.every((side) => Object.keys(side.energy).length > 0);
+  $("compare-energy").hidden = !priced;
+  if (priced) whenSeen($("compare-energy"), () => drawCompared($("compare-energy"), ...joules, "Energy [J]"));
 }

@@ -121,10 +121,13 @@ function drawLayers() {
   $("layer-plots").hidden = layers === undefined;
   if (layers === undefined) return;
   drawBars($("layer-cycles"), "cycles", layers);
-  drawBars($("layer-energy"), "energy", layers);
+  const priced = Object.keys(layers.energy).length > 0;
+  $("layer-energy").hidden = !priced;
+  if (priced) drawBars($("layer-energy"), "energy", layers);
   drawRoofline($("roofline"), layers);
-  $("energy-note").textContent = layers.bounds || !DATA.bounds.energy_j ? ""
-    : "Bounds are told of the total; layer by layer they travel with some points of the front only.";
+  $("energy-note").textContent = !priced ? "Costs of a model are no joules; those of each layer are in the folder's table."
+    : layers.bounds || !DATA.bounds.energy_j ? ""
+    : "Bounds are told of the total energy; those of the area and of each layer travel with some points of the front only.";
   $("timeline").hidden = layers.spans === undefined;
   if (layers.spans !== undefined) {
     drawGantt($("gantt"), layers.spans);

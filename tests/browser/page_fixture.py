@@ -64,6 +64,7 @@ FIXED: Mapping[str, object] = {
     "memory.empty": {},
     "memory.dotted": {"a.b": 1, "c: d": [2]},
     "technology.scaled": True,
+    "units.accelerator_of_a_platform.datapath.accumulator.stages_with_a_long_name": 1,
 }
 
 

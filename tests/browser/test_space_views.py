@@ -211,6 +211,9 @@ def test_two_points_side_by_side(open_page: Open, data: ReportData) -> None:
     )
     both = {**first.config, **second.config}
     assert set(fields) == {k for k in both if first.config.get(k) != second.config.get(k)}
+    for name in ("compare-config", "point-config"):
+        cell = page.evaluate(f"document.querySelector('#{name} tbody td').clientWidth")
+        assert cell > 60, name  # long paths leave room for values
     ratio = float(page.inner_text("#compare-metrics tbody tr:first-child td:last-child"))
     expected = first.metrics["latency_s"] / second.metrics["latency_s"]
     assert ratio == pytest.approx(expected, rel=1e-3)
