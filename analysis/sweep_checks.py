@@ -1,6 +1,6 @@
 """What is wrong with a sweep before anything runs: every value of every axis makes a machine."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from analysis.accuracy import METRICS
@@ -10,7 +10,9 @@ from analysis.layout import BASE, Layout
 from analysis.limits import MAX_POINTS
 from analysis.spec import Scalar, SweepSpec
 from simulator.document import Place
-from simulator.errors import BadConfig
+from simulator.errors import BadConfig, Unsupported
+from simulator.graph import Graph
+from simulator.layers import configs
 from simulator.machines.base import Machine
 
 SHOWN_FAULTS: Final = 20
@@ -47,6 +49,7 @@ def check_designs(
     spec: SweepSpec,
     places: Mapping[str, Place],
     machine: Callable[[Sequence[Scalar | None]], Machine],
+    graphs: Sequence[Graph],
 ) -> tuple[bool, list[Machine]]:
     """Build the `first_designs`, so that faults show at once; raises BadConfig with all of them.
 
@@ -62,6 +65,7 @@ def check_designs(
         try:
             made = machine(values)
             check_unit(made, spec.objectives, spec.limits, places)
+            check_layers(made, graphs, places)
             costs |= not made.technology.physical
             areas.setdefault(has_area(made), made.technology.name)
             firsts.setdefault(values[0] if several else None, made)
@@ -79,6 +83,20 @@ def check_designs(
     if faults:
         raise BadConfig("\n".join(faults))
     return costs, list(firsts.values())
+
+
+def check_layers(machine: Machine, graphs: Iterable[Graph], places: Mapping[str, Place]) -> None:
+    """Refuse entries of `datapath.layers` that name no layer of one of the networks."""
+    for graph in graphs:
+        for override in machine.datapath.layers:
+            try:
+                configs(machine.datapath.model_copy(update={"layers": (override,)}), graph)
+            except Unsupported as error:
+                begin = f"datapath.layers.{override.layer}."
+                found = [place for axis, place in places.items() if axis.startswith(begin)]
+                at = f"{found[0]}: " if found else ""
+                text = str(error).replace("datapath.layers.0.layer", "datapath.layers")
+                raise BadConfig(f"{at}{text}") from None
 
 
 def check_enumerable(spec: SweepSpec) -> None:

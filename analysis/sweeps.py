@@ -73,7 +73,8 @@ class Sweep:
         if not spec.axes:
             check_enumerable(spec)
         check_measured(spec.objectives, spec.limits, self.places, METRICS if named else ())
-        self._costs, self._kinds = check_designs(spec, self.places, self.machine)
+        graphs = [network.graph for network in self.networks]
+        self._costs, self._kinds = check_designs(spec, self.places, self.machine, graphs)
         self.space = self._space()
         self._layered = any(".layers" in axis for axis in self.axes) or any(
             base.at(("datapath", "layers")) for base in self.bases.values()

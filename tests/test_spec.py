@@ -271,6 +271,10 @@ FAULTS = {
         SWEEP + "constraints: {area_mm2: 2}\n",
         "7: constraints: must be a list of texts, as ['area_mm2 <= 2.5']; found a mapping",
     ),
+    "layer": (
+        SWEEP + "  datapath.layers.frist.weight_bits: [8]\n",
+        "7: digits_cnn.tflite: datapath.layers: no node is named 'frist'; did you mean 'first'?",
+    ),
     "kept": (
         SWEEP + "keep_layers: never\n",
         "7: keep_layers: must be true, false or auto; found never",
