@@ -110,14 +110,15 @@ def energy_of(
                 f"{unit.technology.name} counts {unit.technology.unit}; leave out --inputs"
             )
     found = found or estimate(graph, machine)
-    layers, left = [], []
+    layers: list[LayerEnergy] = []
+    left: list[tuple[Node, str]] = []
     for job in _jobs(graph, machine, inputs, found):
         try:
             layers.append(_layer(job, seed))
-        except Unsupported:
-            left.append(job.node)
+        except Unsupported as reason:
+            left.append((job.node, str(reason)))
     left += [
-        node
+        (node, "the order of their products is not known")
         for node in graph.nodes
         if isinstance(node.op, AccumulatingOperator) and not isinstance(node.op, MacOperator)
     ]
@@ -211,7 +212,7 @@ def _lay(job: _Job, op: MacOperator, datapath: Datapath) -> Lay:
     )
 
 
-def _notes(machine: Machine, left: Sequence[Node]) -> list[str]:
+def _notes(machine: Machine, left: Sequence[tuple[Node, str]]) -> list[str]:
     """What was not looked at, a line each."""
     notes = []
     for name, unit in _units(machine).items():
@@ -230,10 +231,10 @@ def _notes(machine: Machine, left: Sequence[Node]) -> list[str]:
             notes.append(f"{where}narrow sums before the accumulator are counted as one sum in it")
         if unit.depth_first.tile_rows:
             notes.append(f"{where}layers that run depth first are counted as if each ran whole")
-    if left:
-        kinds = ", ".join(dict.fromkeys(node.op.kind for node in left))
+    for reason in dict.fromkeys(why for _, why in left):
+        nodes = [node for node, why in left if why == reason]
+        kinds = ", ".join(dict.fromkeys(node.op.kind for node in nodes))
         notes.append(
-            f"{len(left)} layers cost what they cost data-blind: the order of their products is "
-            f"not known ({kinds})"
+            f"{len(nodes)} layers cost what they cost data-blind: {reason.split('; ')[0]} ({kinds})"
         )
     return notes

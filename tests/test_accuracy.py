@@ -1,6 +1,5 @@
 """Accuracy, SQNR and overflow rate: against counts by other code; kept once an arithmetic."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,11 @@ from analysis.accuracy import accuracy
 from analysis.damage import damage
 from analysis.labelled import LabelledSet, load_labelled
 from analysis.scoring import evaluate
-from analysis.spec import SweepSpec
 from simulator.errors import IllegalValues
 from simulator.execute import run as run_graph
 from simulator.graph import Graph
 from simulator.numeric.datapath import Datapath
+from tests.labelled_digits import few
 from tests.shared import absence, shared_folder
 from workloads.quantize.sqnr import EXACT_DB, decibels
 from workloads.zoo import digits
@@ -33,19 +32,6 @@ def graph() -> Graph:
 @pytest.fixture(scope="module")
 def data(graph: Graph) -> LabelledSet:
     return load_labelled(graph, "zoo:digits")
-
-
-def few(data: LabelledSet, count: int) -> LabelledSet:
-    """The first samples of a set."""
-    assert data.labels is not None
-    inputs = {name: value[:count] for name, value in data.inputs.items()}
-    return replace(data, inputs=inputs, labels=data.labels[:count], digest=f"the first {count}")
-
-
-def spec(**fields: Any) -> SweepSpec:
-    axes = {"array.rows": [4, 8], "datapath.accumulator.bits": [14, 17]}
-    known = {"name": "s", "base": "systolic_16x16", "workload": "zoo:digits", "axes": axes}
-    return SweepSpec(**{**known, **fields})
 
 
 def test_digits_are_as_right_as_the_demo_counts(graph: Graph, data: LabelledSet) -> None:

@@ -21,12 +21,13 @@ from analysis import dry_run, scoring
 from analysis.accuracy import METRICS, Accuracies, _decides, accuracy, execute_all
 from analysis.labelled import LabelledSet, load_labelled
 from analysis.scoring import evaluate
-from analysis.spec import SweepSpec, Workload
+from analysis.spec import Workload
 from analysis.store import open_store
 from analysis.sweeps import Sweep, run
 from simulator.errors import BadConfig, BadFile, RunFolderBusy, Unsupported
 from simulator.graph import Graph
 from simulator.numeric.datapath import Datapath
+from tests.labelled_digits import few, spec
 from workloads.zoo import digits
 
 
@@ -38,19 +39,6 @@ def graph() -> Graph:
 @pytest.fixture(scope="module")
 def data(graph: Graph) -> LabelledSet:
     return load_labelled(graph, "zoo:digits")
-
-
-def few(data: LabelledSet, count: int) -> LabelledSet:
-    """The first samples of a set."""
-    assert data.labels is not None
-    inputs = {name: value[:count] for name, value in data.inputs.items()}
-    return replace(data, inputs=inputs, labels=data.labels[:count], digest=f"the first {count}")
-
-
-def spec(**fields: Any) -> SweepSpec:
-    axes = {"array.rows": [4, 8], "datapath.accumulator.bits": [14, 17]}
-    known = {"name": "s", "base": "systolic_16x16", "workload": "zoo:digits", "axes": axes}
-    return SweepSpec(**{**known, **fields})
 
 
 THOUSANDS: Final[dict[str, Any]] = {

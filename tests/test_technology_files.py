@@ -1,7 +1,10 @@
 """What a technology's YAML may not hold, each refused with file, line and way out."""
 
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,10 +94,35 @@ def test_a_slip_of_the_unit_in_a_table(tmp_path: Path) -> None:
     )
 
 
-def test_every_thousandfold_slip_of_every_figure_is_caught(tmp_path: Path) -> None:
-    from simulator.technology.plausible import SPREAD
+def slipped(value: Any, factor: float) -> Iterator[tuple[str, Any]]:
+    """The document with one point's figures in another unit, for each point of each law."""
+    for key, below in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(below, dict) and {"at", "value", "low", "high"} <= set(below):
+            other = {name: below[name] * factor for name in ("value", "low", "high")}
+            yield str(key), [*value[:key], below | other, *value[key + 1 :]]
+        elif isinstance(below, dict | list):
+            for path, made in slipped(below, factor):
+                whole = list(value) if isinstance(value, list) else dict(value)
+                whole[key] = made
+                yield f"{key}.{path}", whole
 
-    assert SPREAD**2 < 1000
+
+@pytest.mark.parametrize("factor", [1e-3, 1e3])
+@pytest.mark.parametrize("name", ["horowitz_45nm", "synthesized_45nm"])
+def test_every_thousandfold_slip_of_every_figure_is_caught(
+    name: str, factor: float, tmp_path: Path
+) -> None:
+    document = hwconfigs.technology(name).plain()
+    tried = 0
+    for group in ("energy_pj", "area_um2"):
+        for path, made in slipped(document[group], factor):
+            file = tmp_path / "t.yaml"
+            file.write_text(json.dumps(document | {group: made}), encoding="utf-8")
+            with pytest.raises(BadConfig, match="another unit") as caught:
+                hwconfigs.load_technology(file)
+            assert f"{group}.{path}" in str(caught.value)
+            tried += 1
+    assert tried > 20
 
 
 def test_an_unknown_action(tmp_path: Path) -> None:

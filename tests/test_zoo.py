@@ -12,8 +12,8 @@ from simulator.errors import BadFile, Unsupported
 from simulator.graph import Graph
 from simulator.memory import constant_bytes, plan_arena
 from simulator.work import Work
+from tests import imagenet
 from workloads.topology_csv import require_values
-from workloads.zoo import imagenet
 from workloads.zoo.description import Description
 from workloads.zoo.mobilenets import eighths
 from workloads.zoo.shapes import NETWORKS, description_of

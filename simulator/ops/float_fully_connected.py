@@ -1,14 +1,12 @@
 """Fully connected layer of real values: a matrix of weights times rows of activations."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import prod
+from dataclasses import dataclass, replace
 from typing import Self, final
 
 import numpy as np
 
 from simulator.decode import optional, present, refuse, require_dtypes
-from simulator.errors import IllegalGraph
 from simulator.graph import Array, Operator, Source, TensorType
 from simulator.numeric.bounds import UNBOUNDED, Bounds, cut
 from simulator.numeric.datapath import Datapath
@@ -17,6 +15,7 @@ from simulator.plain_products import prepare_rows
 from simulator.prepared import Prepared
 from simulator.real_bounds import REALS, bounds_of
 from simulator.registry import register
+from simulator.row_products import check_rows, rows_shape, rows_work
 from simulator.work import Work
 
 Shape = tuple[int, ...]
@@ -52,16 +51,15 @@ class FloatFullyConnected(Operator):
     def check(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> None:
         """Refuse weights that do not fit the input's elements."""
         x, w, bias = present(inputs, 0), present(inputs, 1), optional(inputs, 2)
-        if len(w.shape) != 2 or w.shape[1] == 0 or x.elements % w.shape[1]:
-            raise IllegalGraph(f"weights {w.shape} do not divide an input of {x.shape}")
-        if self.keep_dims and x.shape[-1:] != w.shape[1:]:
-            raise IllegalGraph(f"weights {w.shape} need a last dimension of {w.shape[1]}")
-        if bias is not None and bias.shape != (w.shape[0],):
-            raise IllegalGraph(f"bias must have shape ({w.shape[0]},); found {bias.shape}")
+        check_rows(x, w, bias, keep_dims=self.keep_dims)
 
     def infer(self, inputs: Sequence[TensorType | None]) -> tuple[Shape, ...]:
         """(rows, o), or (..., o) with `keep_dims`."""
-        return (self._output_shape(present(inputs, 0).shape, present(inputs, 1).shape),)
+        return (
+            rows_shape(
+                present(inputs, 0).shape, present(inputs, 1).shape, keep_dims=self.keep_dims
+            ),
+        )
 
     def prepare(
         self,
@@ -81,26 +79,9 @@ class FloatFullyConnected(Operator):
         rows = np.ascontiguousarray(x).reshape(-1, w.shape[1])
         y = multiply(rows, w.T, bias, (1.0, 1.0), packed=True, turned=True)
         cut(y, self.bounds)
-        return (y.reshape(self._output_shape(x.shape, w.shape)),)
+        return (y.reshape(rows_shape(x.shape, w.shape, keep_dims=self.keep_dims)),)
 
     def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
         """MACs = rows o i, of real numbers."""
         x, w, bias = present(inputs, 0), present(inputs, 1), optional(inputs, 2)
-        return Work(
-            n=x.elements // w.shape[1],
-            oc=w.shape[0],
-            ky=1,
-            kx=1,
-            ic=w.shape[1],
-            weight_bits=w.bits,
-            activation_bits=x.bits,
-            output_bits=outputs[0].bits,
-            input_elements=x.elements,
-            weight_elements=w.elements,
-            bias_elements=0 if bias is None else bias.elements,
-            output_elements=outputs[0].elements,
-            real_products=1,
-        )
-
-    def _output_shape(self, x: Shape, w: Shape) -> Shape:
-        return (*x[:-1], w[0]) if self.keep_dims else (prod(x) // w[1], w[0])
+        return replace(rows_work(x, w, bias, outputs[0]), real_products=1)

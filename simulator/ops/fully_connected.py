@@ -1,8 +1,7 @@
 """Fully connected layer: a matrix of int8 weights times rows of int8 activations."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from math import prod
+from dataclasses import dataclass, replace
 from typing import Self, final
 
 from simulator.decode import (
@@ -22,6 +21,7 @@ from simulator.numeric.matmul import Window
 from simulator.numeric.requantize import requantize_array
 from simulator.prepared import Prepared, PreparedSums
 from simulator.registry import register
+from simulator.row_products import check_rows, rows_shape, rows_work
 from simulator.work import Work
 
 
@@ -56,19 +56,18 @@ class FullyConnected(MacOperator):
     def check(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> None:
         """Refuse weights that do not fit the input's elements."""
         x, w, bias = present(inputs, 0), present(inputs, 1), optional(inputs, 2)
-        if len(w.shape) != 2 or w.shape[1] == 0 or x.elements % w.shape[1]:
-            raise IllegalGraph(f"weights {w.shape} do not divide an input of {x.shape}")
-        if self.keep_dims and x.shape[-1] != w.shape[1]:
-            raise IllegalGraph(f"weights {w.shape} need a last dimension of {w.shape[1]}")
-        if bias is not None and bias.shape != (w.shape[0],):
-            raise IllegalGraph(f"bias must have shape ({w.shape[0]},); found {bias.shape}")
+        check_rows(x, w, bias, keep_dims=self.keep_dims)
         scales = len(self.weighted.requantize.scale)
         if scales not in (1, w.shape[0]):
             raise IllegalGraph(f"{scales} weight scales, {w.shape[0]} outputs")
 
     def infer(self, inputs: Sequence[TensorType | None]) -> tuple[tuple[int, ...], ...]:
         """(rows, o), or (..., o) with `keep_dims`."""
-        return (self._output_shape(present(inputs, 0).shape, present(inputs, 1).shape),)
+        return (
+            rows_shape(
+                present(inputs, 0).shape, present(inputs, 1).shape, keep_dims=self.keep_dims
+            ),
+        )
 
     def products(self, inputs: Sequence[Array | None], *, folded: bool) -> Iterator[Product]:
         """One block: the input's rows times the weights."""
@@ -85,7 +84,9 @@ class FullyConnected(MacOperator):
 
     def run(self, inputs: Sequence[Array | None], datapath: Datapath) -> tuple[Array, ...]:
         """Accumulate, then requantize."""
-        shape = self._output_shape(present(inputs, 0).shape, present(inputs, 1).shape)
+        shape = rows_shape(
+            present(inputs, 0).shape, present(inputs, 1).shape, keep_dims=self.keep_dims
+        )
         out = requantize_array(
             self.accumulate(inputs, datapath), self.weighted.requantize, self.weighted.dtype
         )
@@ -116,25 +117,11 @@ class FullyConnected(MacOperator):
     def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
         """MACs = rows o i."""
         x, w, bias = present(inputs, 0), present(inputs, 1), optional(inputs, 2)
-        return Work(
-            n=x.elements // w.shape[1],
-            oc=w.shape[0],
-            ky=1,
-            kx=1,
-            ic=w.shape[1],
-            weight_bits=w.bits,
-            activation_bits=x.bits,
-            output_bits=outputs[0].bits,
-            input_elements=x.elements,
-            weight_elements=w.elements,
-            bias_elements=0 if bias is None else bias.elements,
-            output_elements=outputs[0].elements,
+        return replace(
+            rows_work(x, w, bias, outputs[0]),
             requantizations=outputs[0].elements,
             requantizer_scales=len(self.weighted.requantize.scale),
         )
-
-    def _output_shape(self, x: tuple[int, ...], w: tuple[int, ...]) -> tuple[int, ...]:
-        return (*x[:-1], w[0]) if self.keep_dims else (prod(x) // w[1], w[0])
 
 
 def _case(source: Source) -> str:

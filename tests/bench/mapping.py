@@ -15,7 +15,7 @@ from simulator.cost import evaluate_designs
 from simulator.machines.spatial import Spatial
 from simulator.mapped import map_work
 from simulator.work import Work
-from workloads.zoo import imagenet
+from tests import imagenet
 
 MACHINES = ("tpu_like", "meta_prototype", "eyeriss_like", "gemmini_like", "gemm_l1")
 OBJECTIVES = ("latency", "energy", "edp")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import Run, inside
+from tests.cli.long_run import run_whole
 from tests.cli.workspace import fill
 
 
@@ -27,3 +28,9 @@ def workspace(filled: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """`filled`, as the working folder, so that messages hold short names."""
     monkeypatch.chdir(filled)
     return filled
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a long sweep's spec and the run that nobody stopped; tests leave it so."""
+    return run_whole(tmp_path_factory.mktemp("whole"))

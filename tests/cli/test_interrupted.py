@@ -11,28 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import Run, files_of, outside, started, wait_for
-from tests.cli.workspace import SWEEP, edited
+from tests.cli.long_run import LONG, POINTS
 
-POINTS = 2400
-LONG = edited(
-    SWEEP,
-    ("[4, 8]", "{range: {first: 1, last: 80}}"),
-    ("{log2: {first: 4, last: 16}}", "{range: {first: 1, last: 30}}"),
-    ("chunk_points: 2", "chunk_points: 16"),
-)
-"""150 chunks: a run that has written three of them is far from its end."""
 THIRD = Path("points/part-00002.parquet")
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the spec and its uninterrupted run in `out`."""
-    folder = tmp_path_factory.mktemp("whole")
-    (folder / "long.yaml").write_text(LONG, encoding="utf-8")
-    outcome = outside("sweep", "long.yaml", "--out", "out", cwd=folder)
-    assert outcome.code == 0, outcome.err
-    assert outcome.out.startswith(f"tiny: {POINTS} points in out\n")
-    return folder
 
 
 def assert_completes(folder: Path, whole: Path) -> None:

@@ -26,29 +26,12 @@ from analysis.store import open_store
 from analysis.sweeps import Sweep
 from simulator.errors import ClusterFault
 from tests.cli.command import SECONDS, Run, files_of, outside, started, wait_for
+from tests.cli.long_run import COMMAND, LONG, POINTS
 from tests.cli.workspace import SWEEP, edited
 
-POINTS = 2400
-LONG = edited(
-    SWEEP,
-    ("[4, 8]", "{range: {first: 1, last: 80}}"),
-    ("{log2: {first: 4, last: 16}}", "{range: {first: 1, last: 30}}"),
-    ("chunk_points: 2", "chunk_points: 16"),
-)
-COMMAND = ("sweep", "long.yaml", "--out", "out")
 needs_dask = pytest.mark.skipif(
     find_spec("distributed") is None, reason="distributed, the extra 'cluster', is not installed"
 )
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the spec and the run of a single process in `out`."""
-    folder = tmp_path_factory.mktemp("whole")
-    (folder / "long.yaml").write_text(LONG, encoding="utf-8")
-    outcome = outside(*COMMAND, cwd=folder)
-    assert outcome.code == 0, outcome.err
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -15,26 +15,7 @@ from polars.testing import assert_frame_equal
 
 from analysis.store import open_store
 from tests.cli.command import SECONDS, files_of, outside, started, wait_for
-from tests.cli.workspace import SWEEP, edited
-
-POINTS = 2400
-LONG = edited(
-    SWEEP,
-    ("[4, 8]", "{range: {first: 1, last: 80}}"),
-    ("{log2: {first: 4, last: 16}}", "{range: {first: 1, last: 30}}"),
-    ("chunk_points: 2", "chunk_points: 16"),
-)
-COMMAND = ("sweep", "long.yaml", "--out", "out")
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the spec and its uninterrupted run in `out`."""
-    folder = tmp_path_factory.mktemp("whole")
-    (folder / "long.yaml").write_text(LONG, encoding="utf-8")
-    outcome = outside(*COMMAND, cwd=folder)
-    assert outcome.code == 0, outcome.err
-    return folder
+from tests.cli.long_run import COMMAND, LONG, POINTS
 
 
 def kills(folder: Path, number: int, seed: int) -> None:

@@ -11,7 +11,7 @@ from analysis.parameters import Parameter, parameter
 from simulator.config import override
 from simulator.document import Document
 from simulator.work import Work
-from workloads.zoo import imagenet
+from tests import imagenet
 
 IMAGENET, CLASSES = 1001, 5
 PREFIX: Final = "kernels.tflite_2_11.integer"

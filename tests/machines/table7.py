@@ -11,7 +11,7 @@ from analysis.measurements import Measurement
 from analysis.parameters import Parameter, parameter
 from simulator.document import Document
 from simulator.work import Work
-from workloads.zoo import imagenet
+from tests import imagenet
 
 CLOCK_MHZ: Final = 2350
 CPU_MS: Final = {

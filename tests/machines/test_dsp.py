@@ -4,8 +4,8 @@ import pytest
 
 from simulator.designs import evaluate_designs
 from simulator.errors import BadConfig
+from tests import imagenet
 from tests.machines.works import OPERATORS, conv, cost, gemm, machine
-from workloads.zoo import imagenet
 
 
 def one(**changes: object) -> dict[str, object]:

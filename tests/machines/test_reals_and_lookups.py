@@ -15,10 +15,10 @@ from simulator.graph import Graph, Node, TensorType
 from simulator.machines.actions import COMPONENT_NAMES
 from simulator.machines.base import Machine
 from simulator.work import Work
+from tests.layer_works import Layers
 from tests.machines.works import conv, cost
 from tests.ops.build import OneOp, tensor
 from tests.ops.onnx_runtime import model, node
-from workloads.zoo.layer_works import Layers
 
 KINDS = ("systolic_16x16", "hvx_1024", "cortex_a76", "eyeriss_chip")
 REAL = {"weight_bits": 32, "activation_bits": 32, "output_bits": 32, "requantizations": 0}

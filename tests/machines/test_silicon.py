@@ -12,6 +12,7 @@ from analysis.calibrate import error_percent, fit, left_out, mape
 from analysis.problems import Floats
 from simulator.designs import evaluate_designs
 from simulator.machines.registry import machine_from
+from tests import imagenet
 from tests.machines import model_zoo, table7
 from tests.machines.layer_profiles import profiles
 from tests.machines.silicon import (
@@ -26,7 +27,6 @@ from tests.machines.silicon import (
     tinyengine_rows,
 )
 from tests.machines.uncovered import ACCELERATOR, by_reason
-from workloads.zoo import imagenet
 
 COUNTS = {"mobilenet_v1": 568_741_376, "mobilenet_v2": 300_775_552, "inception_v3": 5_713_218_144}
 """Published multiply-accumulates: TensorFlow's hosted models; TF-Slim's Inception v3."""

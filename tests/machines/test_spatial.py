@@ -23,8 +23,8 @@ from simulator.mapped import MappedLayer, cost_mapping, map_work
 from simulator.mapping.layout import LOOPS, OPERANDS
 from simulator.mapping.loopnest import LoopNest, from_plain
 from simulator.work import Work
+from tests import imagenet
 from tests.machines.works import compulsory_bytes, conv, cost
-from workloads.zoo import imagenet
 
 SMALL = [
     ("array.dimensions", {"a": {"size": 4}, "b": {"size": 2}}),

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import hwconfigs
 from simulator.work import Work
+from tests import imagenet
 from tests.validation.networks import inception_v1, squeezenet, vgg
 from tests.validation.rows import (
     Row,
@@ -16,7 +17,6 @@ from tests.validation.rows import (
     section_of,
 )
 from tests.validation.silicon import figures, left_out, milliseconds
-from workloads.zoo import imagenet
 
 ON_CHIP = 8 << 20
 """Bytes that the chip keeps of a model's parameters (Coral, Edge TPU compiler): about 8 MB."""

@@ -1,22 +1,12 @@
 """Networks of the silicon figures that the zoo does not have, as work lists from their papers."""
 
 from simulator.work import Work
-from workloads.zoo.imagenet import mobilenet_v1, mobilenet_v2
-from workloads.zoo.layer_works import Layers
+from tests.imagenet import mobilenet_v1, mobilenet_v2
+from tests.layer_works import Layers
+from workloads.zoo.inceptions import GOOGLENET
 
 _V2 = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1)]
 _V2 += [(6, 160, 3, 2), (6, 320, 1, 1)]
-_INCEPTION_V1 = (
-    (64, 96, 128, 16, 32, 32),
-    (128, 128, 192, 32, 96, 64),
-    (192, 96, 208, 16, 48, 64),
-    (160, 112, 224, 24, 64, 64),
-    (128, 128, 256, 24, 64, 64),
-    (112, 144, 288, 32, 64, 64),
-    (256, 160, 320, 32, 128, 128),
-    (256, 160, 320, 32, 128, 128),
-    (384, 192, 384, 48, 128, 128),
-)
 
 
 def mobilenet_v1_of(width: float, side: int, classes: int = 1001, bits: int = 8) -> list[Work]:
@@ -66,7 +56,7 @@ def vgg(depth: int, bits: int = 8) -> list[Work]:
 def inception_v1(bits: int = 8) -> list[Work]:
     """GoogLeNet (Szegedy et al., arXiv 1409.4842, table 1)."""
     at = Layers(224, bits=bits).conv(64, 7, 2).pool(3, 2).conv(64).conv(192, 3).pool(3, 2)
-    for number, (one, reduce3, three, reduce5, five, pooled) in enumerate(_INCEPTION_V1):
+    for number, (one, reduce3, three, reduce5, five, pooled) in enumerate(GOOGLENET):
         if number in (2, 7):
             at.pool(3, 2)
         at.copy().conv(one)

@@ -4,7 +4,7 @@ Without weights: for latency and energy, not for values. `bits` is 8 or, for flo
 """
 
 from simulator.work import Work
-from workloads.zoo.layer_works import Layers
+from tests.layer_works import Layers
 
 _V1 = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)] + [(512, 1)] * 5
 _V1_LAST = [(1024, 2), (1024, 1)]
