@@ -49,10 +49,12 @@ def trained(seed: int) -> Layers:
     """(weights (outputs, inputs), bias) of each layer, ReLU between, logits last."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     data = digits()
     made = MLPClassifier((64, 64), random_state=seed, max_iter=200)
-    with warnings.catch_warnings():
+    # Threads wait for each other on products this small, most of all on a busy machine.
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)  # 200 passes are enough
         made.fit(data.train.astype(np.float64), data.train_labels)
     return tuple((w.T.copy(), b) for w, b in zip(made.coefs_, made.intercepts_, strict=True))
