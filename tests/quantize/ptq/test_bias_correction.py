@@ -5,7 +5,6 @@ closed forms within 1 % of Monte Carlo.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from math import inf
 from pathlib import Path
 from random import Random
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 import workloads
 from simulator.errors import IllegalValues
@@ -25,14 +25,14 @@ from tests.quantize.ptq.plans import min_max_plan
 from tests.quantize.ptq.random_nets import Recipe, built, recipes
 from tests.shared import absence, shared_folder
 from tests.test_float_onnx import normalization, normalized, reals
-from workloads.float_graph import as_double
+from workloads.float_graph import as_double, layers
 from workloads.quantize.ptq import Plan, forward, prepared, simulated
 from workloads.quantize.ptq.analytic_bias import Moments, analytic_bias_correction, expectations
 from workloads.quantize.ptq.bias_correction import bias_correction, correct_biases
 from workloads.quantize.ptq.preactivations import estimated_statistics, with_preactivations
 from workloads.quantize.ptq.relu_moments import clipped_moments
 from workloads.quantize.ptq.simulate import with_quantizers, with_reals
-from workloads.quantize.ptq.statistics import Statistics, batch_norm_statistics
+from workloads.quantize.ptq.statistics import batch_norm_statistics
 
 Doubles = NDArray[np.float64]
 Batches = Sequence[Mapping[str, Array]]
@@ -73,7 +73,6 @@ def test_means_of_random_networks(recipe: Recipe) -> None:
     size = max(float(np.abs(m).max()) for m in channel_means(graph, batches).values())
     made = correct_biases(plan, batches)
     assert worst(mean_errors(graph, made, batches)) <= 1e-6 * max(size, 1)
-    assert made.weights is not plan.weights or made.weights == plan.weights
     for name, held in plan.weights.items():
         assert made.weights[name] is held
 
@@ -144,13 +143,13 @@ def test_a_stream_that_ends_is_refused() -> None:
 
 @pytest.mark.parametrize("bounds", [(0.0, inf), (0.0, 6.0), (-1.0, 1.0), (-inf, 2.0), (-inf, inf)])
 def test_moments_behind_bounds(bounds: tuple[float, float]) -> None:
-    """Within 1 % of a million draws, for means and deviations of every size."""
+    """Within 1 % of a million draws, one from each millionth of the normal distribution."""
     mean = np.array([-3.0, -1.0, 0.0, 0.4, 2.0, 5.0, 7.5, 1.0])
     deviation = np.array([2.0, 1.0, 1.0, 3.0, 0.5, 1.5, 2.5, 0.0])
-    draws = np.clip(mean + deviation * normal((1_000_000, 8)), *bounds)
+    shares = (np.arange(1_000_000) + np.random.default_rng(0).random(1_000_000)) / 1_000_000
+    draws = np.clip(mean + deviation * ndtri(shares)[:, None], *bounds)
     found, variance = clipped_moments(mean, deviation, *bounds)
-    sigma = draws.std(axis=0)
-    np.testing.assert_allclose(found, draws.mean(axis=0), rtol=0.01, atol=0.004 * sigma.max())
+    np.testing.assert_allclose(found, draws.mean(axis=0), rtol=0.01, atol=1e-5)
     np.testing.assert_allclose(variance, draws.var(axis=0), rtol=0.01, atol=1e-12)
     assert variance[-1] == 0
 
@@ -173,32 +172,33 @@ def test_far_tails_stay_numbers() -> None:
     np.testing.assert_allclose(variance, 0, atol=1e-12)
 
 
-def residual_net(bounds: tuple[float, float], seed: int) -> tuple[Graph, dict[str, Statistics]]:
-    """Two branches added, cut, averaged; wide kernels of random weights: sums are near normal."""
-    net = FloatNet((1, 4, 4, 96))
-    a = net.conv("x", normal((64, 1, 1, 96), seed) / 96**0.5, normal((64,), seed + 1))
-    b = net.conv("x", normal((64, 1, 1, 96), seed + 2) / 96**0.5, normal((64,), seed + 3))
+def two_branches(bounds: tuple[float, float]) -> Graph:
+    """Branches of different inputs, added and cut; a padded convolution, a mean, a product."""
+    net = FloatNet((1, 4, 4, 48))
+    first, second = normal((2, 32, 1, 1, 48), 1) / 24**0.5
+    first[..., :24], second[..., 24:] = 0, 0
+    a = net.conv("x", first, normal((32,), 2))
+    b = net.conv("x", second, normal((32,), 3))
     both = net.arithmetic("add", a, b, bounds=bounds)
-    y = net.conv(
-        both, normal((48, 3, 3, 64), seed + 4) / 24, normal((48,), seed + 5), bounds=bounds
-    )
-    return net.graph(net.dense(net.mean(y), normal((10, 48), seed + 6))), {}
+    y = net.conv(both, normal((16, 3, 3, 32), 4) / 18, normal((16,), 5))
+    return net.graph(net.dense(net.mean(y), normal((10, 16), 6)))
 
 
 @pytest.mark.parametrize("bounds", [RELU, RELU6])
 def test_moments_through_a_network(bounds: tuple[float, float]) -> None:
-    """Normal inputs of known moments: means of all tensors within 1 % of Monte Carlo."""
-    graph, statistics = residual_net(bounds, 1)
+    """Normal inputs of known moments: every mean within 1 % of Monte Carlo's, and its own error."""
+    graph = two_branches(bounds)
     shape = graph.tensors["x"].shape
     given = {"x": Moments(np.full(shape, 0.3), np.ones(shape))}
-    known = expectations(as_double(graph), statistics, given)
-    draws = (0.3 + normal((6000, *shape), 7)).astype(np.float32)
+    known = expectations(as_double(graph), {}, given)
+    assert known.keys() == {"x", *(name for n in graph.nodes for name in n.outputs)}
+    draws = (0.3 + normal((2500, *shape), 7)).astype(np.float32)
     names = [n for n in known if n != "x"]
     (values,) = forward(graph, [{"x": draws}], names)
     for name in names:
-        true, scale = values[name].mean(axis=0), values[name].std()
+        true = values[name].mean(axis=0, dtype=float)
+        sampling = 5 * values[name].std(axis=0, dtype=float) / np.sqrt(len(draws))
         apart = np.abs(known[name].mean - true)
-        sampling = 5 * scale / np.sqrt(len(draws))
         assert (apart <= 0.01 * np.abs(true) + sampling).all(), name
 
 
@@ -224,32 +224,33 @@ def test_analytic_from_batch_norms(tmp_path: Path) -> None:
     statistics, graph = batch_norm_statistics(read), prepared(read)
     plan = min_max_plan(graph, None, (3, 8))
     made = analytic_bias_correction(plan, statistics)
-    assert made.removed.keys() == {"v"}  # nothing is known of the input
-    x = normal((3000, 1, 64, 6, 6), 1).astype(np.float32)
-    true = bias_correction(plan, [{"x": x}], sequential=False).removed["v"]
-    size = np.abs(true).max()
-    print(f"\nanalytic against data: {np.abs(made.removed['v'] - true).max() / size:.2%}")
-    np.testing.assert_allclose(made.removed["v"], true, rtol=0, atol=0.01 * size)
+    (_, second) = layers(graph)
+    assert list(made.removed) == [second.weights]  # nothing is known of the first one's input
+    x = normal((1500, 1, 64, 6, 6), 1).astype(np.float32)
+    true = bias_correction(plan, [{"x": x}], sequential=False).removed[second.weights]
+    found, size = made.removed[second.weights], np.abs(true).max()
+    print(f"\nanalytic against data: {np.abs(found - true).max() / size:.2%}")
+    np.testing.assert_allclose(found, true, rtol=0, atol=0.01 * size)
 
 
-@pytest.mark.parametrize("name", ["ic_resnet8"])
-def test_a_trained_network(name: str) -> None:
+def test_a_trained_network() -> None:
     """Real images, W4 a tensor: every mean to 1e-6; the output nearer to the float network's."""
     folder = shared_folder()
     if folder is None:
         pytest.skip(absence())
-    graph = as_double(prepared(workloads.load(folder / f"models/float/mlperf_{name}_float.tflite")))
+    graph = as_double(
+        prepared(workloads.load(folder / "models/float/mlperf_ic_resnet8_float.tflite"))
+    )
     (start,) = graph.inputs
-    images = np.load(folder / "data/cifar10_eval.npz")["calibration"][:40]
-    data = images.reshape(40, *graph.tensors[start].shape).astype(np.float64)
-    batches = [{start: data[:20]}, {start: data[20:]}]
+    images = np.load(folder / "data/cifar10_eval.npz")["calibration"][:12]
+    data = images.reshape(12, *graph.tensors[start].shape).astype(np.float64)
+    batches = [{start: data[:5]}, {start: data[5:]}]
     plan = min_max_plan(graph, None, (4, 8))
     made = correct_biases(plan, batches)
     before, after = mean_errors(graph, plan, batches), mean_errors(graph, made, batches)
-    print(f"\n{name}: largest mean error {worst(before):.3g} to {worst(after):.3g}")
+    print(f"\nlargest mean error {worst(before):.3g} to {worst(after):.3g}")
     assert worst(after) <= 1e-6 < worst(before)
     estimated = estimated_statistics(graph, batches)
     analytic = analytic_bias_correction(plan, estimated)
     left = mean_errors(graph, analytic.plan, batches)
     print(f"analytic, statistics of data: {worst(left):.3g}")
-    assert replace(made, graph=plan.graph).weights.keys() == plan.weights.keys()
