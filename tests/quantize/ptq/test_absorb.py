@@ -181,6 +181,35 @@ def test_batch_norms_behind_equalization(tmp_path: Path) -> None:
     assert pair.exact
 
 
+def test_statistics_of_a_normalization_that_goes_on(tmp_path: Path) -> None:
+    """A product and a sum behind it move beta and |gamma| along; nothing of one before a layer."""
+    rng = Random(6)
+    held = normalization(rng, "n", 6)
+    held["n.gamma"][0] *= -1
+    constants = {
+        "w": reals(rng, (6, 4, 1, 1), 4),
+        "v": reals(rng, (5, 6, 1, 1), 6),
+        "k": np.array(-2, np.float32),
+        "o": np.array(0.5, np.float32),
+        **held,
+    }
+    nodes = [
+        node("Conv", ["x", "w"], ["c"]),
+        normalized("n", "c", "m"),
+        node("Mul", ["m", "k"], ["p"]),
+        node("Add", ["p", "o"], ["q"]),
+        node("Relu", ["q"], ["r"]),
+        normalized("n", "r", "s"),
+        node("Conv", ["s", "v"], ["y"]),
+    ]
+    data = model(nodes, {"x": ("float32", (1, 4, 5, 5))}, {"y": "float32"}, constants)
+    found = batch_norm_statistics(graph_of(data, tmp_path))
+    (only,) = found.values()
+    beta, gamma = (held[f"n.{key}"].astype(np.float64) for key in ("beta", "gamma"))
+    np.testing.assert_allclose(only.mean, 0.5 - 2 * beta, rtol=1e-12)
+    np.testing.assert_allclose(only.deviation, 2 * np.abs(gamma), rtol=1e-12)
+
+
 def test_statistics_of_data() -> None:
     """Mean and deviation over samples and positions, batch by batch, before the ReLU."""
     graph = unpadded(3)

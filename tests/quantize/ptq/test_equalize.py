@@ -24,7 +24,7 @@ from tests.quantize.ptq.plans import min_max_plan
 from tests.quantize.ptq.random_nets import Recipe, built, recipes
 from tests.shared import absence, shared_folder
 from tests.test_float_onnx import normalization, normalized, reals
-from workloads.float_graph import Layer, as_double, layers, with_outputs
+from workloads.float_graph import Layer, as_double, cut, layers, with_outputs
 from workloads.quantize.ptq import prepared, simulated
 from workloads.quantize.ptq.equalize import Equalization, equalization, equalize
 from workloads.quantize.ptq.ranges import factors
@@ -55,17 +55,33 @@ def by_output(graph: Graph, layer: Layer) -> Doubles:
     return np.array([np.abs(each).max() for each in weights])
 
 
-def by_input(graph: Graph, layer: Layer, count: int) -> Doubles:
-    """Max |w| of what reads each channel, whose columns lie in turn: channels last, flattened."""
-    weights = np.moveaxis(
+def reads(graph: Graph, first: Layer, second: Layer) -> NDArray[np.bool_]:
+    """(channels, inputs): which inputs of the second layer a channel of the first one's reaches.
+
+    Found by ones in one channel and zeros elsewhere.
+    """
+    weights = graph.constants[second.weights]
+    inputs = second.groups * weights.shape[second.input_axis]
+    kind = graph.tensors[first.output]
+    found = []
+    for channel in range(kind.shape[-1]):
+        x = np.zeros(kind.shape, kind.dtype)
+        x[..., channel] = 1
+        if first.output != second.activations:
+            part = cut(graph, [first.output], [second.activations])
+            x = run(part, {first.output: x})[0][second.activations]
+        found.append((x.reshape(-1, inputs) != 0).any(axis=0))
+    return np.array(found)
+
+
+def by_input(graph: Graph, layer: Layer, reached: NDArray[np.bool_]) -> Doubles:
+    """Max |w| of what reads each channel of the layer before."""
+    moved = np.moveaxis(
         graph.constants[layer.weights], (layer.filter_axis, layer.input_axis), (0, 1)
     )
-    found = np.zeros(count)
-    for f, k in np.ndindex(*weights.shape[:2]):
-        group = f * layer.groups // len(weights)
-        channel = (group * weights.shape[1] + k) % count
-        found[channel] = max(found[channel], np.abs(weights[f, k]).max())
-    return found
+    groups = np.split(np.abs(moved), layer.groups)
+    ranges = np.concatenate([g.max(axis=(0, *range(2, moved.ndim))) for g in groups])
+    return np.array([ranges[row].max(initial=0) for row in reached])
 
 
 def unequal(made: Equalization) -> float:
@@ -73,7 +89,8 @@ def unequal(made: Equalization) -> float:
     by_name, worst = {layer.weights: layer for layer in layers(made.graph)}, 0.0
     for pair in made.pairs:
         first = by_output(made.graph, by_name[pair.first])
-        second = by_input(made.graph, by_name[pair.second], len(first))
+        ends = by_name[pair.first], by_name[pair.second]
+        second = by_input(made.graph, ends[1], reads(made.graph, *ends))
         alive = pair.scale != 1
         worst = max(worst, float(np.abs(first[alive] / second[alive] - 1).max(initial=0)))
     return worst
@@ -150,7 +167,7 @@ def test_a_depthwise_triplet_in_closed_form() -> None:
     graph = block(RELU)
     first, middle, last = layers(graph)
     r1, r2 = by_output(graph, first), by_output(graph, middle)
-    r3 = by_input(graph, last, 5)
+    r3 = by_input(graph, last, np.eye(5, dtype=bool))
     made = equalization(graph)
     (one, two) = made.pairs
     root = np.cbrt(r1 * r2 * r3)

@@ -102,13 +102,12 @@ def equalization(
         residual = max(work.equalize(run) for run in work.runs)
         done += 1
     scaled, after = work.applied(), work.imbalances()
-    moved = [j for j in work.joints if np.any(work.scales[j.first.weights] != 1)]
-    scales = work.scales
+    scales = {name: s for name, s in work.scales.items() if np.any(s != 1)}
+    moved = [work.leaving[name] for name in scales]
     made, dropped = without_upper_bounds(scaled, moved, scales, upper)
     pairs = tuple(
-        Pair(name, j.second.weights, scales[name], before[name], after[name])
-        for j in moved
-        for name in (j.first.weights,)
+        Pair(name, work.leaving[name].second.weights, s, before[name], after[name])
+        for name, s in scales.items()
     )
     return Equalization(made, pairs, dropped, done, residual if work.joints else 0.0)
 
