@@ -17,21 +17,26 @@ def clipped_moments(
     deviation: E[ReLU(x)] = gamma phi(-beta / gamma) + beta (1 - Phi(-beta / gamma)). Nagel et al.
     2019 (arXiv 1906.04721) appendix C has two bounds. A deviation of 0 is a constant.
     """
-    wide = np.where(deviation > 0, deviation, 1.0)
-    below, above = (low - mean) / wide, (high - mean) / wide
-    shares = ndtr(below), ndtr(above) - ndtr(below), ndtr(-above)
-    middle = wide * (_density(below) - _density(above))
-    first = _times(low, shares[0]) + mean * shares[1] + middle + _times(high, shares[2])
-    # About the mean found, so that no large squares cancel.
-    center, floor, ceiling = mean - first, low - first, high - first
-    ends = _times(np.square(floor), shares[0]) + _times(np.square(ceiling), shares[2])
-    edges = _times(center + floor, _density(below)) - _times(center + ceiling, _density(above))
-    second = ends + (np.square(center) + np.square(wide)) * shares[1] + wide * edges
+    with np.errstate(over="ignore"):  # a bound may lie any number of deviations away
+        first, second = _moments(mean, np.where(deviation > 0, deviation, 1.0), low, high)
     constant = deviation <= 0
     return (
         np.where(constant, np.clip(mean, low, high), first),
         np.where(constant, 0.0, np.maximum(second, 0.0)),
     )
+
+
+def _moments(mean: Reals, deviation: Reals, low: float, high: float) -> tuple[Reals, Reals]:
+    below, above = (low - mean) / deviation, (high - mean) / deviation
+    shares = ndtr(below), ndtr(above) - ndtr(below), ndtr(-above)
+    middle = deviation * (_density(below) - _density(above))
+    first = _times(low, shares[0]) + mean * shares[1] + middle + _times(high, shares[2])
+    # About the mean found, so that no large squares cancel.
+    center, floor, ceiling = mean - first, low - first, high - first
+    ends = _times(np.square(floor), shares[0]) + _times(np.square(ceiling), shares[2])
+    edges = _times(center + floor, _density(below)) - _times(center + ceiling, _density(above))
+    spread = (np.square(center) + np.square(deviation)) * shares[1]
+    return np.asarray(first), np.asarray(ends + spread + deviation * edges)
 
 
 def _density(z: Reals) -> Reals:
