@@ -138,10 +138,8 @@ class _Problem:
             bias = np.broadcast_to(quantized.constants[layer.bias].reshape(-1), bias.shape)
         places = graph.tensors[layer.output].elements // bias.size
         most = max(min(settings.rows, settings.memory // (4 * groups * (taps + outputs))), 1)
-        seen, unseen = (
-            collect(graph, quantized, layer, batches, choice)
-            for choice in choose(samples, places, most, settings.held_out, settings.seed)
-        )
+        choices = choose(samples, places, most, settings.held_out, settings.seed)
+        seen, unseen = collect(graph, quantized, layer, batches, choices)
         bounds = bounds_on(layer.node)
         split = bias.reshape(groups, outputs)
         return cls(layer, real, held, weights, split, bounds, seen, unseen)

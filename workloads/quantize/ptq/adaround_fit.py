@@ -44,15 +44,21 @@ class AdaRoundSettings:
     falls from `beta[0]` to `beta[1]` along a cosine. `rate` is Adam's. `rows` are sampled once a
     layer, in at most `memory` bytes; a share `held_out` of the samples only judges. Raises
     BadConfig.
+
+    The papers have 10 000 iterations (AIMET 15 000 below 8 bits) at Adam's rate 0.001, and lambda
+    0.01 on squared errors in the units of the outputs. Here errors count in variances of an output,
+    and the larger rate gives the same errors on samples held out in 4 000; lambda 0.01 leaves a
+    sixth of the weights of 2-bit min-max grids undecided, 0.1 none, and at 4 and 8 bits all of
+    0.01 to 3 are alike.
     """
 
-    iterations: int = 10_000
-    rate: float = 0.01
-    weight: float = 0.01
+    iterations: int = 4000
+    rate: float = 0.03
+    weight: float = 0.1
     warm_up: float = 0.2
     beta: tuple[float, float] = (20.0, 2.0)
     batch: int = 256
-    rows: int = 8192
+    rows: int = 16_384
     memory: int = 1 << 28
     held_out: float = 0.1
     seed: int = 0
