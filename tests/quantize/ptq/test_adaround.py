@@ -144,25 +144,22 @@ def mixed_net(seed: int) -> Graph:
 
 
 def images(seed: int) -> tuple[Array, Array]:
-    """Two lots of 400 images whose pixels go together: mixtures of eight.
-
-    Where inputs do not depend on each other, nearest rounding is best.
-    """
+    """Two lots of 200 smooth images: where pixels do not go together, nearest rounding is best."""
     rng = np.random.default_rng(seed)
-    mixed = (1 + rng.standard_normal((800, 8))) @ rng.standard_normal((8, 192)) / 3
-    whole = mixed.reshape(2, 400, 1, 8, 8, 3).astype(np.float32)
+    coarse = rng.standard_normal((2, 200, 1, 2, 2, 3)).repeat(4, axis=3).repeat(4, axis=4)
+    whole = (1 + coarse + rng.standard_normal(coarse.shape) / 4).astype(np.float32)
     return whole[0], whole[1]
 
 
 @pytest.mark.parametrize("channels", [False, True])
 def test_convolutions_of_every_kind(channels: bool) -> None:
     """With activations of 8 bits: errors of layers fall, and so does the one of the outputs."""
-    gained = []
+    gained, ratios = [], []
     for seed in SEEDS:
         graph = mixed_net(seed)
         x, fresh = images(100 + seed)
         plan = plan_of(graph, 3, activation_grids(graph, {"x": x}), channels=channels)
-        after, found = adarounded(plan, [{"x": x[:150]}, {"x": x[150:]}], QUICK)
+        after, found = adarounded(plan, [{"x": x[:50]}, {"x": x[50:]}], QUICK)
         only_neighbours(plan, after)
         assert after.activations == plan.activations
         assert [done.weights for done in found] == [x.weights for x in layers(graph)]
@@ -173,7 +170,10 @@ def test_convolutions_of_every_kind(channels: bool) -> None:
         gained.append(sqnr_db(real, now) - sqnr_db(real, before))
         print(f"seed {seed}: SQNR {sqnr_db(real, before):.1f} -> {sqnr_db(real, now):.1f} dB")
         assert all(done.mse < done.nearest_mse for done in found)
-        assert all(done.held_out_mse < done.held_out_nearest_mse for done in found)
+        ratios.append([done.held_out_mse / done.held_out_nearest_mse for done in found])
+    print("held-out MSE by layer, AdaRound / nearest:", np.round(np.mean(ratios, axis=0), 3))
+    assert np.mean(ratios, axis=0).max() < 1
+    assert np.mean(ratios) < 0.8
     assert min(gained) > 0
     assert np.mean(gained) > 2
 
