@@ -15,7 +15,15 @@ from simulator.graph import Array, Graph
 from tests.float_builder import RELU, RELU6, FloatNet
 from tests.shared import absence, shared_folder
 from workloads.float_graph import layers
-from workloads.quantize import PER_TENSOR, Grid, affine, float32_scales, per_channel, symmetric
+from workloads.quantize import (
+    PER_TENSOR,
+    Grid,
+    affine,
+    float32_scales,
+    mse_range,
+    per_channel,
+    symmetric,
+)
 from workloads.quantize.ptq import Plan, Weights, forward, places, prepared, simulated
 from workloads.quantize.ptq.adaround import AdaRoundStep, RoundedLayer, adaround, adarounded
 from workloads.quantize.ptq.adaround_fit import AdaRoundSettings
@@ -28,15 +36,26 @@ UNDECIDED = 0.01
 
 
 def plan_of(
-    graph: Graph, bits: int, grids: Mapping[str, Grid] | None = None, *, channels: bool = False
+    graph: Graph,
+    bits: int,
+    grids: Mapping[str, Grid] | None = None,
+    *,
+    channels: bool = False,
+    least_squares: bool = False,
 ) -> Plan:
-    """Weights rounded to nearest on min-max grids, of the layer or of each output channel."""
+    """Weights rounded to nearest on grids of the layer or of each output channel.
+
+    The grids cover minimum to maximum, or have the least squared error.
+    """
     held = {}
     for layer in layers(graph):
         values = graph.constants[layer.weights].astype(np.float64)
         layout = per_channel(layer.filter_axis) if channels else PER_TENSOR
+        form = float32_scales(partial(symmetric, bits=bits))
         ends = layout.reduce(np.minimum, values), layout.reduce(np.maximum, values)
-        grid = float32_scales(partial(symmetric, bits=bits))(*ends, layout=layout)
+        if least_squares:
+            ends = mse_range(values, form, layout=layout)
+        grid = form(*ends, layout=layout)
         held[layer.weights] = Weights(grid.quantize(values), grid)
     return Plan(graph, held, grids or {})
 
@@ -132,10 +151,10 @@ def test_the_digits_network_takes_less_than_a_minute_as_it_is_set() -> None:
     assert found.rounded >= 80
 
 
-def mixed_net(seed: int) -> Graph:
+def mixed_net(seed: int, dtype: str = "float32") -> Graph:
     """Dense, depthwise and grouped convolutions, one without bias, and a product."""
     rng = np.random.default_rng(seed)
-    net = FloatNet((1, 8, 8, 3))
+    net = FloatNet((1, 8, 8, 3), dtype)
     x = net.conv("x", rng.standard_normal((8, 3, 3, 3)) / 3, rng.standard_normal(8), bounds=RELU6)
     x = net.conv(x, rng.standard_normal((8, 3, 3, 1)) / 3, bounds=RELU, stride=2)
     x = net.conv(x, rng.standard_normal((6, 1, 1, 4)), rng.standard_normal(6))
@@ -194,6 +213,14 @@ def test_a_plan_keeps_what_is_not_its_business() -> None:
         assert (after.weights[name].codes == again.weights[name].codes).all()
 
 
+def test_a_network_of_doubles() -> None:
+    graph, (x, _) = mixed_net(0, "float64"), images(0)
+    plan = plan_of(graph, 3)
+    after, found = adarounded(plan, [{"x": x[:60].astype(np.float64)}], QUICK)
+    only_neighbours(plan, after)
+    assert all(done.mse < done.nearest_mse for done in found)
+
+
 def test_progress_by_layer_and_iteration() -> None:
     graph, seen = mixed_net(0), list[AdaRoundStep]()
     x = np.zeros((4, 1, 8, 8, 3), np.float32)
@@ -222,7 +249,7 @@ def test_resnet8_at_4_bits_is_within_3_points_of_the_vendors_8() -> None:
         return float(100 * (out.argmax(axis=1) == data["y"]).mean())
 
     for channels in (True, False):
-        plan = plan_of(graph, 4, grids, channels=channels)
+        plan = plan_of(graph, 4, grids, channels=channels, least_squares=True)
         start = time.process_time()
         after, found = adarounded(plan, [{name: seen}])
         seconds = time.process_time() - start

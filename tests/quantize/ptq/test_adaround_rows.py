@@ -93,11 +93,13 @@ def test_the_choice_is_uniform_and_of_other_samples() -> None:
     assert (other.samples != seen.samples).any()
 
 
-def test_batches_that_can_be_read_once_are_refused() -> None:
+def test_batches_that_cannot_be_read_again_or_hold_nothing_are_refused() -> None:
     batches = [{"x": np.zeros((3, 2))}, {"x": np.zeros((4, 2))}]
     assert count_samples(batches) == 7
     with pytest.raises(IllegalValues, match="give a list"):
         count_samples(iter(batches))
+    with pytest.raises(IllegalValues, match="found none"):
+        count_samples([])
 
 
 def test_far_outside_the_image_there_are_zeros() -> None:

@@ -89,10 +89,10 @@ def adarounded(
 ) -> tuple[Plan, tuple[RoundedLayer, ...]]:
     """The plan with its weights rounded up or down by AdaRound, and what it did to each layer.
 
-    `batches` have every graph input as [samples, *shape] and are read twice a layer. The real
-    weights are those of `plan.graph`; the codes that the plan holds do not matter. Weights that
-    several layers share are fitted to the first. Raises IllegalValues for batches that can be read
-    only once, or hold no samples.
+    `batches` have every graph input as [samples, *shape] and are read once more for each layer. The
+    real weights are those of `plan.graph`; the codes that the plan holds do not matter. Weights
+    that several layers share are fitted to the first. Raises IllegalValues for batches that can be
+    read only once, or hold no samples.
     """
     settings = settings or AdaRoundSettings()
     samples = count_samples(batches)

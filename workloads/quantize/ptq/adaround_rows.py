@@ -64,10 +64,13 @@ def from_matrices(layer: Layer, matrices: Array, shape: tuple[int, ...]) -> Arra
 
 
 def count_samples(batches: Batches) -> int:
-    """Samples of all batches; raises IllegalValues for batches that can be read only once."""
+    """Samples of all batches; raises IllegalValues for none, and for what can be read only once."""
     if iter(batches) is batches:
-        raise IllegalValues("calibration batches are read once a layer; give a list of them")
-    return sum(len(next(iter(batch.values()))) for batch in batches)
+        raise IllegalValues("calibration batches are read again for each layer; give a list")
+    count = sum(len(next(iter(batch.values()))) for batch in batches)
+    if not count:
+        raise IllegalValues("AdaRound needs calibration samples; found none")
+    return count
 
 
 def choose(
