@@ -27,6 +27,7 @@ from workloads.quantize import (
 from workloads.quantize.ptq import Plan, Weights, forward, places, prepared, simulated
 from workloads.quantize.ptq.adaround import AdaRoundStep, RoundedLayer, adaround, adarounded
 from workloads.quantize.ptq.adaround_fit import AdaRoundSettings
+from workloads.quantize.ptq.adaround_rows import choose, collect
 from workloads.quantize.sqnr import sqnr_db
 
 SEEDS = range(5)
@@ -195,6 +196,21 @@ def test_convolutions_of_every_kind(channels: bool) -> None:
     assert np.mean(ratios) < 0.8
     assert min(gained) > 0
     assert np.mean(gained) > 2
+
+
+def test_inputs_are_the_quantized_networks_and_targets_the_float_ones() -> None:
+    """Asymmetric reconstruction: what earlier layers lost is there to be made up for."""
+    graph, (x, _) = mixed_net(0), images(0)
+    plan = plan_of(graph, 2, activation_grids(graph, {"x": x}, bits=4))
+    quantized, data = simulated(plan), {"x": x[:20]}
+    for number, layer in enumerate(layers(graph)):
+        choice, _ = choose(20, graph.tensors[layer.output].shape[-2], 100, 0.0, seed=1)
+        rows, real = (collect(graph, net, layer, [data], [choice])[0] for net in (quantized, graph))
+        grid = plan.activations[layer.activations]
+        assert rows.inputs == pytest.approx(grid.fake_quantize(rows.inputs), rel=1e-6)
+        assert (rows.targets == real.targets).all()
+        lost = np.square(rows.inputs - real.inputs).mean() / real.inputs.var()
+        assert lost > (0.01 if number else 0)
 
 
 def test_a_plan_keeps_what_is_not_its_business() -> None:

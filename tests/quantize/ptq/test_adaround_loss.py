@@ -21,18 +21,18 @@ BOUNDS: tuple[Bounds, ...] = ((-inf, inf), (0.0, inf), (0.0, 6.0), (-1.0, 1.0))
 
 
 def problem(seed: int, groups: int, bounds: Bounds) -> tuple[Doubles, SoftWeights, Any, Any]:
-    """V, weights, inputs and targets of 2 outputs, 4 taps and 5 rows a group."""
+    """V, weights, inputs and targets of 3 outputs, 4 taps and 8 rows a group."""
     rng = np.random.default_rng(seed)
-    shape = (groups, 2, 4)
+    shape = (groups, 3, 4)
     soft = SoftWeights(
         floor=rng.standard_normal(shape) / 2,
         step=rng.uniform(0.2, 0.6, shape) * (rng.uniform(size=shape) < 0.8),
-        bias=rng.standard_normal((groups, 1, 2)) / 2,
+        bias=rng.standard_normal((groups, 1, 3)) / 2,
         bounds=bounds,
         gain=rng.uniform(0.5, 2),
     )
     v = rng.uniform(-4, 4, shape)
-    x, target = rng.standard_normal((groups, 5, 4)), rng.standard_normal((groups, 5, 2))
+    x, target = rng.standard_normal((groups, 8, 4)), rng.standard_normal((groups, 8, 3))
     return v, soft, x, target
 
 
