@@ -27,7 +27,7 @@ class AqtQuantize(Pointwise):
     """
 
     kind = "aqt_quantize"
-    formats = ()
+    formats = ("aqt:Quantize",)
     reference = "google/aqt jax_legacy, quant_config: x s, clip, floor(x + 1/2) or floor, float32"
     operations: ClassVar[int] = 4
     real_multiplications: ClassVar[int] = 1

@@ -83,9 +83,10 @@ def by_formula(graph: Graph, layer: Layer, x: Array, settings: AqtLayer) -> NDAr
 def code_of(x: Any, s: float, settings: AqtLayer) -> int:
     scaled = F(x) * F(s)
     if settings.form == "unsigned":
-        return min(max(floor(float(scaled)), 0), 2**settings.activation_bits - 1)
+        highest: int = 2**settings.activation_bits - 1
+        return min(max(floor(float(scaled)), 0), highest)
     top = F(2 ** (settings.activation_bits - 1) - 1)
-    return int(floor(float(min(max(scaled, -top), top) + F(0.5))))
+    return floor(float(min(max(scaled, -top), top) + F(0.5)))
 
 
 @pytest.mark.parametrize("form", ["signed", "unsigned"])
