@@ -22,6 +22,7 @@ KINDS = one_op_kinds()
 # Operators in real numbers, or whose rounding is a runtime's float, are judged by that runtime;
 # elementwise ones on every code by `tests.oracle.pointwise` and `tests.oracle.tables` besides.
 CHECKED_ELSEWHERE: Final = {
+    "aqt_quantize": "test_onnx_oracle.py",
     "arithmetic": "test_onnx_floats.py",
     "batch_normalization": "test_onnx_floats.py",
     "bipolar_quant": "../conformance/test_onnx_models.py",

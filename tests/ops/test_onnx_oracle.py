@@ -23,6 +23,7 @@ from tests.shared import ROOT
 PRODUCT = ("conv_integer", "matmul_integer")
 ON_GRIDS = ("grid_conv_2d", "grid_matmul")
 POINTWISE = (
+    "aqt_quantize",
     *("quantize_linear", "dequantize_linear", "dynamic_quantize_linear", "requantize_linear"),
     *("qlinear_add", "qlinear_mul", "qlinear_average_pool", "qlinear_global_average_pool"),
     *("qlinear_sigmoid", "qlinear_leaky_relu", "qlinear_softmax", "qlinear_concat"),
