@@ -37,7 +37,18 @@ def sweep(
         Path | None, typer.Option(help="With --dry-run: write what it says here.")
     ] = None,
 ) -> None:
-    """Evaluate every design of a sweep and keep the results as Parquet."""
+    """Evaluate every design of a sweep and keep the results as Parquet.
+
+    Of a YAML with `study`: train networks of several widths, and price each on every machine.
+    """
+    from analysis.study_spec import is_study
+    from simulator.config import load_yaml
+
+    if is_study(load_yaml(spec)):
+        from analysis.study import study_command
+
+        given = {"--data": data, "--workers": workers, "--scheduler": scheduler, "--json": json}
+        return study_command(spec, out, resume, {**given, "--dry-run": dry_run or None})
     if dry_run:
         from analysis.dry_run import dry_run_command
 

@@ -196,14 +196,14 @@ def render(data: ReportData) -> str:
 
     from analysis.page_payload import packed
 
-    return Template(_asset("page.html")).substitute(
+    return Template(asset("page.html")).substitute(
         title=html.escape(data.title),
         subtitle=html.escape(data.subtitle),
         notes=_items(data.notes),
-        style=_theme_variables() + _asset("page.css"),
+        style=theme_variables() + asset("page.css"),
         plotly=get_plotlyjs().replace("</script", "<\\/script"),
         payload=packed(data),
-        script="".join(_asset(name) for name in SCRIPTS),
+        script="".join(asset(name) for name in SCRIPTS),
     )
 
 
@@ -211,7 +211,7 @@ def _items(notes: Iterable[str]) -> str:
     return "".join(f"<li>{html.escape(note)}</li>" for note in notes)
 
 
-def _theme_variables() -> str:
+def theme_variables() -> str:
     """CSS variables of the two themes, so that page and plots share one set of colours."""
     blocks = {}
     for name, look in plots.THEMES.items():
@@ -223,5 +223,6 @@ def _theme_variables() -> str:
     return f"{blocks['light']}@media (prefers-color-scheme:dark){{{blocks['dark']}}}\n"
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A file of the pages that is not Python."""
     return resources.files("analysis").joinpath("page_assets", name).read_text(encoding="utf-8")

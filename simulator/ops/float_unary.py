@@ -27,6 +27,13 @@ def _clip(x: Floats, low: float, high: float) -> Floats:
     return np.minimum(np.maximum(x, low), high)
 
 
+def _bfloat16(x: Floats) -> Floats:
+    # Eight bits of fraction, the exponents of float32; ties to even.
+    _, exponent = np.frexp(x)
+    step = np.ldexp(1.0, np.maximum(exponent - 8, -133))
+    return np.asarray(np.rint(x / step) * step)
+
+
 def _hard_sigmoid(x: Floats, alpha: float, beta: float) -> Floats:
     return _clip(alpha * x + beta, 0.0, 1.0)
 
@@ -34,6 +41,7 @@ def _hard_sigmoid(x: Floats, alpha: float, beta: float) -> Floats:
 FUNCTIONS: Final[MappingProxyType[str, Callable[..., Any]]] = MappingProxyType(
     {
         "abs": np.abs,
+        "bfloat16": _bfloat16,
         "ceil": np.ceil,
         "clip": _clip,
         "elu": _elu,
@@ -56,9 +64,9 @@ FUNCTIONS: Final[MappingProxyType[str, Callable[..., Any]]] = MappingProxyType(
     }
 )
 """By name; parameters follow the tensor. Evaluated in double and rounded once."""
-SIMPLE: Final = ("abs", "ceil", "clip", "floor", "neg", "relu", "round", "sign")
+SIMPLE: Final = ("abs", "bfloat16", "ceil", "clip", "floor", "neg", "relu", "round", "sign")
 """Those without a product."""
-_IN_PLACE_OF_DOUBLE: Final = (*SIMPLE, "leaky_relu")
+_IN_PLACE_OF_DOUBLE: Final = (*(name for name in SIMPLE if name != "bfloat16"), "leaky_relu")
 """Those of one step or none, which round once in the tensor's own dtype as well."""
 
 

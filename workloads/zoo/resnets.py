@@ -79,6 +79,25 @@ def resnet_v1(
     return at.done(at.classify(x, classes))
 
 
+def resnet_digits(name: str, width: float, classes: int) -> Description:
+    """A bottleneck network for 8 x 8 digits, small enough to be trained at many widths.
+
+    As `resnet_v1` of version 1.5 with two stages of one block, int(6 width 2^stage) filters, a stem
+    of 16 that is never scaled, biases and no normalization.
+    """
+    at = Builder(name, norm="none")
+    x = at.conv(at.input((1, 8, 8, 1)), 16, 3, bias=True)
+    for stage in range(2):
+        at.scope = f"stage{stage + 1}_"
+        filters, stride = int(6 * width * 2**stage), 1 + stage
+        shortcut = at.conv(x, 4 * filters, 1, stride, bias=True, activation="NONE")
+        inside = at.conv(at.conv(x, filters, bias=True), filters, 3, stride, bias=True)
+        inside = at.conv(inside, 4 * filters, bias=True, activation="NONE")
+        x = at.add(inside, shortcut, "RELU")
+    at.scope = ""
+    return at.done(at.classify(x, classes))
+
+
 def resnet_v2(name: str, side: int, depth: int, classes: int) -> Description:
     """ResNet with normalization and RELU before convolutions (He et al., arXiv 1603.05027).
 

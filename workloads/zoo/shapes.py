@@ -142,6 +142,9 @@ NETWORKS: Final[Mapping[str, Network]] = {
     "resnet18": _image(partial(resnets.resnet_basic, depth=18)),
     "resnet20_cifar": _fixed(partial(resnets.resnet_cifar, depth=20), 10),
     "resnet34": _image(partial(resnets.resnet_basic, depth=34)),
+    "resnet_digits": Network(
+        resnets.resnet_digits, {"width": Option(1.0, 0.34, 8.0), "classes": _classes(10)}
+    ),
     **{name: network for depth in (50, 101, 152) for name, network in _deep(depth).items()},
     "vgg16": _image(partial(plain.vgg, depth=16)),
     "vgg19": _image(partial(plain.vgg, depth=19)),
