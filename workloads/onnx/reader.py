@@ -22,7 +22,7 @@ from workloads.onnx.clamps import fold_clamps
 from workloads.onnx.fuse import fuse
 from workloads.onnx.infer import complete
 from workloads.onnx.load import checked, load
-from workloads.onnx.model import Model, OnnxNode
+from workloads.onnx.model import Model, OnnxNode, Tensor
 from workloads.onnx.resize import resize
 
 Converter = Callable[[Builder, OnnxNode], None]
@@ -103,6 +103,16 @@ def from_model(proto: ModelProto, name: str, dialect: str | None = None) -> Grap
     copied = ModelProto()
     copied.CopyFrom(proto)
     return _graph(checked(copied, name), None if dialect is None else find_dialect(dialect))
+
+
+def types_of(proto: ModelProto, name: str) -> dict[str, Tensor]:
+    """Element type and shape of what each node of a model in memory gives, by name."""
+    copied = ModelProto()
+    copied.CopyFrom(proto)
+    model = checked(copied, name)
+    outputs = [output for node in model.nodes for output in node.outputs if output]
+    complete(model)
+    return {output: model.types[output] for output in outputs if output not in model.outputs}
 
 
 def _graph(model: Model, dialect: Dialect | None) -> Graph:

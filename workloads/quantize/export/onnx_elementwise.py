@@ -130,7 +130,8 @@ def softmax(values: Values, node: Node) -> None:
     """Softmax or its logarithm over the last axes, those joined to one."""
     op, x, y = node.op, node.inputs[0], node.outputs[0]
     shape = values.shape(x)
-    axes, beta, name = (len(shape) - 1,), 1.0, "Softmax"
+    axes: tuple[int, ...] = (len(shape) - 1,)
+    beta, name = 1.0, "Softmax"
     if isinstance(op, FloatSoftmax):
         axes, beta = op.axes, op.beta
         name = "LogSoftmax" if op.logarithm else name

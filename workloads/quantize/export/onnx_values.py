@@ -107,7 +107,7 @@ class Values:
         return self.quantizers.constant(self.writer, value, name, grid)
 
     def put(self, name: str, form: Form, value: str, bounds: Bounds = UNBOUNDED) -> None:
-        """Say what value a node's output has: cut to bounds, quantized where the plan has a grid."""
+        """Say what value an output has: cut to bounds, quantized where the plan has a grid."""
         grid = self.plan.activations.get(name)
         if grid is not None:
             value = self.quantizers.activation(self.writer, value, name, grid, bounds)

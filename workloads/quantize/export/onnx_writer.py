@@ -62,7 +62,9 @@ class Writer:
         self.nodes.append(helper.make_node(op, inputs, outputs, label, **attributes))
         return outputs
 
-    def constant(self, stem: str, value: Array, element: str = "", bits: int = 0) -> str:
+    def constant(
+        self, stem: str, value: Array | np.generic, element: str = "", bits: int = 0
+    ) -> str:
         """A constant's name; equal ones of one stem are one.
 
         `bits` says how many of its element's bits its codes need, where that is not all of them.

@@ -11,7 +11,7 @@ from onnx import ModelProto
 from simulator.errors import BadConfig, Unsupported
 from simulator.graph import Array, Graph
 from simulator.numeric.bounds import UNBOUNDED, Bounds
-from workloads.float_graph import Layer, layers
+from workloads.float_graph import Layer
 from workloads.onnx.reader import from_model
 from workloads.quantize.export.carriers import (
     Carrier,

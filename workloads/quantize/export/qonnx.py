@@ -10,11 +10,12 @@ from math import inf
 from typing import Final
 
 import numpy as np
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto, helper
 
 from simulator.graph import Array
 from simulator.numeric.bounds import UNBOUNDED, Bounds, within
 from workloads.float_graph import Layer
+from workloads.onnx.reader import types_of
 from workloads.quantize.export.carriers import width
 from workloads.quantize.export.onnx_graph import to_model
 from workloads.quantize.export.onnx_values import Order, Quantizers, cut
@@ -31,7 +32,12 @@ def to_qonnx(plan: Plan) -> ModelProto:
     Biases of integer layers are the values of their 32-bit codes. Raises Unsupported for operators
     that ONNX does not have.
     """
-    return to_model(plan, _Quants(), 0, {DOMAIN: 1})
+    model = to_model(plan, _Quants(), 0, {DOMAIN: 1})
+    # qonnx executes nothing whose shapes are not in the file.
+    for name, kind in types_of(model, plan.graph.name).items():
+        element = TensorProto.DataType.Value(kind.element.upper())
+        model.graph.value_info.append(helper.make_tensor_value_info(name, element, kind.shape))
+    return model
 
 
 @dataclass(frozen=True)
