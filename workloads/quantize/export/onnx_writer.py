@@ -1,6 +1,7 @@
 """An ONNX model under construction: nodes, constants, names that are free, the opset it needs."""
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any, Final
 
 import numpy as np
@@ -71,7 +72,7 @@ class Writer:
         """
         array = np.ascontiguousarray(value).reshape(np.shape(value))
         kind = element or array.dtype.name
-        key = (stem, kind, array.shape, array.tobytes())
+        key = (stem, kind, array.shape, sha256(array).digest())
         if key not in self._shared:
             name = self._shared[key] = self.fresh(stem)
             dtype = helper.tensor_dtype_to_np_dtype(ELEMENTS[kind]) if element else array.dtype
