@@ -5,8 +5,9 @@ functions that float32 computes are to rounding in both: with optimizations they
 operators of 8 bits, or one rounding before a grid of 8 bits; without them they are left out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from random import Random
 from typing import Final
 
 import numpy as np
@@ -19,10 +20,13 @@ import workloads
 from simulator.errors import BadConfig, Unsupported
 from simulator.execute import run
 from simulator.graph import Array, Graph
+from tests.ops.onnx_runtime import Feeds, graph_of, runtime
+from tests.quantize.export.attention import attention
 from tests.quantize.export.plans import Widths, drawn, plan_of
 from tests.quantize.export.runtimes import LEVELS, compared
 from tests.quantize.export.tflite_nets import CASES, Behind, network
 from tests.shared import absence, expected_folder, shared_folder
+from tests.test_float_onnx import many_operators, mobile_block
 from workloads.float_graph import as_double, layers, with_outputs
 from workloads.quantize import Grid, per_group
 from workloads.quantize.export import integer, to_qdq
@@ -31,6 +35,7 @@ from workloads.quantize.ptq import Plan, Weights, forward, prepared
 
 pytest.importorskip("onnxruntime")
 
+Made = Callable[[Random], tuple[bytes, Feeds]]
 EIGHT: Final = Widths(8, 8)
 WIDTHS: Final[Mapping[str, Widths]] = {
     "W8A8": EIGHT,
@@ -111,6 +116,26 @@ def test_operators_of_tflite(case: str, widths: str, tmp_path: Path) -> None:
         assert_equal(plan, samples, "onnxruntime")
 
 
+@pytest.mark.parametrize("widths", ["W8A8", "W8A8 weights with a zero point", "W4A8", "W4A4"])
+@pytest.mark.parametrize("made", [mobile_block, many_operators, attention])
+def test_networks_of_onnx(made: Made, widths: str, tmp_path: Path) -> None:
+    """Residual blocks, products of stacks of activations, normalizations that stay real."""
+    data, feeds = made(Random(1))
+    graph = prepared(graph_of(data, tmp_path))
+    draw = np.random.default_rng(6)
+    samples = draw.standard_normal((4, *feeds["x"].shape)).astype(np.float32)
+    assert_equal(plan_of(graph, {"x": samples}, WIDTHS[widths]), samples, "onnxruntime")
+
+
+def test_padding_is_of_codes(tmp_path: Path) -> None:
+    """No real values between the convolution and the output's own."""
+    graph, samples = network(CASES["pad"], tmp_path)
+    read = integer(plan_of(graph, {graph.inputs[0]: samples}, EIGHT))
+    kinds = [node.op.kind for node in read.nodes]
+    assert kinds.count("dequantize_linear") == kinds.count("quantize_linear") == 1
+    assert "pad" in kinds
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_float_networks(case: str, tmp_path: Path) -> None:
     """A plan without grids; sums and functions to rounding."""
@@ -119,8 +144,6 @@ def test_float_networks(case: str, tmp_path: Path) -> None:
     assert proto.opset_import[0].version <= 14
     onnx.checker.check_model(proto, full_check=True)
     read = integer(Plan(graph, {}, {}), "onnxruntime-unfused")
-    from tests.ops.onnx_runtime import runtime
-
     for x in samples:
         theirs = runtime(proto.SerializeToString(), {"x": x})
         mine, _ = run(read, {"x": x})

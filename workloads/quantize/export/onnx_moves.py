@@ -75,22 +75,20 @@ def pack(values: Values, node: Node) -> None:
 
 
 def pad(values: Values, node: Node) -> None:
-    """Pad with a constant; on another grid than zero's the fill is quantized like the rest."""
+    """Pad with a constant; zeros around a tensor on a grid are the format's own matter."""
     op = node.op
     assert isinstance(op, Pad)
     x, y = node.inputs[0], node.outputs[0]
     form = values.form((x,))
     axes = TO_NCHW if form == "nchw" else range(len(op.before))
-    sizes = [side[k] for side in (op.before, op.after) for k in axes]
-    dtype = values.graph.tensors[x].dtype
-    fill = values.writer.constant("fill", np.array(op.fill, dtype))
-    value = values.writer.node(
-        "Pad", [values.at(x, form), _integers(values, "pads", sizes), fill], f"{y}_real"
-    )
-    if op.fill == 0:
-        values.put_moved(y, form, value)
-    else:
-        values.put(y, form, value)
+    pads = _integers(values, "pads", [side[k] for side in (op.before, op.after) for k in axes])
+    grid = values.plan.activations.get(y)
+    held = values.at(x, form)
+    if grid is not None and op.fill == 0:
+        values.names[y, form] = values.quantizers.padded(values.writer, held, pads, y, grid)
+        return
+    fill = values.writer.constant("fill", np.array(op.fill, values.graph.tensors[x].dtype))
+    values.put(y, form, values.writer.node("Pad", [held, pads, fill], f"{y}_real"))
 
 
 def slice_(values: Values, node: Node) -> None:

@@ -38,6 +38,10 @@ class Quantizers(ABC):
     def moved(self, writer: Writer, value: str, name: str, grid: Grid) -> str:
         """A value whose elements lie on the grid already."""
 
+    def padded(self, writer: Writer, value: str, pads: str, name: str, grid: Grid) -> str:
+        """A value on the grid with zeros around it; `pads` names the constant of Pad."""
+        return self.moved(writer, writer.node("Pad", [value, pads], f"{name}_real"), name, grid)
+
     @abstractmethod
     def constant(self, writer: Writer, value: Array, name: str, grid: Grid) -> str:
         """A constant operand on its grid, real."""

@@ -72,7 +72,7 @@ class Writer:
         """
         array = np.ascontiguousarray(value).reshape(np.shape(value))
         kind = element or array.dtype.name
-        key = (stem, kind, array.shape, sha256(array).digest())
+        key = (stem, kind, array.shape, sha256(array.tobytes()).digest())
         if key not in self._shared:
             name = self._shared[key] = self.fresh(stem)
             dtype = helper.tensor_dtype_to_np_dtype(ELEMENTS[kind]) if element else array.dtype

@@ -73,17 +73,29 @@ class _Qdq(Quantizers):
     def __init__(self, plan: Plan, narrow: Narrow) -> None:
         self.narrow = narrow
         self.plan = plan
+        self.codes = dict[str, str]()
+        """The codes of 8 bits behind a real value."""
 
     def activation(self, writer: Writer, value: str, name: str, grid: Grid, bounds: Bounds) -> str:
         """Q, Clip of the codes, DQ; for 16 bits Clip of the reals, Q, DQ."""
         held = carrier(grid, name).within(bounds)
         if not held.narrow and not held.full:
             value = _cut_reals(writer, value, name, held, bounds)
-        return _pair(writer, value, name, held, clip=held.narrow and not held.full)
+        return self._pair(writer, value, name, held, clip=held.narrow and not held.full)
 
     def moved(self, writer: Writer, value: str, name: str, grid: Grid) -> str:
         """Q, DQ, which give back what they are given."""
-        return _pair(writer, value, name, carrier(grid, name), clip=False)
+        return self._pair(writer, value, name, carrier(grid, name), clip=False)
+
+    def padded(self, writer: Writer, value: str, pads: str, name: str, grid: Grid) -> str:
+        """Of 8 bits the codes are padded: ONNX Runtime would pad the reals, and quantize again."""
+        held = carrier(grid, name)
+        if value not in self.codes:
+            return super().padded(writer, value, pads, name, grid)
+        parameters = _grid(writer, name, held)
+        inputs = [self.codes[value], pads, parameters[1]]
+        codes = writer.node("Pad", inputs, f"{name}_codes")
+        return self._real(writer, codes, name, held)
 
     def constant(self, writer: Writer, value: Array, name: str, grid: Grid) -> str:
         """Codes and DQ."""
@@ -145,6 +157,23 @@ class _Qdq(Quantizers):
         options = {} if scales.size == 1 else {"axis": 0}
         return writer.node("DequantizeLinear", inputs, f"{layer.bias}_values", **options)
 
+    def _pair(self, writer: Writer, value: str, name: str, held: Carrier, *, clip: bool) -> str:
+        codes = writer.node("QuantizeLinear", [value, *_grid(writer, name, held)], f"{name}_codes")
+        if clip:
+            ends = [
+                writer.constant(f"{name}_{end}", np.array(limit), held.element)
+                for end, limit in zip(("low", "high"), held.limits, strict=True)
+            ]
+            codes = writer.node("Clip", [codes, *ends], f"{name}_clipped")
+        return self._real(writer, codes, name, held)
+
+    def _real(self, writer: Writer, codes: str, name: str, held: Carrier) -> str:
+        inputs = [codes, *_grid(writer, name, held)]
+        value = writer.node("DequantizeLinear", inputs, f"{name}_values")
+        if held.narrow:
+            self.codes[value] = codes
+        return value
+
 
 def _coarser(bias: Array, scales: Array) -> tuple[Array, Array]:
     """Codes of 32 bits and their scales, the power of two of the given ones that holds the bias."""
@@ -159,18 +188,6 @@ def _grid(writer: Writer, name: str, held: Carrier) -> list[str]:
         writer.constant(f"{name}_scale", np.float32(held.scale)),
         writer.constant(f"{name}_zero", np.array(held.zero_point), held.element),
     ]
-
-
-def _pair(writer: Writer, value: str, name: str, held: Carrier, *, clip: bool) -> str:
-    grid = _grid(writer, name, held)
-    codes = writer.node("QuantizeLinear", [value, *grid], f"{name}_codes")
-    if clip:
-        ends = [
-            writer.constant(f"{name}_{end}", np.array(limit), held.element)
-            for end, limit in zip(("low", "high"), held.limits, strict=True)
-        ]
-        codes = writer.node("Clip", [codes, *ends], f"{name}_clipped")
-    return writer.node("DequantizeLinear", [codes, *grid], f"{name}_values")
 
 
 def _cut_reals(writer: Writer, value: str, name: str, held: Carrier, bounds: Bounds) -> str:
