@@ -40,7 +40,8 @@ def convolution(values: Values, node: Node) -> None:
     layer = _layer(values, node)
     image = values.shape(layer.activations)
     over = node.op.windows.over(image)
-    inputs = [values.at(layer.activations, "nchw"), _weights(values, layer, OIHW, 0)]
+    x = _beside(values, layer, values.at(layer.activations, "nchw"))
+    inputs = [x, _weights(values, layer, OIHW, 0)]
     if layer.bias:
         inputs.append(_bias(values, layer))
     y = values.writer.node(
@@ -62,7 +63,7 @@ def fully_connected(values: Values, node: Node) -> None:
     layer = _layer(values, node)
     shape = values.graph.constants[layer.weights].shape
     rows = prod(values.shape(layer.activations)) // shape[1]
-    x = _as_rows(values, layer.activations, (rows, shape[1]))
+    x = _beside(values, layer, _as_rows(values, layer.activations, (rows, shape[1])))
     inputs = [x, _weights(values, layer, (0, 1), 0)]
     if layer.bias:
         inputs.append(_bias(values, layer))
@@ -87,7 +88,8 @@ def matrix_product(values: Values, node: Node) -> None:
     shape = values.graph.constants[w].shape
     rows = prod(values.shape(x)) // shape[0]
     order, axis = ((1, 0), 0) if op.turned else ((0, 1), 1)
-    inputs = [_as_rows(values, x, (rows, shape[0])), _weights(values, layer, order, axis)]
+    given = _beside(values, layer, _as_rows(values, x, (rows, shape[0])))
+    inputs = [given, _weights(values, layer, order, axis)]
     if bias:
         inputs.append(_bias(values, layer))
     _put_rows(values, node, inputs, (rows, shape[1]), 1.0, 1.0, turned=op.turned)
@@ -147,6 +149,15 @@ def _layer(values: Values, node: Node) -> Layer:
     if layer is None:
         raise values.refuse(node, "weights and bias must be constant; fold them first")
     return layer
+
+
+def _beside(values: Values, layer: Layer, value: str) -> str:
+    """What the weights are multiplied with: between grids a format may guard real ones."""
+    grids = values.plan.activations
+    between = layer.activations in grids and layer.output in grids
+    if between and layer.weights not in values.plan.weights:
+        return values.quantizers.beside_reals(values.writer, value, layer.output)
+    return value
 
 
 def _weights(values: Values, layer: Layer, order: Order, axis: int) -> str:

@@ -38,6 +38,10 @@ class Quantizers(ABC):
     def moved(self, writer: Writer, value: str, name: str, grid: Grid) -> str:
         """A value whose elements lie on the grid already."""
 
+    def beside_reals(self, writer: Writer, value: str, name: str) -> str:
+        """A value on a grid that is multiplied with real weights, onto another grid."""
+        return value
+
     def padded(self, writer: Writer, value: str, pads: str, name: str, grid: Grid) -> str:
         """A value on the grid with zeros around it; `pads` names the constant of Pad."""
         return self.moved(writer, writer.node("Pad", [value, pads], f"{name}_real"), name, grid)

@@ -87,6 +87,15 @@ class _Qdq(Quantizers):
         """Q, DQ, which give back what they are given."""
         return self._pair(writer, value, name, carrier(grid, name), clip=False)
 
+    def beside_reals(self, writer: Writer, value: str, name: str) -> str:
+        """The greater of it and the least real, which keeps ONNX Runtime from the weights.
+
+        Of a layer between a DQ and a Q it would quantize them to int8 itself
+        (qdq_transformer/weight_bias_quantization.cc).
+        """
+        least = writer.constant("least", np.float32(np.finfo(np.float32).min))
+        return writer.node("Max", [value, least], f"{name}_reals")
+
     def padded(self, writer: Writer, value: str, pads: str, name: str, grid: Grid) -> str:
         """Of 8 bits the codes are padded: ONNX Runtime would pad the reals, and quantize again."""
         held = carrier(grid, name)
