@@ -23,6 +23,7 @@ from workloads.onnx.qdq import (
     quantize_biases,
     single_grid,
 )
+from workloads.onnx.real_weights import quantize_weights
 
 MICROSOFT: Final = "com.microsoft"
 LIFT: Final = 128
@@ -46,6 +47,7 @@ def fuse(model: Model, *, unsigned: bool) -> None:
     merge_matmul_add(model)
     drop_clamped(model)
     propagate(model)
+    quantize_weights(model)
     quantize_biases(model)
     lifted = _lifted(model) if unsigned else frozenset[str]()
     _Fuser(model, lifted, int8=not unsigned).run()

@@ -61,6 +61,38 @@ def test_a_gemm_is_integer_where_zero_points_are_stated(
     assert ("fully_connected" in kinds(graph)) == (x_zero and w_zero)
 
 
+@pytest.mark.parametrize(
+    ("element", "bias"),
+    [("uint8", 0.0), ("uint8", 1.0), ("uint16", 0.0), ("uint16", 1.0), ("uint16", 1e9)],
+)
+@pytest.mark.parametrize("op", ["Conv", "Gemm"])
+def test_real_weights_between_grids_are_quantized(
+    op: str, element: str, bias: float, tmp_path: Path
+) -> None:
+    """By the runtime itself, and the bias with them; one beyond 32 bits is lost."""
+    draw = np.random.default_rng(4)
+    shape, filters = ((2, 3, 5, 5), (4, 3, 3, 3)) if op == "Conv" else ((3, 6), (6, 4))
+    held = {
+        "s": np.array(0.05, np.float32),
+        "z": np.array(90, element),
+        "t": np.array(0.3, np.float32),
+        "w": draw.normal(0.2, 1, filters).astype(np.float32),
+        "b": (bias * draw.standard_normal(4)).astype(np.float32),
+    }
+    nodes = [
+        node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        node("DequantizeLinear", ["q", "s", "z"], ["d"]),
+        node(op, ["d", "w", "b"][: 3 if bias else 2], ["m"]),
+        node("Relu", ["m"], ["r"]),
+        node("QuantizeLinear", ["r", "t", "z"], ["c"]),
+        node("DequantizeLinear", ["c", "t", "z"], ["y"]),
+    ]
+    data = model(nodes, {"x": ("float32", shape)}, {"y": "float32"}, held)
+    given = {"x": draw.standard_normal(shape).astype(np.float32)}
+    assert differing(data, given, tmp_path, optimized=True) == 0
+    assert differing(data, given, tmp_path) == 0
+
+
 @pytest.mark.parametrize("optimized", [False, True])
 def test_a_clip_of_codes_is_the_clamp_before_it(optimized: bool, tmp_path: Path) -> None:
     data = product(clip=True)
