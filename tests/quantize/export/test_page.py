@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import workloads
-from tests.quantize.export.plans import Widths, drawn, plan_of
-from workloads.quantize.export import to_qdq
+from tests.quantize.export.minmax import Widths, drawn, plan_of
+from workloads.quantize.export.qdq import to_qdq
 from workloads.quantize.ptq import Plan
 
 PAGE = (Path(__file__).parents[3] / "docs/export.md").read_text(encoding="utf-8")

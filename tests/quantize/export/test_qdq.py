@@ -22,15 +22,14 @@ from simulator.execute import run
 from simulator.graph import Array, Graph
 from tests.ops.onnx_runtime import Feeds, graph_of, runtime
 from tests.quantize.export.attention import attention
-from tests.quantize.export.plans import Widths, drawn, plan_of
+from tests.quantize.export.minmax import Widths, drawn, plan_of
 from tests.quantize.export.runtimes import LEVELS, compared
 from tests.quantize.export.tflite_nets import CASES, Behind, network
 from tests.shared import absence, expected_folder, shared_folder
 from tests.test_float_onnx import many_operators, mobile_block
 from workloads.float_graph import as_double, layers, with_outputs
 from workloads.quantize import Grid, per_group
-from workloads.quantize.export import integer, to_qdq
-from workloads.quantize.export.qdq import NARROW
+from workloads.quantize.export.qdq import NARROW, integer, to_qdq
 from workloads.quantize.ptq import Plan, Weights, forward, places, prepared
 
 pytest.importorskip("onnxruntime")

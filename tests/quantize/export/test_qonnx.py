@@ -16,11 +16,12 @@ import pytest
 import workloads
 from simulator.execute import run
 from simulator.graph import Array, Graph
-from tests.quantize.export.plans import Widths, drawn, plan_of
+from tests.quantize.export.minmax import Widths, drawn, plan_of
 from tests.quantize.export.test_qdq import NETWORKS, shared_network
 from tests.quantize.export.tflite_nets import CASES, network
 from tests.shared import absence, shared_folder
-from workloads.quantize.export import integer, to_qonnx
+from workloads.quantize.export.qdq import integer
+from workloads.quantize.export.qonnx import to_qonnx
 from workloads.quantize.ptq import Plan
 
 QONNX: Final = os.environ.get("BITLANE_QONNX")

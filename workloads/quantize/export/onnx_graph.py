@@ -1,4 +1,10 @@
-"""From a plan to an ONNX model, operator by operator."""
+"""From a plan to an ONNX model, operator by operator.
+
+Read in this order: `onnx_writer` (nodes, constants, names), `onnx_values` (the tensors of a graph
+as values of a file: layout, quantizers), `onnx_layers`, `onnx_elementwise`, `onnx_moves`,
+`onnx_pools` (one function an operator), this, `carriers` (which integer type holds a grid), then
+the two formats: `qdq`, `qonnx`.
+"""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType

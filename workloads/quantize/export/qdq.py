@@ -16,6 +16,7 @@ from workloads.onnx.reader import from_model
 from workloads.quantize.export.carriers import (
     Carrier,
     carrier,
+    leaves_32_bits,
     type_bits,
     weight_element,
     width,
@@ -35,7 +36,6 @@ file, integer arithmetic. ``bytes``: stored as INT8, for runtimes without INT4. 
 DequantizeLinear of INT4 itself, which ONNX Runtime multiplies in float32.
 """
 _NARROW_TYPES: Final = ("int4", "uint4")
-_INT32: Final = (-(2**31), 2**31 - 1)
 
 
 def to_qdq(plan: Plan, narrow: Narrow = "packed") -> ModelProto:
@@ -155,7 +155,7 @@ class _Qdq(Quantizers):
                 f"{plan.graph.name}: the scales of '{layer.activations}' and '{layer.weights}' "
                 "multiply to 0 in float32; give the weights a wider range"
             )
-        if np.isin(codes, _INT32).any() and max(width(g) for g in grids) > 8:
+        if leaves_32_bits(plan, layer):
             codes, scales = _coarser(plan.graph.constants[layer.bias].reshape(-1), scales)
         stem = f"{layer.bias}_{layer.weights}"
         held = scales.reshape(()) if scales.size == 1 else scales

@@ -16,7 +16,7 @@ from simulator.graph import Array
 from simulator.numeric.bounds import UNBOUNDED, Bounds, within
 from workloads.float_graph import Layer
 from workloads.onnx.reader import types_of
-from workloads.quantize.export.carriers import width
+from workloads.quantize.export.carriers import leaves_32_bits, width
 from workloads.quantize.export.onnx_graph import to_model
 from workloads.quantize.export.onnx_values import Order, Quantizers, cut
 from workloads.quantize.export.onnx_writer import Writer
@@ -107,8 +107,10 @@ class _Quants(Quantizers):
         return _quant(writer, value, stem, spread, held.grid, _range(held.grid))
 
     def bias(self, writer: Writer, plan: Plan, layer: Layer) -> str:
-        """The real values of the codes."""
-        value = real_bias(plan, layer).reshape(-1).astype(np.float32)
+        """The real values of the codes, or their own where 16-bit operands leave 32 bits."""
+        cut_short = leaves_32_bits(plan, layer)
+        held = plan.graph.constants[layer.bias] if cut_short else real_bias(plan, layer)
+        value = held.reshape(-1).astype(np.float32)
         return writer.constant(f"{layer.bias}_real", value)
 
 
