@@ -163,14 +163,17 @@ def _stated_bits(tensor: TensorProto, value: Array) -> int:
 
     Exporters of ours write it where no element type is as narrow as the codes.
     """
-    text = next((entry.value for entry in tensor.metadata_props if entry.key == "bits"), "")
-    if value.dtype.kind not in "iu" or not text.isdecimal() or len(text) > 2:
+    try:
+        text = next((entry.value for entry in tensor.metadata_props if entry.key == "bits"), "")
+    except UnicodeDecodeError:
+        return 0
+    if value.dtype.kind not in "iu" or not (text.isascii() and text.isdigit()) or len(text) > 2:
         return 0
     bits = int(text)
     low, high = int(value.min(initial=0)), int(value.max(initial=0))
     signed = value.dtype.kind == "i"
     need = max((-low - 1).bit_length(), high.bit_length()) + 1 if signed else high.bit_length()
-    return bits if need <= bits else 0
+    return bits if need <= bits < storage(element_name(tensor.data_type))[1] else 0
 
 
 def _node(node: Any, index: int, name: str) -> OnnxNode:

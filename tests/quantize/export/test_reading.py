@@ -144,6 +144,7 @@ def stored(element: int, codes: Array, bits: str = "") -> onnx.ModelProto:
         # Metadata that the codes contradict, or that are no number, say nothing.
         (TensorProto.INT8, "3", 8),
         (TensorProto.INT8, "many", 8),
+        (TensorProto.INT8, "12", 8),
         (TensorProto.INT4, "", 4),
     ],
 )
@@ -155,6 +156,13 @@ def test_weights_have_the_width_that_their_file_says(
     at = kinds(graph).index("fully_connected")
     assert (graph.work[at].weight_bits, graph.work[at].activation_bits) == (expected, 8)
     assert np.array_equal(graph.constants[graph.nodes[at].inputs[1]], codes.T)
+
+
+def test_damaged_metadata_say_nothing() -> None:
+    proto = stored(TensorProto.INT8, np.ones((6, 4), np.int8), "5")
+    data = proto.SerializeToString().replace(b"bits\x12\x015", b"bi\xff\xfe\x12\x015")
+    graph = from_model(onnx.load_from_string(data), "one.onnx", "onnxruntime")
+    assert graph.work[kinds(graph).index("fully_connected")].weight_bits == 8
 
 
 def test_the_model_given_is_not_changed() -> None:
