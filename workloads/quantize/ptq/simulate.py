@@ -14,9 +14,11 @@ import numpy as np
 from simulator.errors import Unsupported
 from simulator.execute import run_batch
 from simulator.graph import Array, Graph, Node, TensorType
+from simulator.numeric.bounds import UNBOUNDED
 from simulator.ops.dequantize_linear import DequantizeLinear
 from simulator.ops.quantize_linear import QuantizeLinear
 from workloads.float_graph import layers, with_constants, with_outputs
+from workloads.float_graph.activations import bounds_on
 from workloads.quantize.grid import Grid
 from workloads.quantize.ptq.places import moves
 from workloads.quantize.ptq.plan import Plan, real_bias
@@ -51,7 +53,7 @@ def with_quantizers(graph: Graph, grids: Mapping[str, Grid]) -> Graph:
     for name in grids.keys() & graph.constants.keys():
         work.behind(name, f"{name}/quantized", grids[name])
     for node in graph.nodes:
-        idle = moves(node) and not getattr(node.op, "bounds", None)
+        idle = moves(node) and bounds_on(node) == UNBOUNDED
         work.add(node, {} if idle else {n: grids[n] for n in node.outputs if n in grids})
     return replace(
         graph,
