@@ -151,7 +151,7 @@ def _observe(graph: Graph, group: Group, observer: Observer, values: Mapping[str
 
 
 def logits(graph: Graph) -> Sequence[str]:
-    """For each output the tensor that a class is chosen by: that before a softmax, if there is one."""
+    """For each output the tensor that classes are chosen by: before a softmax, if there is one."""
     found = []
     for name in graph.outputs:
         node = producer(graph, name)
