@@ -55,6 +55,10 @@ _BY_DTYPE: Final[Mapping[str, tuple[int, int]]] = {
 """For a first input of int8 and of int16; 1 for operators that are not listed."""
 _BEYOND_4_AXES: Final = {"PAD": 4, "PADV2": 4, "SLICE": 5, "STRIDED_SLICE": 4, "TRANSPOSE": 4}
 
+_OF_INT4: Final = {"CONV_2D": 7, "DEPTHWISE_CONV_2D": 6, "FULLY_CONNECTED": 10}
+"""With int4 weights. op_version.cc says 7 of the second, which BUILTIN_REF of LiteRT 2.3.0 does not
+know, though its kernel takes them."""
+
 
 def version_of(
     op: str,
@@ -67,7 +71,7 @@ def version_of(
     version = _BY_DTYPE.get(op, (1, 1))[wide]
     if op in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
         if inputs[1].dtype == "int4":
-            version = 10 if op == "FULLY_CONNECTED" else 7
+            version = _OF_INT4[op]
         if op == "CONV_2D" and inputs[1].shape[3] != x.shape[3]:
             version = max(version, 6)
         if options.get("keep_num_dims"):
