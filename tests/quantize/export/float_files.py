@@ -18,7 +18,8 @@ Shape = tuple[int, ...]
 class Between:
     """One operator: the shape of its input, of its output, its options, its constants behind x.
 
-    `times` is how often x is read; `first` puts the constants before x.
+    `times` is how often x is read; `first` puts the constants before x. Inputs are
+    normal with a spread of `reach`.
     """
 
     op: str
@@ -31,7 +32,7 @@ class Between:
     reach: float = 1.0
 
     def data(self) -> bytes:
-        """x + 0.1 -> the operator -> y - 0.1."""
+        """An addition of 0.1 -> the operator -> its subtraction."""
         real = "float32"
         specs = [
             TensorSpec("x", self.x, real),
@@ -57,7 +58,7 @@ class Between:
         return loaded(self.data(), folder)
 
     def batch(self, seed: int, count: int = 6) -> dict[str, Array]:
-        """Values of x, [samples, *shape], normal with a spread of `reach`."""
+        """Values of x, [samples, *shape], as drawn by a seed."""
         drawn: Any = np.random.default_rng(seed).standard_normal((count, *self.x))
         return {"x": (drawn * self.reach).astype(np.float32)}
 
