@@ -27,12 +27,19 @@ def to_text(made: Quantized, settings: Settings) -> str:
         f"{made.float_graph.name}: W{policy.weights}A{policy.activations}, {len(made.layers)} "
         f"layers, {kind}; {data}"
     )
-    rows = [("float", "", "", "", _percent(made.float_top1))]
+    rows = [("float", "", "", "", _percent(made.float_top1), "")]
     rows += [
-        (s.name, f"{s.seconds:.1f} s", _db(s.weights_db), _db(s.sqnr_db), _percent(s.top1))
+        (
+            s.name,
+            f"{s.seconds:.1f} s",
+            _db(s.weights_db),
+            _db(s.sqnr_db),
+            _percent(s.top1),
+            s.detail,
+        )
         for s in made.steps
     ]
-    steps = table(("after", "time", "weights only", "all", "top-1"), rows)
+    steps = table(("after", "time", "weights only", "all", "top-1", "what it did"), rows)
     layers = table(
         ("layer", "width", "weights", "output"),
         [(x.name, str(x.width), _db(x.weights_db), _db(x.output_db)) for x in made.layers],

@@ -251,6 +251,9 @@ class _Fuser:
             return None
         if not self._weighted(sources, sinks or [], gemm=True):
             return None
+        # Found on the runtime: a zero point that is left out of x or w keeps a Gemm float.
+        if not all(n.input(2) for n in sources[:2]):
+            return None
         if len(sources) == 3 and node.get("beta", 1.0) != 1.0:
             return None
         bias = sources[2].inputs[0] if len(sources) == 3 else ""

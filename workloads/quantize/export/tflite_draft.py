@@ -14,7 +14,7 @@ from simulator.decode import refuse
 from simulator.graph import Array, Node
 from simulator.numeric.bounds import Bounds
 from workloads.quantize.export.tflite_grids import FileGrid, file_grid, fused_activation
-from workloads.quantize.export.tflite_versions import version_of
+from workloads.quantize.export.tflite_versions import INT8_ONLY, version_of
 from workloads.quantize.ptq.plan import Plan
 from workloads.tflite.writer import OperatorSpec, TensorSpec, write_model
 
@@ -171,6 +171,8 @@ class Draft:
 
         `bounds` become its fused activation. What the plan has on another grid is brought there.
         """
+        if op in INT8_ONLY and self.dtype(node) == "int16":
+            self.refuse(node, f"{op} takes int8", "int16", "Quantize its tensors to 8 bits.")
         planned = [self._planned(name, grid) for name in node.outputs]
         own = [grid or self._computed(node, p) for p in planned]
         shapes = [self.graph.tensors[name].shape for name in node.outputs]

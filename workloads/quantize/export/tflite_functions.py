@@ -13,34 +13,34 @@ from simulator.ops.float_reduce import FloatReduce
 from simulator.ops.float_softmax import FloatSoftmax
 from simulator.ops.float_unary import FloatUnary
 from simulator.ops.softmax import Softmax
+from simulator.reduction import Extreme
 from workloads.quantize.export.tflite_draft import Draft
 from workloads.quantize.export.tflite_grids import FIXED, code_bounds
+from workloads.quantize.export.tflite_versions import INT8_ONLY
 
 _ARITHMETIC: Final = {"add": "ADD", "sub": "SUB", "mul": "MUL"}
 _EXTREMES: Final = {"max": "MAXIMUM", "min": "MINIMUM"}
-_RECTIFIERS: Final[Mapping[tuple[float, float], tuple[str, bool]]] = MappingProxyType(
+_RECTIFIERS: Final[Mapping[tuple[float, float], str]] = MappingProxyType(
     {
-        (0.0, inf): ("RELU", True),
-        (0.0, 6.0): ("RELU6", True),
-        (-1.0, 1.0): ("RELU_N1_TO_1", False),
-        (0.0, 1.0): ("RELU_0_TO_1", False),
+        (0.0, inf): "RELU",
+        (0.0, 6.0): "RELU6",
+        (-1.0, 1.0): "RELU_N1_TO_1",
+        (0.0, 1.0): "RELU_0_TO_1",
     }
 )
-"""By bounds: the operator, and whether it takes int16."""
-_UNARY: Final[Mapping[str, tuple[str, bool]]] = MappingProxyType(
+"""By bounds."""
+_UNARY: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "abs": ("ABS", True),
-        "elu": ("ELU", False),
-        "exp": ("EXP", True),
-        "hard_swish": ("HARD_SWISH", False),
-        "leaky_relu": ("LEAKY_RELU", True),
-        "log": ("LOG", True),
-        "rsqrt": ("RSQRT", True),
-        "sigmoid": ("LOGISTIC", True),
-        "tanh": ("TANH", True),
+        "abs": "ABS",
+        "exp": "EXP",
+        "hard_swish": "HARD_SWISH",
+        "leaky_relu": "LEAKY_RELU",
+        "sigmoid": "LOGISTIC",
+        "tanh": "TANH",
     }
 )
-"""By function: the operator, and whether it takes int16."""
+"""By function. Those that BUILTIN_REF of LiteRT 2.3.0 does not register (ELU) are left out."""
+_WAY_OUT: Final = "Replace it, or cut the network before it."
 _REDUCTIONS: Final = {"max": "REDUCE_MAX", "mean": "MEAN", "min": "REDUCE_MIN"}
 
 
@@ -80,26 +80,19 @@ def unary(draft: Draft, node: Node) -> None:
         low, high = op.parameters if op.function == "clip" else (0.0, inf)
         _clamp(draft, node, low, high)
         return
-    name, wide = _UNARY.get(op.function, ("", False))
-    if not name or (op.function == "elu" and op.parameters != (1.0,)):
-        found = f"'{op.function}' {op.parameters or ''}".strip()
+    if op.function not in _UNARY:
         known = ", ".join((*_UNARY, "relu", "clip"))
-        draft.refuse(node, f"functions of codes are {known} (elu of 1)", found, "Keep it out.")
-    function(draft, node, name, wide, {"alpha": op.parameters[0]} if name == "LEAKY_RELU" else {})
+        draft.refuse(node, f"functions of codes are {known}", f"'{op.function}'", _WAY_OUT)
+    alpha = {"alpha": op.parameters[0]} if op.function == "leaky_relu" else {}
+    function(draft, node, _UNARY[op.function], alpha)
 
 
 def function(
-    draft: Draft,
-    node: Node,
-    op: str,
-    wide: bool = True,
-    options: Mapping[str, object] | None = None,
+    draft: Draft, node: Node, op: str, options: Mapping[str, object] = MappingProxyType({})
 ) -> None:
     """An operator of one tensor, on its only output grid where it has one."""
-    dtype = draft.dtype(node)
-    if dtype == "int16" and not wide:
-        draft.refuse(node, f"{op} takes int8", "int16", "Quantize its tensors to 8 bits.")
-    draft.give(node, op, [draft.operand(node).index], options or {}, FIXED.get((op, dtype)))
+    grid = FIXED.get((op, draft.dtype(node)))
+    draft.give(node, op, [draft.operand(node).index], options, grid)
 
 
 def softmax(draft: Draft, node: Node) -> None:
@@ -114,29 +107,31 @@ def softmax(draft: Draft, node: Node) -> None:
     if isinstance(op, Softmax) and isinstance(op.function, RealSoftmax):
         beta = op.function.beta
     options = {"beta": beta} if name == "SOFTMAX" else {}
-    function(draft, node, name, name == "SOFTMAX", options)
+    function(draft, node, name, options)
 
 
 def reduction(draft: Draft, node: Node) -> None:
     """MEAN, whose tensors have grids of their own; REDUCE_MAX and REDUCE_MIN, which keep one."""
     op, x = node.op, draft.operand(node)
-    assert isinstance(op, FloatReduce)
-    if op.function not in _REDUCTIONS:
+    assert isinstance(op, FloatReduce | Extreme)
+    keep = op.keep if isinstance(op, FloatReduce) else op.keep_dims
+    function = op.function if isinstance(op, FloatReduce) else op.kind.removeprefix("reduce_")
+    if function not in _REDUCTIONS:
         draft.refuse(
             node,
             "sums of codes are left to MEAN (LiteRT's SUM reads int8 as uint8)",
-            f"'{op.function}'",
+            f"'{function}'",
             "Write it as a mean and a product.",
         )
     axes = draft.integers(f"{node.outputs[0]}@axes", op.axes)
-    grid = None if op.function == "mean" else x.grid
-    draft.give(node, _REDUCTIONS[op.function], [x.index, axes], {"keep_dims": op.keep}, grid)
+    grid = None if function == "mean" else x.grid
+    draft.give(node, _REDUCTIONS[function], [x.index, axes], {"keep_dims": keep}, grid)
 
 
 def _clamp(draft: Draft, node: Node, low: float, high: float) -> None:
     """RELU and its kin, which change the grid as well; else codes are cut on the output's grid."""
-    name, wide = _RECTIFIERS.get((low, high), ("", False))
-    if name and (wide or draft.dtype(node) == "int8"):
+    name = _RECTIFIERS.get((low, high), "")
+    if name and not (name in INT8_ONLY and draft.dtype(node) == "int16"):
         draft.give(node, name, [draft.operand(node).index], {})
         return
     grid = draft.output_grid(node)
@@ -154,11 +149,12 @@ EMITTERS: Final[Mapping[str, Callable[[Draft, Node], None]]] = MappingProxyType(
         "float_reduce": reduction,
         "float_softmax": softmax,
         "float_unary": unary,
-        "gelu": lambda draft, node: function(draft, node, "GELU", False),
         "log_softmax": softmax,
         "logistic": lambda draft, node: function(draft, node, "LOGISTIC"),
         "maximum": extreme,
         "minimum": extreme,
+        "reduce_max": reduction,
+        "reduce_min": reduction,
         "softmax": softmax,
         "tanh": lambda draft, node: function(draft, node, "TANH"),
     }

@@ -16,14 +16,11 @@ _BY_DTYPE: Final[Mapping[str, tuple[int, int]]] = {
     "CONCATENATION": (2, 3),
     "CONV_2D": (3, 4),
     "DEPTHWISE_CONV_2D": (3, 5),
-    "DEPTH_TO_SPACE": (2, 1),
     "DEQUANTIZE": (2, 3),
     "EXP": (2, 2),
     "FULLY_CONNECTED": (4, 7),
     "GATHER": (2, 4),
-    "GELU": (2, 1),
     "LEAKY_RELU": (1, 2),
-    "LOG": (2, 2),
     "LOGISTIC": (2, 3),
     "LOG_SOFTMAX": (2, 1),
     "MAXIMUM": (2, 4),
@@ -43,17 +40,28 @@ _BY_DTYPE: Final[Mapping[str, tuple[int, int]]] = {
     "RESIZE_NEAREST_NEIGHBOR": (2, 4),
     "SLICE": (2, 4),
     "SOFTMAX": (2, 3),
-    "SPACE_TO_DEPTH": (2, 1),
+    "SPACE_TO_DEPTH": (2, 2),
     "SPLIT_V": (2, 1),
     "STRIDED_SLICE": (2, 1),
     "SUB": (2, 5),
     "TANH": (2, 3),
-    "TILE": (3, 1),
     "TRANSPOSE": (2, 5),
     "UNPACK": (2, 4),
 }
-"""For a first input of int8 and of int16; 1 for operators that are not listed."""
+"""For a first input of int8 and of int16; 1 for operators that are not listed, among them those of
+which BUILTIN_REF of LiteRT 2.3.0 knows no later version (DEPTH_TO_SPACE 2, TILE 3)."""
+INT8_ONLY: Final = frozenset(
+    (
+        *("DEPTH_TO_SPACE", "HARD_SWISH", "LOG_SOFTMAX", "RELU_0_TO_1", "RELU_N1_TO_1"),
+        "SPACE_TO_DEPTH",
+    )
+)
+"""Operators whose kernels in LiteRT 2.3.0 take no int16."""
 _BEYOND_4_AXES: Final = {"PAD": 4, "PADV2": 4, "SLICE": 5, "STRIDED_SLICE": 4, "TRANSPOSE": 4}
+
+_OF_INT4: Final = {"CONV_2D": 7, "DEPTHWISE_CONV_2D": 6, "FULLY_CONNECTED": 10}
+"""With int4 weights. op_version.cc says 7 of the second, which BUILTIN_REF of LiteRT 2.3.0 does not
+know, though its kernel takes them."""
 
 
 def version_of(
@@ -67,7 +75,7 @@ def version_of(
     version = _BY_DTYPE.get(op, (1, 1))[wide]
     if op in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
         if inputs[1].dtype == "int4":
-            version = 10 if op == "FULLY_CONNECTED" else 7
+            version = _OF_INT4[op]
         if op == "CONV_2D" and inputs[1].shape[3] != x.shape[3]:
             version = max(version, 6)
         if options.get("keep_num_dims"):

@@ -73,8 +73,7 @@ def known_grid(ends: tuple[float, float], form: Form, bits: int) -> Grid:
     The code above the greatest is at `high`: steps of 2^-8 for [0, 1) in 8 bits, as TFLite has it.
     """
     low, high = ends
-    wide = form(low, high)
-    if any(wide.zero_point) or wide.low == 0:
+    if form(0.0, 1.0).zero_point[0]:
         return form(low, high - (high - low) / 2**bits)
     reach = max(abs(low), abs(high)) * (1 - 2.0 ** (1 - bits))
     return form(-reach, reach)
@@ -151,7 +150,7 @@ def _observe(graph: Graph, group: Group, observer: Observer, values: Mapping[str
 
 
 def logits(graph: Graph) -> Sequence[str]:
-    """For each output the tensor that a class is chosen by: that before a softmax, if there is one."""
+    """For each output the tensor that classes are chosen by: before a softmax, if there is one."""
     found = []
     for name in graph.outputs:
         node = producer(graph, name)

@@ -142,7 +142,7 @@ def sanity(made: Quantized, judge: Judge) -> dict[str, float]:
     stages = {"folded": prepared(made.float_graph)}
     if made.equalized is not None:
         stages["equalized"] = made.equalized
-    if made.absorbs:
+    if any(step.name == "absorb" for step in made.steps):
         stages["absorbed"] = made.twin
     found = dict[str, float]()
     for stage, graph in stages.items():

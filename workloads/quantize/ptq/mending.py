@@ -1,69 +1,58 @@
-"""The pipeline's way to the functions that change a network before and after it is rounded."""
+"""The pipeline's way to the functions that change a network before and after it is rounded.
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+Each gives back what it made and a few words on what it did. What is not run is not imported.
+"""
 
-from simulator.errors import BadConfig
+from collections.abc import Callable
+from typing import TypeAlias
+
 from simulator.graph import Graph
-from workloads.quantize import Grid
-from workloads.quantize.ptq.calibrate import Group
 from workloads.quantize.ptq.plan import Plan
 from workloads.quantize.ptq.samples import Samples
 from workloads.quantize.ptq.settings import Settings
+from workloads.quantize.ptq.statistics import LayerStatistics
 
-Statistics: TypeAlias = Any
-
-
-def stated_range(graph: Graph, settings: Settings) -> tuple[float, float]:
-    """The range of the inputs; raises BadConfig where the settings do not say it."""
-    if settings.input_range is None:
-        raise BadConfig(
-            f"{graph.name}: without calibration data the range of the inputs is unknown; state it"
-        )
-    return settings.input_range
+Told: TypeAlias = Callable[[int, int], None]
+"""Hears (done, of how many)."""
 
 
-def statistics(
-    float_graph: Graph, graph: Graph, settings: Settings, data: Samples
-) -> Statistics | None:
-    """Mean and deviation of each layer's output."""
-    return None
+def equalized(graph: Graph, known: LayerStatistics) -> tuple[Graph, LayerStatistics, str]:
+    """Cross-layer equalization (Nagel et al. 2021 section 3.2), and the statistics behind it."""
+    from workloads.quantize.ptq.equalize import equalization
+
+    made = equalization(graph)
+    told = f"{len(made.pairs)} pairs of layers"
+    if made.function_changed:
+        told += f"; {len(made.function_changed)} upper bounds dropped"
+    return made.graph, made.scaled(known), told
 
 
-def equalized(graph: Graph, known: Statistics | None) -> tuple[Graph, Statistics | None]:
-    """Cross-layer equalization (Nagel et al. 2021 section 3.2.1)."""
-    from workloads.quantize.ptq.equalize import equalize
-
-    return equalize(graph), known
-
-
-def absorbed(graph: Graph, known: Statistics | None) -> tuple[Graph, Statistics | None]:
-    """High biases absorbed by the next layer (Nagel et al. 2021 section 3.2.2)."""
-    from workloads.quantize.ptq.absorb import absorb
-
-    return absorb(graph, known), known
-
-
-def adarounded(
-    plan: Plan, data: Samples, settings: Settings, told: Callable[[int, int], None]
-) -> Plan:
+def adarounded(plan: Plan, data: Samples, settings: Settings, told: Told) -> tuple[Plan, str]:
     """Weights rounded for their layer's output (Nagel et al. 2021 section 3.4)."""
-    from workloads.quantize.ptq.adaround import adaround
+    from workloads.quantize.ptq.adaround import AdaRoundStep
+    from workloads.quantize.ptq.adaround import adarounded as rounded
+    from workloads.quantize.ptq.adaround_fit import AdaRoundSettings
 
-    return adaround(plan, data)
+    chosen = AdaRoundSettings(seed=settings.seed)
+    if settings.iterations:
+        chosen = AdaRoundSettings(seed=settings.seed, iterations=settings.iterations)
+
+    def progress(at: AdaRoundStep) -> None:
+        told(at.number * at.iterations + at.iteration, at.layers * at.iterations)
+
+    made, each = rounded(plan, data, chosen, progress)
+    flips, choices = sum(x.flips for x in each), sum(x.choices for x in each)
+    kept = sum(x.kept for x in each)
+    return made, f"{flips} of {choices} weights the other way, in {kept} of {len(each)} layers"
+
+
+def absorbed(graph: Graph, known: LayerStatistics) -> tuple[Graph, LayerStatistics, str]:
+    """High biases absorbed by the next layer (Nagel et al. 2021 section 3.2.2)."""
+    raise NotImplementedError
 
 
 def corrected(
-    plan: Plan, twin: Graph, data: Samples, known: Statistics | None, settings: Settings
-) -> Plan:
+    plan: Plan, twin: Graph, data: Samples, known: LayerStatistics, settings: Settings
+) -> tuple[Plan, str]:
     """Biases less the mean error of their layer's output (Nagel et al. 2021 section 3.3)."""
-    from workloads.quantize.ptq.bias_correction import correct_biases
-
-    return correct_biases(plan, data)
-
-
-def data_free_grids(
-    graph: Graph, known: Statistics | None, bits: Mapping[Group, int], settings: Settings
-) -> dict[str, Grid]:
-    """Grids of activations from the statistics of batch norms."""
-    raise BadConfig("not yet")
+    raise NotImplementedError

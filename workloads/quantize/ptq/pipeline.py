@@ -18,6 +18,7 @@ from workloads.float_graph import layers
 from workloads.quantize import Grid
 from workloads.quantize.ptq import mending
 from workloads.quantize.ptq.calibrate import RangeSettings, calibrate
+from workloads.quantize.ptq.data_free import data_free_grids, stated_range
 from workloads.quantize.ptq.measure import Judge, Labelled, layer_noise, weight_noise
 from workloads.quantize.ptq.places import places
 from workloads.quantize.ptq.plan import Plan, Weights
@@ -25,7 +26,8 @@ from workloads.quantize.ptq.prepare import prepared
 from workloads.quantize.ptq.samples import Samples, samples_of
 from workloads.quantize.ptq.settings import Settings
 from workloads.quantize.ptq.simulate import simulated
-from workloads.quantize.ptq.steps import fitted_biases, quantized_weights
+from workloads.quantize.ptq.statistics import LayerStatistics, batch_norm_statistics
+from workloads.quantize.ptq.steps import WeightRanges, fitted_biases, quantized_weights
 from workloads.quantize.ptq.widths import Width, activation_bits, weight_bits, widths
 
 HELD_OUT: Final = 5
@@ -41,7 +43,7 @@ Watch: TypeAlias = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class StepReport:
-    """A step: what it did, how long it took, and the network after it.
+    """A step: what it did in words, how long it took, and the network after it.
 
     Signal to noise of the logits in dB, with the weights alone on their grids and with activations
     too (min-max ranges until their own step); top-1 of the latter where there are labels.
@@ -78,7 +80,6 @@ class Quantized:
     float_graph: Graph
     equalized: Graph | None
     twin: Graph
-    absorbs: bool
     judge: Judge
     float_top1: float | None
     calibrated: int
@@ -112,12 +113,25 @@ def split(samples: Samples) -> tuple[Samples, Samples]:
 
 def random_samples(graph: Graph, settings: Settings) -> Samples:
     """Inputs drawn uniformly from the range that the settings state."""
-    low, high = mending.stated_range(graph, settings)
+    low, high = stated_range(graph, settings)
     draw = np.random.default_rng(settings.seed)
     shapes = {name: graph.tensors[name].shape for name in graph.inputs}
     return samples_of(
         graph, {n: draw.uniform(low, high, (RANDOM, *s)).astype("f4") for n, s in shapes.items()}
     )
+
+
+@dataclass
+class _Step:
+    """A step at work: what it did, in words, and who hears how far it is."""
+
+    name: str
+    watch: Watch
+    did: str = ""
+
+    def told(self, done: int, total: int) -> None:
+        """Tell how far it is."""
+        self.watch(self.name, done, total)
 
 
 @dataclass
@@ -136,69 +150,81 @@ class _Run:
         self.widths = widths(self.graph, chosen.policy)
         self.weight_bits = weight_bits(self.graph, self.widths)
         self.bits = activation_bits(self.graph, places(self.graph), self.widths, chosen.policy)
-        if self.samples is None and not chosen.data_free:
-            raise BadConfig(f"{self.graph.name}: needs calibration data, or settings without")
-        given = self.samples or random_samples(self.graph, chosen)
-        self.data, held = split(given) if self.samples is not None else (given, given)
+        if (self.samples is None) != chosen.data_free:
+            raise BadConfig(f"{self.graph.name}: takes calibration data, or data_free settings")
+        if self.samples is None:
+            self.data = held = random_samples(self.graph, chosen)
+        else:
+            self.data, held = split(self.samples)
         self.judge = Judge(self.float_graph, held, self.labelled)
-        self.statistics = mending.statistics(self.float_graph, self.graph, chosen, self.data)
+        self.statistics: LayerStatistics = batch_norm_statistics(self.float_graph)
+        self.twin = self.graph
         self.weights: Mapping[str, Weights] = {}
         self.activations: Mapping[str, Grid] = {}
 
     def done(self) -> Quantized:
         """Every step in order."""
         chosen = self.settings
-        with self._step("min-max", "quantizers, every range min-max, nothing mended"):
+        with self._step("min-max"):
             self._round_weights("minmax")
         if chosen.equalize:
-            with self._step("equalize", "cross-layer equalization"):
-                self.graph, self.statistics = mending.equalized(self.graph, self.statistics)
+            with self._step("equalize") as step:
+                self.graph, self.statistics, step.did = mending.equalized(
+                    self.graph, self.statistics
+                )
                 self._round_weights("minmax")
         equalized = self.graph if chosen.equalize else None
         if chosen.absorb:
-            with self._step("absorb", "high biases absorbed by the next layer"):
-                self.graph, self.statistics = mending.absorbed(self.graph, self.statistics)
-                self._round_weights("minmax")
-        twin = self.graph
-        if chosen.weight_ranges != "minmax":
-            with self._step("weight ranges", "least squared error of weights"):
-                self._round_weights(chosen.weight_ranges)
-        if chosen.rounds_by == "adaround":
-            with self._step("adaround", "weights rounded for their layer's output") as told:
-                made = mending.adarounded(self._plan(), self.data, chosen, told)
-                self.weights = made.weights
-        if chosen.corrects_by != "none":
-            with self._step("bias correction", f"{chosen.corrects_by}, of the mean error"):
-                made = mending.corrected(self._plan(), twin, self.data, self.statistics, chosen)
-                self.graph, self.weights = made.graph, made.weights
-        ranges = "batch norms" if chosen.data_free else chosen.activations.method
-        with self._step("activation ranges", f"by {ranges}"):
+            self._absorb()
+        self.twin = self.graph
+        self._weights()
+        with self._step("activation ranges") as step:
+            step.did = "batch-norm" if chosen.data_free else chosen.activations.method
             self.activations = self._ranges(chosen.activations, len(self.data))
             self.weights = fitted_biases(self._plan(self.activations)).weights
         plan = self._plan(self.activations)
-        top1 = self.judge.top1(self.float_graph)
         return Quantized(
             plan=plan,
             float_graph=self.float_graph,
             equalized=equalized,
-            twin=twin,
-            absorbs=chosen.absorb,
+            twin=self.twin,
             judge=self.judge,
-            float_top1=top1,
+            float_top1=self.judge.top1(self.float_graph),
             calibrated=0 if chosen.data_free else len(self.data),
             steps=tuple(self.steps),
-            layers=layer_reports(plan, twin, self.judge.held, self.widths),
+            layers=layer_reports(plan, self.twin, self.judge.held, self.widths),
         )
 
+    def _absorb(self) -> None:
+        with self._step("absorb") as step:
+            self.graph, self.statistics, step.did = mending.absorbed(self.graph, self.statistics)
+            self._round_weights("minmax")
+
+    def _weights(self) -> None:
+        """Ranges, rounding and biases of the layers."""
+        chosen = self.settings
+        if chosen.weight_ranges != "minmax":
+            with self._step("weight ranges") as step:
+                step.did = "least squared error"
+                self._round_weights(chosen.weight_ranges)
+        if chosen.rounds_by == "adaround":
+            with self._step("adaround") as step:
+                made, step.did = mending.adarounded(self._plan(), self.data, chosen, step.told)
+                self.weights = made.weights
+        if chosen.corrects_by != "none":
+            with self._step("bias correction") as step:
+                made, step.did = mending.corrected(
+                    self._plan(), self.twin, self.data, self.statistics, chosen
+                )
+                self.graph, self.weights = made.graph, made.weights
+
     @contextmanager
-    def _step(self, name: str, detail: str) -> Iterator[Callable[[int, int], None]]:
+    def _step(self, name: str) -> Iterator["_Step"]:
+        """Time what is done inside, then measure what it bought."""
+        step = _Step(name, self.watch)
+        step.told(0, 1)
         start = perf_counter()
-
-        def told(done: int, total: int) -> None:
-            self.watch(name, done, total)
-
-        told(0, 1)
-        yield told
+        yield step
         seconds = perf_counter() - start
         between = self.activations
         if not between:
@@ -206,22 +232,20 @@ class _Run:
         whole = simulated(self._plan(between))
         alone = self.judge.sqnr_db(simulated(self._plan()))
         found = self.judge.sqnr_db(whole), self.judge.top1(whole)
-        self.steps.append(StepReport(name, detail, seconds, alone, *found))
-        told(1, 1)
+        self.steps.append(StepReport(name, step.did, seconds, alone, *found))
 
     def _plan(self, activations: Mapping[str, Grid] | None = None) -> Plan:
         return Plan(self.graph, self.weights, activations or {})
 
-    def _round_weights(self, ranges: str) -> None:
-        kind = "mse" if ranges == "mse" else "minmax"
+    def _round_weights(self, ranges: WeightRanges) -> None:
         self.weights = quantized_weights(
-            self.graph, self.weight_bits, kind, channels=self.settings.per_channel
+            self.graph, self.weight_bits, ranges, channels=self.settings.per_channel
         )
 
     def _ranges(self, ranges: RangeSettings, count: int) -> dict[str, Grid]:
         """Grids of activations, found in the network whose weights are on their grids."""
         if self.settings.data_free:
-            return mending.data_free_grids(self.graph, self.statistics, self.bits, self.settings)
+            return data_free_grids(self.graph, self.statistics, self.bits, self.settings)
         symmetric_grids = self.settings.activations.symmetric_grids
         chosen = replace(ranges, symmetric_grids=symmetric_grids)
         return calibrate(simulated(self._plan()), self.data.part(0, count), self.bits, chosen)

@@ -1,9 +1,9 @@
-"""The steps of post-training quantization, each on its own: weights onto grids, and what mends them.
+"""Weights onto grids, and biases that fit: steps of post-training quantization.
 
-Nagel et al. 2021 (arXiv 2106.08295) section 3.5. What a step needs is imported when it runs.
+Nagel et al. 2021 (arXiv 2106.08295) sections 2.4.1 and 3.1.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Final, Literal, TypeAlias
@@ -25,8 +25,6 @@ from workloads.quantize import (
 from workloads.quantize.ptq.plan import BIAS_BITS, Plan, Weights
 
 WeightRanges: TypeAlias = Literal["mse", "minmax"]
-Progress: TypeAlias = Callable[[int, int], None]
-"""Told (done, of how many)."""
 RESTRICTED: Final = 4
 """From so many bits on the least code is left out, as runtimes of integer weights want it."""
 
@@ -72,13 +70,6 @@ def weight_grid(value: Array, form: Form, layout: Layout, ranges: WeightRanges) 
     scale = np.array(grid.scale)
     scale[idle] = np.median(scale[~idle]).astype(np.float32)
     return replace(grid, scale=tuple(scale.tolist()))
-
-
-def equalized(graph: Graph) -> Graph:
-    """Ranges of channels made equal across layers, the function kept (section 3.2)."""
-    from workloads.quantize.ptq.equalize import equalize
-
-    return equalize(graph)
 
 
 def fitted_biases(plan: Plan) -> Plan:
