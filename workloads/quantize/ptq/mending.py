@@ -4,6 +4,8 @@ Each gives back what it made and a few words on what it did. What is not run is 
 """
 
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TypeAlias
 
 from simulator.graph import Graph
@@ -48,11 +50,16 @@ def adarounded(plan: Plan, data: Samples, settings: Settings, told: Told) -> tup
 
 def absorbed(graph: Graph, known: LayerStatistics) -> tuple[Graph, LayerStatistics, str]:
     """High biases absorbed by the next layer (Nagel et al. 2021 section 3.2.2)."""
-    raise NotImplementedError
+    if find_spec("workloads.quantize.ptq.absorb") is None:
+        return graph, known, "not there yet"
+    return import_module("workloads.quantize.ptq.absorb").absorb(graph, known), known, ""
 
 
 def corrected(
     plan: Plan, twin: Graph, data: Samples, known: LayerStatistics, settings: Settings
 ) -> tuple[Plan, str]:
     """Biases less the mean error of their layer's output (Nagel et al. 2021 section 3.3)."""
-    raise NotImplementedError
+    if find_spec("workloads.quantize.ptq.bias_correction") is None:
+        return plan, "not there yet"
+    module = import_module("workloads.quantize.ptq.bias_correction")
+    return module.correct_biases(plan, data), settings.corrects_by
