@@ -73,18 +73,23 @@ def rescaled(layers: Layers, seed: int, largest: float = LARGEST) -> Layers:
     return tuple(made)
 
 
-def digits_graph(seed: int, *, scaled: bool = False, dtype: str = "float32") -> Graph:
-    """The network of a seed, rescaled or not: input `x` (1, 64), logits (1, 10)."""
+def digits_graph(
+    seed: int, *, scaled: bool = False, dtype: str = "float32", rows: int = 1
+) -> Graph:
+    """The network of a seed, rescaled or not: input `x` (rows, 64), logits (rows, 10)."""
     layers = trained(seed)
-    return mlp(rescaled(layers, seed) if scaled else layers, dtype=dtype)
+    return mlp(rescaled(layers, seed) if scaled else layers, rows, dtype)
 
 
 def logits(graph: Graph, images: NDArray[Any]) -> NDArray[Any]:
-    """(samples, 10), image by image."""
+    """(samples, 10); as many images a run as the graph has rows."""
     (name,), (end,) = graph.inputs, graph.outputs
-    shape, dtype = graph.tensors[name].shape, graph.tensors[name].dtype
-    wide = images.astype(dtype)
-    return np.array([run(graph, {name: x.reshape(shape)})[0][end].reshape(-1) for x in wide])
+    kind = graph.tensors[name]
+    rows = kind.shape[0]
+    whole = np.zeros((-(-len(images) // rows) * rows, kind.shape[1]), kind.dtype)
+    whole[: len(images)] = images
+    found = [run(graph, {name: x})[0][end] for x in whole.reshape(-1, *kind.shape)]
+    return np.concatenate(found)[: len(images)]
 
 
 def accuracy(graph: Graph) -> float:

@@ -112,7 +112,7 @@ def _before_layer(graph: Graph, found: ChannelMap) -> Graph | None:
     layer = None if behind is None else layer_of(graph, behind)
     if layer is None or layer.activations != output or bounds_on(found.node) != UNBOUNDED:
         return None
-    if np.any(found.offset) and _pads(graph, layer):
+    if np.any(found.offset) and pads(graph, layer):
         return None
     w = graph.constants[layer.weights].astype(np.float64)
     filters, each = w.shape[layer.filter_axis], w.shape[layer.input_axis]
@@ -130,7 +130,7 @@ def _before_layer(graph: Graph, found: ChannelMap) -> Graph | None:
     return _replaced(graph, layer, found, made, found.x, layer.node.outputs)
 
 
-def _pads(graph: Graph, layer: Layer) -> bool:
+def pads(graph: Graph, layer: Layer) -> bool:
     """Whether a window of the layer reaches beyond its input."""
     op, shape = layer.node.op, graph.tensors[layer.activations].shape
     if not isinstance(op, FloatConv2D):

@@ -5,15 +5,15 @@ on the way may both layers change it between them: what a skip connection or an 
 network also reads ends the way.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from math import inf
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.graph import Array, Graph, Node
+from simulator.graph import Array, Graph, Node, TensorType
 from simulator.numeric.bounds import Bounds
 from simulator.numeric.datapath import GRAPH_DATAPATH
 from simulator.ops.expand_dims import ExpandDims
@@ -28,8 +28,8 @@ from simulator.ops.reshape import Reshape
 from simulator.ops.squeeze import Squeeze
 from simulator.ops.transpose import Transpose
 from workloads.float_graph import Layer, layer_of
-from workloads.float_graph.activations import bounds_on
-from workloads.float_graph.edit import only_reader
+from workloads.float_graph.activations import Bounded, bounds_on
+from workloads.float_graph.edit import decoded, only_reader
 
 Channels: TypeAlias = NDArray[np.int64]
 NO_CHANNEL: Final = -1
@@ -98,6 +98,25 @@ def cuts_to(node: Node) -> Bounds:
         low, high = op.parameters
         return low, high
     return bounds_on(node)
+
+
+def rebounded(
+    node: Node,
+    bounds: Bounds,
+    tensors: Mapping[str, TensorType],
+    constants: Mapping[str, Array],
+) -> Node:
+    """A node that cuts its output to other bounds: an operator with fused bounds, or a clip."""
+    op = node.op
+    changed: dict[str, Any] = {"bounds": bounds, "fused_activation_function": "NONE"}
+    if isinstance(op, FloatUnary):
+        changed = {"parameters": bounds}
+    if node.source is not None:
+        return decoded(node, tensors, constants, changed)
+    if isinstance(op, FloatUnary):
+        return replace(node, op=replace(op, parameters=bounds))
+    assert isinstance(op, Bounded)
+    return replace(node, op=replace(op, bounds=bounds))
 
 
 def changes_alone(graph: Graph, layer: Layer) -> bool:

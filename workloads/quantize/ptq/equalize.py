@@ -12,6 +12,7 @@ from math import inf
 from typing import Final, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simulator.errors import BadConfig
 from simulator.graph import Graph, Node
@@ -27,8 +28,11 @@ from workloads.quantize.quantizer import Reals
 _HOMOGENEOUS: Final = ("relu", "clip", "leaky_relu", "abs", "neg")
 """Functions of one tensor with f(s x) = s f(x) for s > 0, the bounds of a clip apart."""
 SWEEPS: Final = 1000
-TOLERANCE: Final = 1e-9
+TOLERANCE: Final = 1e-7
 """Of a sweep's largest |log s|, at which the ranges are taken for equal."""
+NEGLIGIBLE: Final = 2.0**-24
+"""Of a channel's bias. Weights below it leave the channel constant, as training leaves many in
+float32: it is dead and counts as one with range zero, or its bias would grow out of all bounds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +151,7 @@ class _Work:
         }
         self.scales = {j.first.weights: np.ones(_filters(graph, j.first)) for j in joints}
         self.runs = self._runs()
+        self.alive = {j.first.weights: self._alive(run) for run in self.runs for j in run}
 
     def _runs(self) -> list[list[Joint]]:
         """Joints in chains through depthwise layers, whose channels all correspond."""
@@ -169,8 +174,8 @@ class _Work:
 
     def equalize(self, run: Sequence[Joint]) -> float:
         """One step for a run; the largest |log s|."""
-        ranges = [self._by_output(j.first) for j in run]
-        found = factors([*ranges, self._by_input(run[-1])])
+        alive = self.alive[run[0].first.weights]
+        found = factors([np.where(alive, r, 0.0) for r in self._ranges(run)])
         for j, s in zip(run, found, strict=True):
             self.scales[j.first.weights] = self.scales[j.first.weights] * s
         return max(float(np.abs(np.log(s)).max(initial=0)) for s in found)
@@ -195,9 +200,20 @@ class _Work:
         return with_layer_values(self.graph, values)
 
     def _imbalance(self, found: Joint) -> float:
-        first, second = self._by_output(found.first), self._by_input(found)
-        usable = np.isfinite(first) & np.isfinite(second) & (first > 0) & (second > 0)
-        return float(np.exp(np.abs(np.log(first[usable] / second[usable])).max(initial=0)))
+        alive = self.alive[found.first.weights]
+        first, second = (r[alive] for r in self._ranges([found]))
+        return float(np.exp(np.abs(np.log(first / second)).max(initial=0)))
+
+    def _alive(self, run: Sequence[Joint]) -> NDArray[np.bool_]:
+        """The channels whose ranges are positive numbers, none negligible beside its bias."""
+        ranges = np.array(self._ranges(run))
+        biases = [np.abs(bias_of(self.graph, j.first)) for j in run]
+        least = NEGLIGIBLE * np.array([*biases, np.zeros_like(biases[0])])
+        return np.asarray((np.isfinite(ranges) & (ranges > least)).all(axis=0))
+
+    def _ranges(self, run: Sequence[Joint]) -> list[Reals]:
+        """Max |w| of each layer of a run by the channel that passes through all."""
+        return [*(self._by_output(j.first) for j in run), self._by_input(run[-1])]
 
     def _by_output(self, layer: Layer) -> Reals:
         found = self.magnitudes[layer.weights]

@@ -1,6 +1,6 @@
 """A layer's weights and biases as plain arrays, whatever the operator, and back."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -32,20 +32,25 @@ def bias_of(graph: Graph, layer: Layer) -> Reals:
     return graph.constants[layer.bias].astype(np.float64).reshape(-1)
 
 
-def with_biases(graph: Graph) -> Graph:
-    """The graph with a bias of zeros at every layer that had none."""
-    tensors, constants = dict(graph.tensors), dict(graph.constants)
-    bare = {layer.node.outputs: layer for layer in layers(graph) if not layer.bias}
-    nodes = list(graph.nodes)
+def with_biases(graph: Graph, weights: Collection[str] | None = None) -> Graph:
+    """The graph with a bias of zeros at layers without one: all, or those of these weights."""
+    bare = {
+        layer.output: layer
+        for layer in layers(graph)
+        if not layer.bias and (weights is None or layer.weights in weights)
+    }
+    if not bare:
+        return graph
+    tensors, constants, nodes = dict(graph.tensors), dict(graph.constants), list(graph.nodes)
     for at, node in enumerate(nodes):
-        layer = bare.get(node.outputs)
-        if layer is None:
-            continue
-        name, kind = f"{layer.output}@bias", tensors[layer.weights]
-        constants[name] = np.zeros(bias_of(graph, layer).shape, kind.dtype)
-        tensors[name] = TensorType(constants[name].shape, kind.dtype, kind.bits)
-        nodes[at] = decoded(replace(node, inputs=(*node.inputs[:2], name)), tensors, constants)
-    return rebuilt(graph, nodes, tensors, constants) if bare else graph
+        layer = bare.get(node.outputs[0])
+        if layer is not None:
+            name, kind = f"{layer.output}@bias", tensors[layer.weights]
+            constants[name] = bias_of(graph, layer).astype(kind.dtype)
+            tensors[name] = TensorType(constants[name].shape, kind.dtype, kind.bits)
+            moved = replace(node, inputs=(*node.inputs[:2], name))
+            nodes[at] = decoded(moved, tensors, constants)
+    return rebuilt(graph, nodes, tensors, constants)
 
 
 def with_layer_values(graph: Graph, values: Mapping[str, Reals]) -> Graph:

@@ -3,17 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import inf
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from simulator.graph import Array, Graph, Node, Source, TensorType
 from simulator.numeric.dialect import dialect
 from simulator.ops.arithmetic import Arithmetic
-from simulator.ops.float_unary import FloatUnary
-from workloads.float_graph.activations import Bounded
-from workloads.float_graph.edit import decoded, rebuilt
-from workloads.quantize.ptq.channels import Joint, Step, cuts_to
+from workloads.float_graph.edit import rebuilt
+from workloads.quantize.ptq.channels import Joint, Step, cuts_to, rebounded
 from workloads.quantize.quantizer import Reals
 
 UpperBounds: TypeAlias = Literal["replace", "per_channel", "keep"]
@@ -42,27 +40,11 @@ def without_upper_bounds(
         if node.outputs[0] not in names:
             nodes.append(node)
         elif upper == "replace":
-            nodes.append(_uncapped(node, tensors, constants))
+            nodes.append(rebounded(node, (cuts_to(node)[0], inf), tensors, constants))
         else:
             nodes += _per_channel(node, *by_output[node.outputs[0]], tensors, constants)
     made = rebuilt(graph, nodes, tensors, constants)
     return made, names if upper == "replace" else ()
-
-
-def _uncapped(
-    node: Node, tensors: Mapping[str, TensorType], constants: Mapping[str, Array]
-) -> Node:
-    """The node with its lower bound alone."""
-    low, op = cuts_to(node)[0], node.op
-    changed: dict[str, Any] = {"bounds": (low, inf), "fused_activation_function": "NONE"}
-    if isinstance(op, FloatUnary):
-        changed = {"parameters": (low, inf)}
-    if node.source is not None:
-        return decoded(node, tensors, constants, changed)
-    if isinstance(op, FloatUnary):
-        return replace(node, op=replace(op, parameters=(low, inf)))
-    assert isinstance(op, Bounded)
-    return replace(node, op=replace(op, bounds=(low, inf)))
 
 
 def _per_channel(
@@ -81,7 +63,8 @@ def _per_channel(
     constants[bound] = values.astype(kind.dtype)
     tensors[whole] = kind
     tensors[bound] = TensorType(values.shape, kind.dtype, kind.bits)
-    before = _uncapped(replace(node, outputs=(whole,)), tensors, constants)
+    low = cuts_to(node)[0]
+    before = rebounded(replace(node, outputs=(whole,)), (low, inf), tensors, constants)
     source = Source(
         place=f"{node.name}, its upper bounds",
         options={"function": "min"},
