@@ -56,4 +56,4 @@ def fill(folder: Path) -> None:
     """`net.onnx`, `normed.onnx` with batch norms, and `data.npz`."""
     (folder / "net.onnx").write_bytes(float_model())
     (folder / "normed.onnx").write_bytes(float_model(batch_norm=True))
-    np.savez(folder / "data.npz", **data())
+    np.savez(folder / "data.npz", x=data()["x"])
