@@ -111,7 +111,8 @@ def _as_input(kind: TensorType, value: Array) -> Array:
     if kind.quant is None or kind.dtype.startswith("f"):
         return shaped.astype(stored)
     codes = np.rint(shaped.astype(np.float64) / kind.quant.scale[0]) + kind.quant.zero_point[0]
-    return np.clip(codes, *value_range(kind)).astype(stored)
+    clamped: Array = np.clip(codes, *value_range(kind)).astype(stored)
+    return clamped
 
 
 def _bytes(plan: Plan, form: str) -> bytes:

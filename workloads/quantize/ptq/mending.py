@@ -4,14 +4,22 @@ Each gives back what it made and a few words on what it did. What is not run is 
 """
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import numpy as np
 
 from simulator.graph import Graph
+from workloads.float_graph import layers
 from workloads.quantize.ptq.plan import Plan
 from workloads.quantize.ptq.samples import Samples
 from workloads.quantize.ptq.settings import Settings
 from workloads.quantize.ptq.statistics import LayerStatistics
 
+if TYPE_CHECKING:
+    from workloads.quantize.ptq.analytic_bias import Moments
+
+MOST_ESTIMATED: Final = 128
+"""Samples that statistics of layers are estimated on."""
 Told: TypeAlias = Callable[[int, int], None]
 """Hears (done, of how many)."""
 
@@ -46,13 +54,55 @@ def adarounded(plan: Plan, data: Samples, settings: Settings, told: Told) -> tup
     return made, f"{flips} of {choices} weights the other way, in {kept} of {len(each)} layers"
 
 
-def absorbed(graph: Graph, known: LayerStatistics) -> tuple[Graph, LayerStatistics, str]:
-    """High biases absorbed by the next layer (Nagel et al. 2021 section 3.2.2)."""
-    raise NotImplementedError
+def absorbed(
+    graph: Graph, known: LayerStatistics, data: Samples, settings: Settings
+) -> tuple[Graph, LayerStatistics, str]:
+    """High biases absorbed by the next layer (Nagel et al. 2021 section 3.2).
+
+    Layers whose batch norm is not known have the statistics of data, where there is some.
+    """
+    from workloads.quantize.ptq.absorb import absorption
+
+    made = absorption(graph, with_estimates(graph, known, data, settings))
+    exact = sum(pair.exact for pair in made.pairs)
+    told = f"{len(made.pairs)} pairs of layers, {exact} without a padding between"
+    return made.graph, made.shifted(known), told
 
 
 def corrected(
-    plan: Plan, twin: Graph, data: Samples, known: LayerStatistics, settings: Settings
+    plan: Plan, known: LayerStatistics, data: Samples, settings: Settings
 ) -> tuple[Plan, str]:
     """Biases less the mean error of their layer's output (Nagel et al. 2021 section 3.3)."""
-    raise NotImplementedError
+    if settings.corrects_by == "empirical":
+        from workloads.quantize.ptq.bias_correction import bias_correction
+
+        made = bias_correction(plan, data)
+    else:
+        from workloads.quantize.ptq.analytic_bias import analytic_bias_correction
+
+        ready = with_estimates(plan.graph, known, data, settings)
+        made = analytic_bias_correction(plan, ready, input_moments(plan.graph, data))
+    return made.plan, f"{settings.corrects_by}, {len(made.removed)} layers"
+
+
+def with_estimates(
+    graph: Graph, known: LayerStatistics, data: Samples, settings: Settings
+) -> LayerStatistics:
+    """The statistics of batch norms, and of data for layers that have none."""
+    if settings.data_free or known.keys() >= {layer.weights for layer in layers(graph)}:
+        return known
+    from workloads.quantize.ptq.preactivations import estimated_statistics
+
+    return {**estimated_statistics(graph, data.part(0, MOST_ESTIMATED)), **known}
+
+
+def input_moments(graph: Graph, data: Samples) -> "dict[str, Moments]":
+    """Mean and variance of each input over samples, the same for every element."""
+    from workloads.quantize.ptq.analytic_bias import Moments
+
+    found = dict[str, Moments]()
+    for name in graph.inputs:
+        values = data.arrays[name][:MOST_ESTIMATED].astype(np.float64)
+        shape = graph.tensors[name].shape
+        found[name] = Moments(np.full(shape, values.mean()), np.full(shape, values.var()))
+    return found

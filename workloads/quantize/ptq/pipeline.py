@@ -18,7 +18,7 @@ from workloads.float_graph import layers
 from workloads.quantize import Grid
 from workloads.quantize.ptq import mending
 from workloads.quantize.ptq.calibrate import RangeSettings, calibrate
-from workloads.quantize.ptq.data_free import data_free_grids, stated_range
+from workloads.quantize.ptq.data_free import check_batch_norms, data_free_grids, stated_range
 from workloads.quantize.ptq.measure import Judge, Labelled, layer_noise, weight_noise
 from workloads.quantize.ptq.places import places
 from workloads.quantize.ptq.plan import Plan, Weights
@@ -152,12 +152,13 @@ class _Run:
         self.bits = activation_bits(self.graph, places(self.graph), self.widths, chosen.policy)
         if (self.samples is None) != chosen.data_free:
             raise BadConfig(f"{self.graph.name}: takes calibration data, or data_free settings")
+        self.statistics: LayerStatistics = batch_norm_statistics(self.float_graph)
         if self.samples is None:
+            check_batch_norms(self.graph, self.statistics)
             self.data = held = random_samples(self.graph, chosen)
         else:
             self.data, held = split(self.samples)
         self.judge = Judge(self.float_graph, held, self.labelled)
-        self.statistics: LayerStatistics = batch_norm_statistics(self.float_graph)
         self.twin = self.graph
         self.weights: Mapping[str, Weights] = {}
         self.activations: Mapping[str, Grid] = {}
@@ -197,7 +198,9 @@ class _Run:
 
     def _absorb(self) -> None:
         with self._step("absorb") as step:
-            self.graph, self.statistics, step.did = mending.absorbed(self.graph, self.statistics)
+            self.graph, self.statistics, step.did = mending.absorbed(
+                self.graph, self.statistics, self.data, self.settings
+            )
             self._round_weights("minmax")
 
     def _weights(self) -> None:
@@ -213,9 +216,7 @@ class _Run:
                 self.weights = made.weights
         if chosen.corrects_by != "none":
             with self._step("bias correction") as step:
-                made, step.did = mending.corrected(
-                    self._plan(), self.twin, self.data, self.statistics, chosen
-                )
+                made, step.did = mending.corrected(self._plan(), self.statistics, self.data, chosen)
                 self.graph, self.weights = made.graph, made.weights
 
     @contextmanager
