@@ -17,15 +17,19 @@ from tests.quantize.granularity import (
     OF_PAPER,
     SYM_CHANNEL,
     SYM_LAYER,
+    Batches,
     Scheme,
     quantized,
     with_activations,
 )
 from tests.quantize.subjects import ALL_SEEDS, DigitsNetworks, ResNet8, Subject
+from workloads.quantize.ptq.absorb import absorb
 from workloads.quantize.ptq.adaround import adaround
 from workloads.quantize.ptq.adaround_fit import AdaRoundSettings
+from workloads.quantize.ptq.bias_correction import correct_biases
 from workloads.quantize.ptq.equalize import equalize
 from workloads.quantize.ptq.plan import Plan
+from workloads.quantize.ptq.preactivations import estimated_statistics
 from workloads.quantize.ptq.simulate import simulated
 from workloads.quantize.ptq.steps import WeightRanges
 
@@ -135,45 +139,79 @@ def weight_ranges() -> Table:
 
 
 def equalization() -> Table:
-    """Cross-layer equalization: Nagel et al. 2021, table 3."""
+    """Equalization, absorption and bias correction: Nagel et al. 2021, tables 3 and 4."""
 
-    def mended(scheme: Scheme, steps: Callable[[Graph], Graph]) -> Measure:
+    def mended(scheme: Scheme, steps: Callable[[Graph, Batches], Graph]) -> Measure:
         def measure(seed: int) -> Plan:
-            graph = steps(RESCALED.graph(seed))
-            return quantized(graph, scheme, 8, 8, RESCALED.batches(seed))
+            batches = list(RESCALED.batches(seed))
+            graph = steps(RESCALED.graph(seed), batches)
+            return quantized(graph, scheme, 8, 8, batches)
 
         return measure
 
-    steps: Mapping[str, tuple[Scheme, Callable[[Graph], Graph]]] = {
-        "one grid a layer": (SYM_LAYER, lambda graph: graph),
-        "equalized, one grid a layer": (SYM_LAYER, equalize),
-        "one grid a channel": (SYM_CHANNEL, lambda graph: graph),
-        "equalized, one grid a channel": (SYM_CHANNEL, equalize),
+    def absorbed(graph: Graph, batches: Batches) -> Graph:
+        equal = equalize(graph)
+        return absorb(equal, estimated_statistics(equal, batches))
+
+    def as_it_is(graph: Graph, batches: Batches) -> Graph:
+        return graph
+
+    def equal(graph: Graph, batches: Batches) -> Graph:
+        return equalize(graph)
+
+    made: Mapping[str, Measure] = {
+        "one grid a layer": mended(SYM_LAYER, as_it_is),
+        "biases corrected alone, one grid a layer": mended_biases(
+            RESCALED, mended(SYM_LAYER, as_it_is)
+        ),
+        "equalized, one grid a layer": mended(SYM_LAYER, equal),
+        "equalized, absorbed, one grid a layer": mended(SYM_LAYER, absorbed),
+        "equalized, absorbed, biases corrected, one grid a layer": mended_biases(
+            RESCALED, mended(SYM_LAYER, absorbed)
+        ),
+        "one grid a channel": mended(SYM_CHANNEL, as_it_is),
+        "equalized, one grid a channel": mended(SYM_CHANNEL, equal),
     }
-    rows: list[Row] = [(name, cell(RESCALED, mended(*made))) for name, made in steps.items()]
+    rows: list[Row] = [(name, cell(RESCALED, measure)) for name, measure in made.items()]
     title = f"Equalization, digits rescaled, W8A8: float {in_float(RESCALED)}"
     return title, ("steps", "top-1"), rows
 
 
 def rounding() -> Table:
-    """AdaRound: Nagel et al. 2021, tables 5 and 6."""
+    """Bias correction and AdaRound: Nagel et al. 2021, tables 4 to 6."""
     rows = list[Row]()
     cases = (
         (DIGITS, 4, SYM_LAYER),
         (DIGITS, 3, SYM_LAYER),
         (DIGITS, 2, SYM_LAYER),
+        (DIGITS, 2, SYM_CHANNEL),
         (RESNET, 4, SYM_LAYER),
         (RESNET, 4, SYM_CHANNEL),
         (RESNET, 3, SYM_CHANNEL),
     )
     for subject, bits, scheme in cases:
+        alone = on_grids(subject, scheme, bits, None, ranges="mse")
         nearest = on_grids(subject, scheme, bits, 8, ranges="mse")
-        made = rounded(subject, on_grids(subject, scheme, bits, None, ranges="mse"))
+        found = (nearest, mended_biases(subject, alone), rounded(subject, alone))
         which = "channel" if scheme.channels else "layer"
-        cells = (cell(subject, measure) for measure in (nearest, made))
+        cells = (cell(subject, measure) for measure in found)
         rows.append((subject.name, f"W{bits}A8", which, *cells))
-    title = f"Rounding, ranges of weights by MSE, {ITERATIONS} iterations a layer"
-    return title, ("network", "widths", "a grid for each", "to nearest", "AdaRound"), rows
+    title = f"Rounding, ranges of weights by MSE; AdaRound with {ITERATIONS} iterations a layer"
+    head = ("network", "widths", "a grid for each", "to nearest", "biases corrected", "AdaRound")
+    return title, head, rows
+
+
+def mended_biases(subject: Subject, rough: Measure) -> Measure:
+    """Empirical bias correction of what `rough` makes, then 8-bit activations anew."""
+
+    def measure(seed: int) -> Plan:
+        plan = rough(seed)
+        assert isinstance(plan, Plan)
+        batches = list(subject.batches(seed))
+        corrected = correct_biases(replace(plan, activations={}), batches)
+        return with_activations(corrected, 8, batches)
+
+    return measure
 
 
 def rounded(subject: Subject, nearest: Measure) -> Measure:
@@ -189,23 +227,25 @@ def rounded(subject: Subject, nearest: Measure) -> Measure:
     return measure
 
 
-def markdown(tables: Iterable[Table]) -> str:
-    """The page."""
-    lines = [HEAD]
-    for title, head, rows in tables:
-        lines += ["", f"## {title}", "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-        lines += [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join(lines) + "\n"
+def markdown(table: Table) -> str:
+    """A section of the page."""
+    title, head, rows = table
+    lines = ["", f"## {title}", "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
 
 
-def build() -> Iterable[Table]:
-    """Every table, in the order of the page."""
-    for subject in (DIGITS, RESCALED, RESNET):
-        yield granularity(subject)
-    yield weight_ranges()
-    yield equalization()
-    yield rounding()
+TABLES: Final[Mapping[str, Callable[[], Table]]] = {
+    "digits": lambda: granularity(DIGITS),
+    "rescaled": lambda: granularity(RESCALED),
+    "resnet8": lambda: granularity(RESNET),
+    "ranges": weight_ranges,
+    "equalization": equalization,
+    "rounding": rounding,
+}
+"""In the order of the page."""
 
 
 if __name__ == "__main__":
-    sys.stdout.write(markdown(build()))
+    print(HEAD)
+    for name in sys.argv[1:] or TABLES:
+        print(markdown(TABLES[name]()), end="", flush=True)
