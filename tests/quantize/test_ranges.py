@@ -80,6 +80,20 @@ def test_squared_error_is_never_above_min_max(shape: str, name: str, search: Sea
             assert squared(x, form, observer.range()) <= 1.02 * at_hand
 
 
+def test_squared_error_below_min_max_over_seeds() -> None:
+    """Ten draws of each shape; what is gained at 4 bits is printed."""
+    form = form_of("symmetric", 4)
+    for shape in SHAPES:
+        ratios = []
+        for seed in range(10):
+            x = sample(shape, seed)
+            start = squared(x, form, (x.min(keepdims=True), x.max(keepdims=True)))
+            found = squared(x, form, mse_range(x, form))
+            assert found <= start
+            ratios.append(found / start if start else 1.0)
+        print(f"{shape}: squared error {min(ratios):.3f} to {max(ratios):.3f} of min-max")
+
+
 @pytest.mark.parametrize("bins", [4, 16, 64, 256])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_coarse_bins_break_no_promise(shape: str, bins: int) -> None:
@@ -227,6 +241,24 @@ def test_batch_norm_ranges() -> None:
         batch_norm_range(beta, gamma, activation="tanh")  # type: ignore[arg-type]
     with pytest.raises(IllegalValues, match="one value a channel"):
         batch_norm_range(beta, gamma[:2])
+
+
+def test_batch_norm_ranges_cover_six_deviations_over_seeds() -> None:
+    """Of each channel, and no more than the widest needs; outputs of real batches lie within."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        beta, gamma = rng.standard_normal(32) * 2, rng.standard_normal(32)
+        low, high = batch_norm_range(beta, gamma)
+        for end in (beta - 6 * gamma, beta + 6 * gamma):
+            assert ((low <= end) & (end <= high)).all()
+        assert low.item() in np.minimum(beta - 6 * gamma, beta + 6 * gamma)
+        assert high.item() in np.maximum(beta - 6 * gamma, beta + 6 * gamma)
+        raw = rng.standard_normal((4000, 32)) * rng.uniform(0.1, 9, 32) + rng.uniform(-5, 5, 32)
+        out = gamma * (raw - raw.mean(axis=0)) / raw.std(axis=0) + beta
+        ends = batch_norm_range(beta, gamma, per_channel=True)
+        used = (out.max(axis=0) - out.min(axis=0)) / (ends[1] - ends[0])
+        print(f"seed {seed}: outputs use {used.min():.2f} to {used.max():.2f} of their range")
+        assert ((out >= ends[0]) & (out <= ends[1])).all()
 
 
 def test_sqnr_by_its_formula() -> None:

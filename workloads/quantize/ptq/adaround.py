@@ -89,10 +89,10 @@ def adarounded(
 ) -> tuple[Plan, tuple[RoundedLayer, ...]]:
     """The plan with its weights rounded up or down by AdaRound, and what it did to each layer.
 
-    `batches` have every graph input as [samples, *shape] and are read twice a layer. The real
-    weights are those of `plan.graph`; the codes that the plan holds do not matter. Weights that
-    several layers share are fitted to the first. Raises IllegalValues for batches that can be read
-    only once, or hold no samples.
+    `batches` have every graph input as [samples, *shape] and are read once more for each layer. The
+    real weights are those of `plan.graph`; the codes that the plan holds do not matter. Weights
+    that several layers share are fitted to the first. Raises IllegalValues for batches that can be
+    read only once, or hold no samples.
     """
     settings = settings or AdaRoundSettings()
     samples = count_samples(batches)
@@ -138,10 +138,8 @@ class _Problem:
             bias = np.broadcast_to(quantized.constants[layer.bias].reshape(-1), bias.shape)
         places = graph.tensors[layer.output].elements // bias.size
         most = max(min(settings.rows, settings.memory // (4 * groups * (taps + outputs))), 1)
-        seen, unseen = (
-            collect(graph, quantized, layer, batches, choice)
-            for choice in choose(samples, places, most, settings.held_out, settings.seed)
-        )
+        choices = choose(samples, places, most, settings.held_out, settings.seed)
+        seen, unseen = collect(graph, quantized, layer, batches, choices)
         bounds = bounds_on(layer.node)
         split = bias.reshape(groups, outputs)
         return cls(layer, real, held, weights, split, bounds, seen, unseen)

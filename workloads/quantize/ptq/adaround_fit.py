@@ -33,7 +33,7 @@ DECAYS: Final = (0.9, 0.999)
 _TINY: Final = 1e-8
 _SETTLED: Final = -10.0
 """The V of a weight without choice: h is 0 there, and so is its slope."""
-_CHUNK: Final = 4096
+_CHUNK: Final = 1024
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,23 @@ class AdaRoundSettings:
 
     `weight` is lambda; the first `warm_up` of the iterations go without the regularizer, then beta
     falls from `beta[0]` to `beta[1]` along a cosine. `rate` is Adam's. `rows` are sampled once a
-    layer, in at most `memory` bytes; a share `held_out` of the samples only judges. Raises
+    layer, as many as `memory` bytes hold; a share `held_out` of the samples only judges. Raises
     BadConfig.
+
+    The papers have 10 000 iterations (AIMET 15 000 below 8 bits) at Adam's rate 0.001, and lambda
+    0.01 on squared errors in the units of the outputs. Here errors count in variances of an output,
+    and the larger rate gives the same errors on samples held out in 4 000; lambda 0.01 leaves a
+    sixth of the weights of 2-bit min-max grids undecided, 0.1 none, and at 4 and 8 bits all of
+    0.01 to 3 are alike.
     """
 
-    iterations: int = 10_000
-    rate: float = 0.01
-    weight: float = 0.01
+    iterations: int = 4000
+    rate: float = 0.03
+    weight: float = 0.1
     warm_up: float = 0.2
     beta: tuple[float, float] = (20.0, 2.0)
     batch: int = 256
-    rows: int = 8192
+    rows: int = 16_384
     memory: int = 1 << 28
     held_out: float = 0.1
     seed: int = 0
@@ -183,18 +189,13 @@ def _minimised(
 ) -> Floats:
     """V after Adam's iterations, each on consecutive rows: they lie in random order."""
     size = min(settings.batch, rows.count)
-    inputs, targets = (
-        np.concatenate([part, part[:, :size]], axis=1) for part in (rows.inputs, rows.targets)
-    )
     rng = np.random.default_rng(settings.seed)
     starts = rng.integers(0, rows.count, settings.iterations)
     mean, square = np.zeros_like(v), np.zeros_like(v)
     (slow, slower), one = DECAYS, v.dtype.type(1)
     for done, start in enumerate(starts.tolist()):
-        part = np.s_[:, start : start + size]
-        _, _, gradient = loss_and_gradient(
-            v, soft, inputs[part], targets[part], *schedule(done, settings)
-        )
+        x, target = (_following(part, start, size) for part in (rows.inputs, rows.targets))
+        _, _, gradient = loss_and_gradient(v, soft, x, target, *schedule(done, settings))
         mean += (one - v.dtype.type(slow)) * (gradient - mean)
         gradient *= gradient
         square += (one - v.dtype.type(slower)) * (gradient - square)
@@ -202,3 +203,11 @@ def _minimised(
         v -= step * mean / (np.sqrt(square) + _TINY)
         tick(done + 1)
     return v
+
+
+def _following(rows: Floats, start: int, size: int) -> Floats:
+    """`size` rows from `start` on, the first ones behind the last."""
+    over = start + size - rows.shape[1]
+    if over <= 0:
+        return rows[:, start : start + size]
+    return np.concatenate([rows[:, start:], rows[:, :over]], axis=1)

@@ -4,8 +4,9 @@ A row is one input of the product: the patch under the window for one output pix
 one vector of a matrix product. Its target is what the float layer gives there.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -28,6 +29,12 @@ class Rows:
 
     inputs: Singles
     targets: Singles
+
+    @classmethod
+    def empty(cls, groups: int, rows: int, taps: int, outputs: int) -> "Rows":
+        """Room for so many, not yet filled."""
+        shapes = (groups, rows, taps), (groups, rows, outputs)
+        return cls(*(np.empty(shape, np.float32) for shape in shapes))
 
     @property
     def count(self) -> int:
@@ -57,10 +64,13 @@ def from_matrices(layer: Layer, matrices: Array, shape: tuple[int, ...]) -> Arra
 
 
 def count_samples(batches: Batches) -> int:
-    """Samples of all batches; raises IllegalValues for batches that can be read only once."""
+    """Samples of all batches; raises IllegalValues for none, and for what can be read only once."""
     if iter(batches) is batches:
-        raise IllegalValues("calibration batches are read once a layer; give a list of them")
-    return sum(len(next(iter(batch.values()))) for batch in batches)
+        raise IllegalValues("calibration batches are read again for each layer; give a list")
+    count = sum(len(next(iter(batch.values()))) for batch in batches)
+    if not count:
+        raise IllegalValues("AdaRound needs calibration samples; found none")
+    return count
 
 
 def choose(
@@ -83,29 +93,30 @@ def choose(
     return found[0], found[1]
 
 
-def collect(graph: Graph, quantized: Graph, layer: Layer, batches: Batches, choice: Choice) -> Rows:
+def collect(
+    graph: Graph, quantized: Graph, layer: Layer, batches: Batches, choices: Sequence[Choice]
+) -> tuple[Rows, ...]:
     """The chosen rows of a layer: inputs as `quantized` has them, targets of the float `graph`.
 
-    One batch of either network is in memory at a time.
+    Either network goes over the batches once, with one of them in memory at a time.
     """
     weights = graph.constants[layer.weights]
     taps = as_matrices(layer, weights).shape[2]
     outputs = weights.shape[layer.filter_axis] // layer.groups
-    inputs = np.empty((layer.groups, len(choice.samples), taps), np.float32)
-    targets = np.empty((layer.groups, len(choice.samples), outputs), np.float32)
+    found = tuple(Rows.empty(layer.groups, len(c.samples), taps, outputs) for c in choices)
     node = next(n for n in quantized.nodes if n.name == layer.node.name)
-    source = node.inputs[0]
-    start = 0
+    source, start = node.inputs[0], 0
     passes = (forward(graph, batches, [layer.output]), forward(quantized, batches, [source]))
     for real, held in zip(*passes, strict=True):
         y, x = real[layer.output], held[source]
-        (rows,) = np.nonzero((choice.samples >= start) & (choice.samples < start + len(x)))
-        samples, places = choice.samples[rows] - start, choice.places[rows]
-        wanted = y.reshape(len(y), -1, outputs * layer.groups)[samples, places]
-        targets[:, rows] = _by_group(wanted, layer.groups)
-        inputs[:, rows] = _inputs(layer, x, samples, places)
+        y = y.reshape(len(y), -1, outputs * layer.groups)
+        for rows, choice in zip(found, choices, strict=True):
+            (at,) = np.nonzero((choice.samples >= start) & (choice.samples < start + len(x)))
+            samples, places = choice.samples[at] - start, choice.places[at]
+            rows.targets[:, at] = _by_group(y[samples, places], layer.groups)
+            rows.inputs[:, at] = _inputs(layer, x, samples, places)
         start += len(x)
-    return Rows(inputs, targets)
+    return found
 
 
 def _inputs(layer: Layer, x: Array, samples: Numbers, places: Numbers) -> Array:
@@ -140,10 +151,11 @@ def _patches(images: Array, which: Numbers, sides: list[Any]) -> Array:
     )
     found = images[which[:, None, None], lines[:, :, None], columns[:, None, :]]
     found *= (inside[0][:, :, None] & inside[1][:, None, :])[..., None]
-    return np.asarray(found.reshape(len(which), -1, images.shape[3]))
+    return np.asarray(found.reshape(len(which), found.shape[1] * found.shape[2], images.shape[3]))
 
 
 def _by_group(rows: Array, groups: int) -> Array:
     """(rows, .., channels) as (groups, rows, .. times channels of a group)."""
     split = rows.reshape(*rows.shape[:-1], groups, rows.shape[-1] // groups)
-    return np.asarray(np.moveaxis(split, -2, 0).reshape(groups, len(rows), -1))
+    columns = prod(rows.shape[1:]) // groups
+    return np.asarray(np.moveaxis(split, -2, 0).reshape(groups, len(rows), columns))
