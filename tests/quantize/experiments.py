@@ -38,7 +38,7 @@ Table: TypeAlias = tuple[str, Row, list[Row]]
 """A title, the head, and rows of cells."""
 Measure: TypeAlias = Callable[[int], Plan | Graph]
 ITERATIONS: Final = 1000
-"""Of AdaRound, a layer; the papers' 10 000 change no conclusion here and take ten times as long."""
+"""Of AdaRound, a layer: a tenth of the papers' 10 000, for time."""
 DIGITS, RESCALED, RESNET = DigitsNetworks(rescaled=False), DigitsNetworks(rescaled=True), ResNet8()
 HEAD: Final = """# Results of post-training quantization
 

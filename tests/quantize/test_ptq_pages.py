@@ -63,3 +63,10 @@ def test_the_page_of_results_has_every_table() -> None:
     assert text.startswith(HEAD)
     assert text.count("\n## ") == len(TABLES)
     assert "nan" not in text
+
+
+def test_our_cells_beside_the_quoted_ones_are_those_of_the_results() -> None:
+    spread = r"\d+\.\d \(\d+\.\d to \d+\.\d\)"
+    ours = re.findall(spread, QUOTED.read_text(encoding="utf-8"))
+    assert len(ours) > 20
+    assert set(ours) <= set(re.findall(spread, RESULTS.read_text(encoding="utf-8")))
