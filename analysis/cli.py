@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from analysis import explore_commands
+from analysis import explore_commands, quantize_commands
 from analysis.chosen import datapath_of, optional_machine_of
 from analysis.hw_commands import hw_app
 from analysis.limits import MAX_BATCH
@@ -298,6 +298,7 @@ app.command()(explore_commands.search)
 app.command()(explore_commands.reprice)
 app.command()(explore_commands.report)
 app.command()(explore_commands.diff)
+app.command()(quantize_commands.quantize)
 
 
 @app.command()

@@ -180,7 +180,7 @@ def test_where_every_nest_costs_the_same_the_fastest_is_the_best(law: str, objec
         (
             "zoo:resnet50_v1.5,wdth=1",
             "zoo:resnet50_v1.5,wdth=1: options are side=32 to 4096; classes=1 to 100000; "
-            "width=0.125 to 4; and bits=4, 8 or 16; "
+            "width=0.125 to 4; bits=4, 8 or 16; and seed=0 to 999999; "
             "found 'wdth=1'. Did you mean 'width'?",
         ),
         (

@@ -293,12 +293,15 @@ def test_shapes_alone_are_never_run() -> None:
         ("bert_base,sequence=513", "sequence must be 1 to 512; found '513'"),
         (
             "bert_base,seqence=4",
-            "options are sequence=1 to 512; and bits=4, 8 or 16; found 'seqence=4'. "
-            "Did you mean 'sequence'?",
+            "options are sequence=1 to 512; bits=4, 8 or 16; and seed=0 to 999999; "
+            "found 'seqence=4'. Did you mean 'sequence'?",
         ),
         ("llm_decode,heads=3", "hidden must be a multiple of twice the heads, 6; found 2048"),
         ("llm_decode,kv_heads=3", "heads must be a multiple of kv_heads, 3; found 32"),
-        ("vgg_small,", "options are classes=1 to 100000; and bits=4, 8 or 16; found ''."),
+        (
+            "vgg_small,",
+            "options are classes=1 to 100000; bits=4, 8 or 16; and seed=0 to 999999; found ''.",
+        ),
     ],
 )
 def test_an_option_that_is_none_is_refused(model: str, message: str) -> None:

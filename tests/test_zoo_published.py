@@ -119,12 +119,12 @@ FIGURES: Final = (
     Published("densenet121", "variables", "8062504", 1),
     # tensorflow/tpu, models/official/efficientnet/lite, README.
     Published("efficientnet_lite0", "variables", "4.7", M),
-    Published("efficientnet_lite0", "MACs", "407", M, "not reconciled"),
+    Published("efficientnet_lite0", "MACs", "407", M, "counts normalizations in training"),
     # Sandler et al., arXiv 1801.04381, tables 6 and 7: 80 classes and the background.
     Published("deeplab_v3_mobilenet_v2", "MACs", "2.75", G),
     Published("deeplab_v3_mobilenet_v2", "parameters", "2.11", M),
     Published("deeplab_v3_mobilenet_v2,aspp=1", "parameters", "4.52", M),
-    Published("deeplab_v3_mobilenet_v2,aspp=1", "MACs", "5.8", G, "not reconciled"),
+    Published("deeplab_v3_mobilenet_v2,aspp=1", "MACs", "5.8", G, "counts whole blocks of rates"),
     Published("mobilenet_v1_ssdlite,classes=81", "parameters", "5.1", M),
     Published("mobilenet_v1_ssdlite,classes=81", "MACs", "1.3", G, TWO_DIGITS),
     Published("mobilenet_v2_ssdlite,classes=81", "parameters", "4.3", M, TWO_DIGITS),

@@ -70,7 +70,13 @@ def fingerprint(model: str | Path) -> str:
 
 
 def _zoo(name: str) -> Path:
-    if name.split(",")[0] in NETWORKS:
+    network, *options = name.split(",")
+    if network in NETWORKS and any(option.startswith("seed=") for option in options):
+        raise Unsupported(
+            f"zoo:{name}: its weights are drawn when it is named; there is no file that another "
+            "runtime could read: give a .tflite or .onnx file"
+        )
+    if network in NETWORKS:
         raise Unsupported(no_values(f"zoo:{name}"))
     if name not in ZOO:
         close = difflib.get_close_matches(name.split(",")[0], [*ZOO, *NETWORKS], n=3)

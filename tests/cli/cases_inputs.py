@@ -94,8 +94,8 @@ MODELS: Final[Cases] = {
         f"{', '.join(sorted([*NETWORKS, 'digits']))}"
     ),
     "inspect zoo:resnet18,wdth=1": (
-        "zoo:resnet18,wdth=1: options are side=32 to 4096; classes=1 to 100000; and "
-        "bits=4, 8 or 16; found 'wdth=1'."
+        "zoo:resnet18,wdth=1: options are side=32 to 4096; classes=1 to 100000; "
+        "bits=4, 8 or 16; and seed=0 to 999999; found 'wdth=1'."
     ),
     "exec zoo:vgg_small --inputs one.npz --out out.npz": (
         "zoo:vgg_small: a topology holds shapes and no values; estimate, sweep and inspect take "

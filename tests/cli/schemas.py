@@ -167,3 +167,72 @@ VALIDATE: Final = fields(
     unseen={"type": "array", "items": NAME},
     explanation={"type": ["string", "null"]},
 )
+DECIBELS: Final = {"type": "number", "minimum": -200, "maximum": 200}
+MAYBE_DECIBELS: Final = {"type": ["number", "null"], "minimum": -200, "maximum": 200}
+MAYBE_SHARE: Final = {"type": ["number", "null"], "minimum": 0, "maximum": 1}
+BITS: Final = {"type": "integer", "minimum": 2, "maximum": 32}
+REALS: Final = many({"type": "number"})
+STEP: Final = fields(
+    name=NAME,
+    detail={"type": "string"},
+    seconds={"type": "number", "minimum": 0},
+    weights_sqnr_db=DECIBELS,
+    sqnr_db=DECIBELS,
+    top1=MAYBE_SHARE,
+)
+QUANTIZED_LAYER: Final = fields(
+    name=NAME,
+    op=NAME,
+    weight_bits=BITS,
+    activation_bits=BITS,
+    weights_sqnr_db=MAYBE_DECIBELS,
+    output_sqnr_db=DECIBELS,
+)
+WRITTEN: Final = fields(
+    file=NAME,
+    format={"enum": ["qdq", "qonnx", "tflite"]},
+    bytes=COUNT,
+    samples=COUNT,
+    agreeing={"type": ["integer", "null"]},
+    sqnr_db=DECIBELS,
+)
+DIAGNOSIS: Final = fields(
+    sanity=named({"type": "number", "minimum": 0}),
+    weights_sqnr_db=DECIBELS,
+    activations_sqnr_db=DECIBELS,
+    sqnr_db=DECIBELS,
+    weights_top1=MAYBE_SHARE,
+    activations_top1=MAYBE_SHARE,
+    top1=MAYBE_SHARE,
+    ranking=many(
+        fields(
+            name=NAME,
+            op=NAME,
+            alone_sqnr_db=DECIBELS,
+            weights_sqnr_db=MAYBE_DECIBELS,
+            output_sqnr_db=MAYBE_DECIBELS,
+            without_sqnr_db=DECIBELS,
+        )
+    ),
+    channels=fields(
+        layer=NAME,
+        low=REALS,
+        high=REALS,
+        step=REALS,
+        weights_db=REALS,
+        output_db=REALS,
+        mean_error=REALS,
+    ),
+    suggestions=many(NAME),
+)
+QUANTIZE: Final = fields(
+    schema={"const": "bitlane.quantize/1"},
+    model=NAME,
+    settings={"type": "object"},
+    samples=fields(calibrated=COUNT, judged=COUNT),
+    float_top1=MAYBE_SHARE,
+    steps=many(STEP),
+    layers=many(QUANTIZED_LAYER),
+    output={"anyOf": [{"type": "null"}, WRITTEN]},
+    diagnosis={"anyOf": [{"type": "null"}, DIAGNOSIS]},
+)

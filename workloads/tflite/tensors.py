@@ -30,6 +30,13 @@ def unpack_int4(data: NDArray[np.uint8], elements: int) -> NDArray[np.int8]:
     return both.reshape(-1)[:elements]
 
 
+def pack_int4(values: NDArray[np.int8]) -> NDArray[np.uint8]:
+    """The bytes of int4 values, -8 to 7, as `unpack_int4` reads them; a last half byte is 0."""
+    nibbles = np.zeros(values.size + values.size % 2, dtype=np.uint8)
+    nibbles[: values.size] = values.reshape(-1).view(np.uint8) & 15
+    return (nibbles[::2] | nibbles[1::2] << 4).astype(np.uint8)
+
+
 def tensor_type(tensor: Any, place: str) -> TensorType:
     """Shape, dtype and grid; raises Unsupported or IllegalGraph, naming `place`."""
     if tensor.Type() not in _DTYPES:

@@ -15,8 +15,10 @@ import numpy as np
 import tflite
 
 from simulator.errors import IllegalGraph
+from simulator.types import STORAGE
+from workloads.tflite.tensors import pack_int4
 
-DTYPES = ("int8", "uint8", "int16", "int32", "int64", "float32")
+DTYPES = ("int4", "int8", "uint8", "int16", "int32", "int64", "float32")
 
 _FILE_IDENTIFIER = b"TFL3"
 _SCHEMA_VERSION = 3
@@ -56,7 +58,8 @@ class TensorSpec:
 
     `shape` is in elements, NHWC for feature maps; real value = scale * (code - zero_point).
     One scale quantizes the whole tensor, several quantize one slice each along `axis`; None
-    writes no quantization. `data` must have exactly this shape and `dtype` (one of DTYPES).
+    writes no quantization. `data` must have exactly this shape and `dtype` (one of DTYPES; values
+    of int4 come as int8, -8 to 7, and are stored two a byte).
     """
 
     name: str
@@ -107,8 +110,8 @@ def write_model(
         _check_indices(place, len(tensors), [i for i in operator.inputs if i != -1])
 
     builder = flatbuffers.Builder(1024)
-    constants = [t.data for t in tensors if t.data is not None]
-    buffers = [_table(builder, "Buffer"), *(_buffer(builder, data) for data in constants)]
+    constants = [t for t in tensors if t.data is not None]
+    buffers = [_table(builder, "Buffer"), *(_buffer(builder, t) for t in constants)]
     codes = list(dict.fromkeys((o.op, o.version) for o in operators))
     subgraph = _subgraph(builder, tensors, operators, codes, (inputs, outputs))
     fields = {
@@ -140,11 +143,15 @@ def _check_tensor(index: int, tensor: TensorSpec) -> None:
             "give one scale, or one for each slice"
         )
     data = tensor.data
-    if data is not None and (data.shape != tensor.shape or data.dtype != tensor.dtype):
+    if data is None:
+        return
+    if data.shape != tensor.shape or data.dtype != STORAGE[tensor.dtype]:
         raise IllegalGraph(
             f"{place}: data is {data.dtype}{list(data.shape)}, the tensor "
             f"{tensor.dtype}{list(tensor.shape)}; convert the data first"
         )
+    if tensor.dtype == "int4" and (data.min(initial=0) < -8 or data.max(initial=0) > 7):
+        raise IllegalGraph(f"{place}: int4 holds -8 to 7; found {data.min()} to {data.max()}")
 
 
 def _check_indices(place: str, count: int, indices: Sequence[int]) -> None:
@@ -182,8 +189,10 @@ def _subgraph(
     )
 
 
-def _buffer(builder: Any, data: np.ndarray[Any, Any]) -> int:
+def _buffer(builder: Any, tensor: TensorSpec) -> int:
     """Write a constant's bytes (little-endian, row-major) at a 16-byte boundary."""
+    assert tensor.data is not None
+    data = pack_int4(tensor.data) if tensor.dtype == "int4" else tensor.data
     payload = data.astype(data.dtype.newbyteorder("<"), copy=False).tobytes()
     # The vector's own 4-byte alignment is met once its first byte is on the boundary.
     builder.Prep(_BUFFER_ALIGNMENT, len(payload))

@@ -84,13 +84,13 @@ def v2_features(at: Builder, side: int, width: float, output_stride: int = 32) -
             inside = at.conv(x, at.channels(x) * stage.expansion) if stage.expansion > 1 else x
             if number == 6 and repeat == 0:
                 expanded = inside
-            x = _project(at, x, inside, eighths(stage.channels * width), stride, stage.kernel, rate)
+            x = project(at, x, inside, eighths(stage.channels * width), stride, stage.kernel, rate)
             rate *= slower
     at.scope = ""
     return expanded, x
 
 
-def _project(
+def project(
     at: Builder, x: str, inside: str, channels: int, stride: int, kernel: int, rate: int
 ) -> str:
     """Depthwise, then linear; the input is added where it has the same shape."""
@@ -111,7 +111,7 @@ def efficientnet_lite0(name: str, side: int, classes: int) -> Description:
             at.scope = f"stage{number}_{repeat}_"
             inside = at.conv(x, at.channels(x) * stage.expansion) if stage.expansion > 1 else x
             stride = stage.stride if repeat == 0 else 1
-            x = _project(at, x, inside, stage.channels, stride, stage.kernel, 1)
+            x = project(at, x, inside, stage.channels, stride, stage.kernel, 1)
     at.scope = ""
     return at.done(at.classify(at.conv(x, 1280), classes))
 

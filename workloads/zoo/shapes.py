@@ -1,7 +1,8 @@
-"""Networks of the zoo that hold shapes and no values, built when they are named.
+"""Networks of the zoo, built when they are named: of shapes alone, or with drawn weights.
 
 ``zoo:resnet50_v1.5,width=0.5,bits=16``: a name, and options behind commas. They are costed, not
-run, as SCALE-Sim topologies are.
+run, as SCALE-Sim topologies are. With ``seed=3`` they are float networks that run, with weights
+that nobody trained.
 """
 
 import difflib
@@ -55,6 +56,9 @@ class Network:
 
 _WIDTH: Final = Option(1.0, 0.125, 4.0)
 _BITS: Final = Option(8, choices=(4, 8, 16))
+_NO_SEED: Final = -1
+_SEED: Final = Option(_NO_SEED, 0, 999_999)
+"""Of drawn weights; without one there are none."""
 
 
 def _side(default: int, least: int = 32) -> Option:
@@ -151,7 +155,7 @@ NETWORKS: Final[Mapping[str, Network]] = {
     "vgg_small": _fixed(plain.vgg_small, 10),
     "vgg_variant": _fixed(plain.vgg_variant),
 }
-"""By name; every network has `bits` besides."""
+"""By name; every network has `bits` or `seed` besides."""
 
 
 def network_of(model: str) -> Graph | None:
@@ -160,37 +164,35 @@ def network_of(model: str) -> Graph | None:
     Raises BadFile for an option that there is not, or a value that it may not have.
     """
     from workloads.zoo.lowering import shapes_alone
+    from workloads.zoo.seeded import seeded
 
     found = _asked(model)
     if found is None:
         return None
     network, values = found
-    bits = values.pop("bits")
-    return shapes_alone(network.build(model, **values), bits)
+    bits, seed = (values.pop(key) for key in ("bits", "seed"))
+    described = network.build(model, **values)
+    return shapes_alone(described, bits) if seed == _NO_SEED else seeded(described, seed)
 
 
 def description_of(model: str) -> Description | None:
-    """The network as data, as `network_of` names it; `bits` says nothing of it."""
+    """The network as data, as `network_of` names it; `bits` and `seed` say nothing of it."""
     found = _asked(model)
     if found is None:
         return None
     network, values = found
-    values.pop("bits")
+    for key in ("bits", "seed"):
+        values.pop(key)
     return network.build(model, **values)
-
-
-def is_shapes_alone(model: str) -> bool:
-    """Whether a name, with or without options, is one of these networks."""
-    return model.startswith("zoo:") and model.removeprefix("zoo:").split(",")[0] in NETWORKS
 
 
 def _asked(model: str) -> tuple[Network, dict[str, Any]] | None:
     """A network and the values of its options."""
-    if not is_shapes_alone(model):
+    if not model.startswith("zoo:") or model.removeprefix("zoo:").split(",")[0] not in NETWORKS:
         return None
     name, *given = model.removeprefix("zoo:").split(",")
     network = NETWORKS[name]
-    options = {**network.options, "bits": _BITS}
+    options = {**network.options, "bits": _BITS, "seed": _SEED}
     values: dict[str, Any] = {key: option.default for key, option in options.items()}
     for text in given:
         key, _, value = text.partition("=")
@@ -203,6 +205,10 @@ def _asked(model: str) -> tuple[Network, dict[str, Any]] | None:
         if found is None:
             raise BadFile(f"{model}: {key} must be {options[key].allowed}; found '{value}'")
         values[key] = found
+    if {"bits", "seed"} <= {text.partition("=")[0] for text in given}:
+        raise BadFile(
+            f"{model}: seed draws float32 weights, bits are those of codes; leave one of them out"
+        )
     _check_heads(model, values)
     return network, values
 

@@ -1,0 +1,194 @@
+"""Exported `.tflite` files: LiteRT runs them, we read them back, and the bits are the same."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import NodeProto
+
+import workloads
+from simulator.execute import run
+from simulator.graph import Array, Graph
+from tests.ops.litert import requires_litert
+from tests.ops.onnx_runtime import graph_of, model, node
+from tests.quantize.export.plans import INT16, UINT8, against_litert, min_max_plan
+from tests.shared import absence, expected_folder, shared_folder
+from workloads.quantize import sqnr_db
+from workloads.quantize.export.tflite import to_tflite
+from workloads.quantize.ptq import Plan, prepared, simulated
+
+needs_shared = pytest.mark.skipif(shared_folder() is None, reason=absence())
+NETWORKS = {
+    "mlperf_ad_autoencoder": 12.0,
+    "mlperf_ic_resnet8": 255.0,
+    "mlperf_vww_mobilenetv1_025_96": 1.0,
+}
+"""Networks and the greatest value of their inputs."""
+FORMS: dict[str, dict[str, Any]] = {
+    "int8": {},
+    "int8, a scale a tensor": {"channels": False},
+    "from uint8": {"form": UINT8},
+    "int16": {"form": INT16},
+    "int4 weights": {"weight_bits": 4},
+}
+
+
+def float_network(name: str) -> Graph:
+    return prepared(workloads.load(expected_folder() / "models" / "float" / f"{name}_float.tflite"))
+
+
+def calibration(name: str, graph: Graph, count: int = 8) -> dict[str, Array]:
+    """Real images where shared has them, else uniform values."""
+    (given,) = graph.inputs
+    shape = (count, *graph.tensors[given].shape)
+    if name == "mlperf_ic_resnet8":
+        images = labelled()["calibration"][:200]
+        return {given: images.astype(np.float32)[:, None]}
+    values = np.random.default_rng(1).uniform(0, NETWORKS[name], shape)
+    return {given: values.astype(np.float32)}
+
+
+def labelled() -> Any:
+    return np.load(expected_folder() / "data" / "cifar10_eval.npz")
+
+
+def planned(name: str, **options: Any) -> Plan:
+    graph = float_network(name)
+    return min_max_plan(graph, calibration(name, graph), **options)
+
+
+@needs_shared
+@requires_litert
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_have_litert_bits(name: str, form: str, tmp_path: Path) -> None:
+    found = against_litert(to_tflite(planned(name, **FORMS[form])), tmp_path)
+    assert (found.differing, found.unseen) == (0, ())
+    assert found.values > 3000
+
+
+@needs_shared
+@requires_litert
+@pytest.mark.parametrize("form", ["int8", "int16"])
+def test_real_ends(form: str, tmp_path: Path) -> None:
+    plan = planned("mlperf_ic_resnet8", **FORMS[form])
+    found = against_litert(to_tflite(plan, real_ends=True), tmp_path)
+    assert found.differing == 0
+    graph = workloads.load(tmp_path / "exported.tflite")
+    assert (graph.inputs, graph.outputs) == (plan.graph.inputs, plan.graph.outputs)
+    assert {graph.tensors[n].dtype for n in (*graph.inputs, *graph.outputs)} == {"float32"}
+
+
+@needs_shared
+@requires_litert
+def test_the_vendors_accuracy(tmp_path: Path) -> None:
+    """Top-1 of the first 400 labelled images, in LiteRT, beside the vendor's own int8 file."""
+    ours = tmp_path / "ours.tflite"
+    ours.write_bytes(to_tflite(planned("mlperf_ic_resnet8")))
+    vendor = expected_folder() / "models" / "tflite" / "mlperf_ic_resnet8_int8.tflite"
+    scores = [top_1(path, 400) for path in (ours, vendor)]
+    assert scores[0] >= scores[1] - 0.01
+
+
+def top_1(path: Path, count: int) -> float:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path), num_threads=1)
+    interpreter.allocate_tensors()
+    (x,), (y,) = interpreter.get_input_details(), interpreter.get_output_details()
+    scale, zero = x["quantization"]
+    data = labelled()
+    right = 0
+    for image, label in zip(data["x"][:count], data["y"][:count], strict=True):
+        codes = np.clip(np.rint(image / np.float32(scale)) + zero, -128, 127).astype(np.int8)
+        interpreter.set_tensor(x["index"], codes[None])
+        interpreter.invoke()
+        right += int(interpreter.get_tensor(y["index"])[0].argmax() == label)
+    return right / count
+
+
+@st.composite
+def small_networks(draw: st.DrawFn) -> tuple[bytes, int]:
+    """An ONNX network of convolutions of every shape, additions and pools, and its seed."""
+    seed = draw(st.integers(0, 2**20))
+    rng = np.random.default_rng(seed)
+    size, channels = [draw(st.integers(4, 9)), draw(st.integers(4, 9))], draw(st.integers(1, 5))
+    shape = (1, channels, *size)
+    nodes, constants = list[NodeProto](), dict[str, Array]()
+    last = "x"
+    for k in range(draw(st.integers(1, 3))):
+        groups = draw(st.sampled_from([1, channels]))
+        filters = groups * draw(st.integers(1, 3)) if groups > 1 else draw(st.integers(1, 6))
+        kernel = [draw(st.integers(1, 3)), draw(st.integers(1, 3))]
+        pads = [draw(st.integers(0, n - 1)) for n in kernel] * 2
+        pads[3] = draw(st.integers(0, 2))
+        constants[f"w{k}"] = reals(rng, (filters, channels // groups, *kernel))
+        constants[f"b{k}"] = reals(rng, (filters,))
+        strides = [draw(st.integers(1, 2)), draw(st.integers(1, 2))]
+        options = {"kernel_shape": kernel, "pads": pads, "strides": strides, "group": groups}
+        nodes.append(node("Conv", [last, f"w{k}", f"b{k}"], [f"c{k}"], **options))
+        last, channels = f"c{k}", filters
+        size = [
+            (n + pads[i] + pads[i + 2] - kernel[i]) // strides[i] + 1 for i, n in enumerate(size)
+        ]
+        kind = draw(st.sampled_from(["", "Relu", "Sigmoid", "Add", "MaxPool", "AveragePool"]))
+        if kind in ("MaxPool", "AveragePool"):
+            if min(size) < 2:
+                continue
+            counted = {"count_include_pad": 1} if kind == "AveragePool" else {}
+            edges = {"kernel_shape": [2, 2], "pads": [draw(st.integers(0, 1)), 0, 0, 1]}
+            nodes.append(node(kind, [last], [f"a{k}"], **edges, **counted))
+            size = [size[0] + edges["pads"][0] - 1, size[1]]
+        elif kind:
+            nodes.append(node(kind, [last] * (1 + (kind == "Add")), [f"a{k}"]))
+        last = f"a{k}" if kind else last
+    nodes.append(node("GlobalAveragePool", [last], ["g"]))
+    nodes.append(node("Flatten", ["g"], ["f"]))
+    constants["w"] = reals(rng, (channels, 5))
+    nodes.append(node("Gemm", ["f", "w"], ["l"]))
+    nodes.append(node("Softmax", ["l"], ["y"]))
+    data = model(nodes, {"x": ("float32", shape)}, {"y": "float32"}, constants)
+    return data, seed
+
+
+def reals(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+@requires_litert
+@settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(drawn=small_networks(), form=st.sampled_from(list(FORMS)))
+def test_networks_of_any_shape(drawn: tuple[bytes, int], form: str, tmp_path: Path) -> None:
+    """0 values differ from LiteRT's; the logits are those of the simulated network."""
+    data, seed = drawn
+    graph = prepared(graph_of(data, tmp_path))
+    (given_input,) = graph.inputs
+    shape = (8, *graph.tensors[given_input].shape)
+    batch = {given_input: reals(np.random.default_rng(seed), shape)}
+    plan = min_max_plan(graph, batch, **FORMS[form])
+    found = against_litert(to_tflite(plan), tmp_path, seed=seed)
+    assert (found.differing, found.unseen) == (0, ())
+    exported = workloads.load(tmp_path / "exported.tflite")
+    wanted, got = np.array([both(plan, exported, x) for x in batch[given_input]]).swapaxes(0, 1)
+    assert sqnr_db(wanted, got) > (50 if form == "int16" else 20)
+
+
+def both(plan: Plan, exported: Graph, x: Array) -> tuple[Array, Array]:
+    """The output of the simulated network and that of the exported one, in reals."""
+    (wanted,) = run(simulated(plan), {plan.graph.inputs[0]: x})[0].values()
+    x_kind, y_kind = (exported.tensors[n] for n in (*exported.inputs, *exported.outputs))
+    assert x_kind.quant is not None
+    assert y_kind.quant is not None
+    ends = np.iinfo(x_kind.dtype)
+    codes = np.rint(x.astype(np.float64) / x_kind.quant.scale[0]) + x_kind.quant.zero_point[0]
+    given_codes = np.clip(codes, ends.min, ends.max).astype(x_kind.dtype)
+    (got,) = run(exported, {exported.inputs[0]: given_codes})[0].values()
+    return wanted, (got.astype(np.float64) - y_kind.quant.zero_point[0]) * y_kind.quant.scale[0]

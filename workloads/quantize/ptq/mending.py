@@ -1,0 +1,108 @@
+"""The pipeline's way to the functions that change a network before and after it is rounded.
+
+Each gives back what it made and a few words on what it did. What is not run is not imported.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import numpy as np
+
+from simulator.graph import Graph
+from workloads.float_graph import layers
+from workloads.quantize.ptq.plan import Plan
+from workloads.quantize.ptq.samples import Samples
+from workloads.quantize.ptq.settings import Settings
+from workloads.quantize.ptq.statistics import LayerStatistics
+
+if TYPE_CHECKING:
+    from workloads.quantize.ptq.analytic_bias import Moments
+
+MOST_ESTIMATED: Final = 128
+"""Samples that statistics of layers are estimated on."""
+Told: TypeAlias = Callable[[int, int], None]
+"""Hears (done, of how many)."""
+
+
+def equalized(graph: Graph, known: LayerStatistics) -> tuple[Graph, LayerStatistics, str]:
+    """Cross-layer equalization (Nagel et al. 2021 section 3.2), and the statistics behind it."""
+    from workloads.quantize.ptq.equalize import equalization
+
+    made = equalization(graph)
+    told = f"{len(made.pairs)} pairs of layers"
+    if made.function_changed:
+        told += f"; {len(made.function_changed)} upper bounds dropped"
+    return made.graph, made.scaled(known), told
+
+
+def adarounded(plan: Plan, data: Samples, settings: Settings, told: Told) -> tuple[Plan, str]:
+    """Weights rounded for their layer's output (Nagel et al. 2021 section 3.4)."""
+    from workloads.quantize.ptq.adaround import AdaRoundStep
+    from workloads.quantize.ptq.adaround import adarounded as rounded
+    from workloads.quantize.ptq.adaround_fit import AdaRoundSettings
+
+    chosen = AdaRoundSettings(seed=settings.seed)
+    if settings.iterations:
+        chosen = AdaRoundSettings(seed=settings.seed, iterations=settings.iterations)
+
+    def progress(at: AdaRoundStep) -> None:
+        told(at.number * at.iterations + at.iteration, at.layers * at.iterations)
+
+    made, each = rounded(plan, data, chosen, progress)
+    flips, choices = sum(x.flips for x in each), sum(x.choices for x in each)
+    kept = sum(x.kept for x in each)
+    return made, f"{flips} of {choices} weights the other way, in {kept} of {len(each)} layers"
+
+
+def absorbed(
+    graph: Graph, known: LayerStatistics, data: Samples, settings: Settings
+) -> tuple[Graph, LayerStatistics, str]:
+    """High biases absorbed by the next layer (Nagel et al. 2021 section 3.2).
+
+    Layers whose batch norm is not known have the statistics of data, where there is some.
+    """
+    from workloads.quantize.ptq.absorb import absorption
+
+    made = absorption(graph, with_estimates(graph, known, data, settings))
+    exact = sum(pair.exact for pair in made.pairs)
+    told = f"{len(made.pairs)} pairs of layers, {exact} without a padding between"
+    return made.graph, made.shifted(known), told
+
+
+def corrected(
+    plan: Plan, known: LayerStatistics, data: Samples, settings: Settings
+) -> tuple[Plan, str]:
+    """Biases less the mean error of their layer's output (Nagel et al. 2021 section 3.3)."""
+    if settings.corrects_by == "empirical":
+        from workloads.quantize.ptq.bias_correction import bias_correction
+
+        made = bias_correction(plan, data)
+    else:
+        from workloads.quantize.ptq.analytic_bias import analytic_bias_correction
+
+        ready = with_estimates(plan.graph, known, data, settings)
+        made = analytic_bias_correction(plan, ready, input_moments(plan.graph, data))
+    return made.plan, f"{settings.corrects_by}, {len(made.removed)} layers"
+
+
+def with_estimates(
+    graph: Graph, known: LayerStatistics, data: Samples, settings: Settings
+) -> LayerStatistics:
+    """The statistics of batch norms, and of data for layers that have none."""
+    if settings.data_free or known.keys() >= {layer.weights for layer in layers(graph)}:
+        return known
+    from workloads.quantize.ptq.preactivations import estimated_statistics
+
+    return {**estimated_statistics(graph, data.part(0, MOST_ESTIMATED)), **known}
+
+
+def input_moments(graph: Graph, data: Samples) -> "dict[str, Moments]":
+    """Mean and variance of each input over samples, the same for every element."""
+    from workloads.quantize.ptq.analytic_bias import Moments
+
+    found = dict[str, Moments]()
+    for name in graph.inputs:
+        values = data.arrays[name][:MOST_ESTIMATED].astype(np.float64)
+        shape = graph.tensors[name].shape
+        found[name] = Moments(np.full(shape, values.mean()), np.full(shape, values.var()))
+    return found
