@@ -122,7 +122,7 @@ def small_networks(draw: st.DrawFn) -> tuple[bytes, int]:
     for k in range(draw(st.integers(1, 3))):
         groups = draw(st.sampled_from([1, channels]))
         filters = groups * draw(st.integers(1, 3)) if groups > 1 else draw(st.integers(1, 6))
-        kernel = [draw(st.integers(1, 3)), draw(st.integers(1, 3))]
+        kernel = [draw(st.integers(1, min(3, n))) for n in size]
         pads = [draw(st.integers(0, n - 1)) for n in kernel] * 2
         pads[3] = draw(st.integers(0, 2))
         constants[f"w{k}"] = reals(rng, (filters, channels // groups, *kernel))
