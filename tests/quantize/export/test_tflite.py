@@ -111,6 +111,44 @@ def top_1(path: Path, count: int) -> float:
 
 
 @st.composite
+def activations(
+    draw: st.DrawFn,
+    x: str,
+    y: str,
+    size: list[int],
+    channels: int,
+    constants: dict[str, Array],
+) -> tuple[list[NodeProto], list[int], int]:
+    """What stands between two convolutions, and the size and channels of its output."""
+    kind = draw(st.sampled_from(["", *FUNCTIONS, "Clip", "Mul", "Add", "Concat", "Split", "Pool"]))
+    if kind == "Clip":
+        low = draw(st.floats(-1, 0.5, width=32))
+        constants[f"{y}low"] = np.array(low, np.float32)
+        constants[f"{y}high"] = np.array(low + 1, np.float32)
+        return [node("Clip", [x, f"{y}low", f"{y}high"], [y])], size, channels
+    if kind in ("Mul", "Add"):
+        constants[f"{y}c"] = np.array(draw(st.floats(-2, 2, width=32)), np.float32)
+        other = draw(st.sampled_from([x, f"{y}c"]))
+        return [node(kind, [x, other], [y])], size, channels
+    if kind == "Concat":
+        return [node("Concat", [x, x], [y], axis=1)], size, 2 * channels
+    if kind == "Split" and channels > 1:
+        constants[f"{y}sizes"] = np.array([1, channels - 1])
+        parts = node("Split", [x, f"{y}sizes"], [f"{y}0", f"{y}1"], axis=1)
+        return [parts, node("Concat", [f"{y}1", f"{y}0"], [y], axis=1)], size, channels
+    if kind == "Pool" and min(size) > 1:
+        op = draw(st.sampled_from(["MaxPool", "AveragePool"]))
+        counted = {"count_include_pad": 1} if op == "AveragePool" else {}
+        top = draw(st.integers(0, 1))
+        pool = node(op, [x], [y], kernel_shape=[2, 2], pads=[top, 0, 0, 1], **counted)
+        return [pool], [size[0] + top - 1, size[1]], channels
+    return ([node(kind, [x], [y])] if kind in FUNCTIONS else []), size, channels
+
+
+FUNCTIONS = ("Relu", "Sigmoid", "Tanh", "LeakyRelu")
+
+
+@st.composite
 def small_networks(draw: st.DrawFn) -> tuple[bytes, int]:
     """An ONNX network of convolutions of every shape, additions and pools, and its seed."""
     seed = draw(st.integers(0, 2**20))
@@ -134,17 +172,9 @@ def small_networks(draw: st.DrawFn) -> tuple[bytes, int]:
         size = [
             (n + pads[i] + pads[i + 2] - kernel[i]) // strides[i] + 1 for i, n in enumerate(size)
         ]
-        kind = draw(st.sampled_from(["", "Relu", "Sigmoid", "Add", "MaxPool", "AveragePool"]))
-        if kind in ("MaxPool", "AveragePool"):
-            if min(size) < 2:
-                continue
-            counted = {"count_include_pad": 1} if kind == "AveragePool" else {}
-            edges = {"kernel_shape": [2, 2], "pads": [draw(st.integers(0, 1)), 0, 0, 1]}
-            nodes.append(node(kind, [last], [f"a{k}"], **edges, **counted))
-            size = [size[0] + edges["pads"][0] - 1, size[1]]
-        elif kind:
-            nodes.append(node(kind, [last] * (1 + (kind == "Add")), [f"a{k}"]))
-        last = f"a{k}" if kind else last
+        behind, size, channels = draw(activations(last, f"a{k}", size, channels, constants))
+        nodes += behind
+        last = behind[-1].output[0] if behind else last
     nodes.append(node("GlobalAveragePool", [last], ["g"]))
     nodes.append(node("Flatten", ["g"], ["f"]))
     constants["w"] = reals(rng, (channels, 5))
