@@ -344,7 +344,7 @@ def _model_of(tensor: TensorSpec, node: OperatorSpec | None = None) -> bytes:
 @pytest.mark.parametrize(
     ("tensor", "node", "message"),
     [
-        (TensorSpec("w", (1,), "int4"), None, r"tensor 0 \('w'\): dtype 'int4'"),
+        (TensorSpec("w", (1,), "int2"), None, r"tensor 0 \('w'\): dtype 'int2'"),
         (TensorSpec("w", (1,), "int8", (1.0,)), None, "1 scales, 0 zero points"),
         (TensorSpec("w", (3, 2), "int8", (1.0, 1.0), (0, 0)), None, "2 scales do not fit axis 0"),
         (TensorSpec("w", (2,), "int8", data=np.zeros(3, np.int8)), None, r"int8\[3\], the tensor"),
