@@ -71,6 +71,21 @@ def test_networks_have_litert_bits(name: str, form: str, tmp_path: Path) -> None
 
 
 @needs_shared
+@pytest.mark.parametrize("form", FORMS)
+def test_weights_stand_for_the_plans(form: str, tmp_path: Path) -> None:
+    plan = planned("mlperf_ic_resnet8", **FORMS[form])
+    path = tmp_path / "exported.tflite"
+    path.write_bytes(to_tflite(plan))
+    graph = workloads.load(path)
+    assert len(plan.weights) == 10
+    for name, held in plan.weights.items():
+        quant = graph.tensors[name].quant
+        assert quant is not None
+        scales = np.array(quant.scale).reshape(-1, *(1,) * (held.codes.ndim - 1))
+        np.testing.assert_array_equal(graph.constants[name] * scales, held.real())
+
+
+@needs_shared
 @requires_litert
 @pytest.mark.parametrize("form", ["int8", "int16"])
 def test_real_ends(form: str, tmp_path: Path) -> None:
