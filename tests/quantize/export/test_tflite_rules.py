@@ -18,14 +18,8 @@ from tests.ops.litert import requires_litert
 from tests.ops.onnx_runtime import graph_of, model, node
 from tests.quantize.export.plans import INT8, INT16, UINT8, against_litert, min_max_plan
 from workloads.float_graph import with_constants
-from workloads.quantize import Grid, affine, float32_scales, symmetric
+from workloads.quantize import affine, float32_scales, symmetric
 from workloads.quantize.export.tflite import to_tflite
-from workloads.quantize.export.tflite_grids import (
-    FileGrid,
-    FileWeights,
-    file_grid,
-    with_bias,
-)
 from workloads.quantize.ptq import Plan, Weights, prepared, simulated
 
 SHAPE = (1, 3, 6, 6)
@@ -120,6 +114,27 @@ def test_padding_is_a_scheme_or_a_node(
 
 
 @requires_litert
+@pytest.mark.parametrize(
+    ("pads", "counted", "wanted"),
+    [
+        ([0, 0, 1, 1], 1, "pad"),
+        ([1, 0, 0, 1], 1, "pad"),
+        ([0, 0, 0, 0], 1, "average_pool_2d"),
+        ([0, 0, 1, 1], 0, "average_pool_2d"),
+    ],
+)
+def test_padding_counts_in_an_average(
+    pads: list[int], counted: int, wanted: str, tmp_path: Path
+) -> None:
+    """In TFLite it never does: where it should, zeros are put around."""
+    options = {"kernel_shape": [2, 2], "pads": pads, "count_include_pad": counted}
+    plan = network(tmp_path, [node("AveragePool", ["c"], ["y"], **options)])
+    made = exported(plan, tmp_path)
+    assert ("pad" in kinds(made)) == (wanted == "pad")
+    assert outputs_apart(plan, made) <= 2
+
+
+@requires_litert
 @pytest.mark.parametrize("ends", [(-0.4, 0.9), (0.25, 3.0), (-1.0, 0.5)])
 def test_bounds_that_no_activation_has(ends: tuple[float, float], tmp_path: Path) -> None:
     """Cut by MAXIMUM and MINIMUM; inside the range of a wider grid they are seen."""
@@ -185,18 +200,6 @@ def test_a_filter_too_small_for_its_bias(tmp_path: Path) -> None:
     (codes,) = run_batch(made, {"x": np.zeros((1, *SHAPE), np.int8)})[0].values()
     (scale,), (zero,) = plan.activations["y"].scale, plan.activations["y"].zero_point
     assert np.abs((codes[:, :, 1].astype(float) - zero) * scale - 1).max() <= scale / 2
-
-
-def test_biases_stay_in_32_bits_with_their_sums() -> None:
-    x = FileGrid("int8", 0.5, -128)
-    weights = FileWeights(np.full((2, 4), 127, np.int8), (1e-11, 0.25), "int8")
-    made, steps = with_bias(weights, np.array([1.0, 1.0]), x, 0, "w")
-    assert steps.dtype == np.int32
-    assert steps[1] == 8
-    assert made.scales[1] == 0.25
-    np.testing.assert_allclose(steps[0] * 0.5 * made.scales[0], 1.0, rtol=1e-6)
-    reach = np.abs(made.codes.astype(int)).sum(axis=1) * 255
-    assert (np.abs(steps.astype(np.int64)) + reach < 2**31).all()
 
 
 @requires_litert
@@ -320,13 +323,3 @@ def test_refused_by_one_line(case: str, tmp_path: Path) -> None:
         to_tflite(plan)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
-
-
-def test_grids_of_a_file_hold_the_plans_reals() -> None:
-    grid = Grid((0.25,), (3,), 0, 255)
-    held = file_grid(grid, "x")
-    codes = np.arange(256)
-    assert held == FileGrid("int8", 0.25, -125)
-    np.testing.assert_array_equal(
-        grid.dequantize(codes), (codes - 128 - held.zero_point) * held.scale
-    )
