@@ -143,7 +143,7 @@ def activations(
         constants[f"{y}high"] = np.array(low + 1, np.float32)
         return [node("Clip", [x, f"{y}low", f"{y}high"], [y])], size, channels
     if kind in ("Mul", "Add"):
-        constants[f"{y}c"] = np.array(draw(st.floats(-2, 2, width=32)), np.float32)
+        constants[f"{y}c"] = np.array(draw(st.integers(-20, 20)) / 10, np.float32)
         other = draw(st.sampled_from([x, f"{y}c"]))
         return [node(kind, [x, other], [y])], size, channels
     if kind == "Concat":

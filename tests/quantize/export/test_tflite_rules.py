@@ -227,6 +227,12 @@ def _in(form: Any, plan: Plan) -> Plan:
     return min_max_plan(plan.graph, batch_of(plan.graph), form)
 
 
+def _narrow(names: str, plan: Plan) -> Plan:
+    """A plan with some tensors on a grid of very small steps."""
+    grids = {n: INT8(-1e-8, 1e-8) for n in plan.activations if n.removesuffix("@nhwc") in names}
+    return Plan(plan.graph, plan.weights, {**plan.activations, **grids})
+
+
 def _lowest(held: Weights) -> Weights:
     codes = held.codes.copy()
     codes.reshape(-1)[0] = -128
@@ -293,6 +299,17 @@ REFUSALS: dict[str, tuple[list[NodeProto], Callable[[Plan], Plan], str]] = {
         lambda plan: plan,
         "one.onnx, node 1 (Softmax): SOFTMAX is over the last axis; found (1,). "
         "Transpose it there.",
+    ),
+    "a softmax of tiny steps": (
+        [node("Flatten", ["c"], ["f"]), node("Softmax", ["f"], ["y"])],
+        partial(_narrow, "cf"),
+        "one.onnx, node 2 (Softmax): beta times the input's scale is above 2^-26, or LiteRT's "
+        "softmax ends the process; found 7.84314e-11. Give its input a wider range.",
+    ),
+    "a sum of tiny steps": (
+        [node("Add", ["c", "c"], ["y"])],
+        partial(_narrow, "y"),
+        "one.onnx, node 1 (Add): a sum's operands have less than 524288 times its scale; found 0.",
     ),
     "a dilated pool": (
         [node("MaxPool", ["c"], ["y"], kernel_shape=[2, 2], dilations=[2, 2])],
