@@ -8,6 +8,7 @@ import pytest
 import tflite
 
 from simulator.errors import IllegalGraph
+from workloads.tflite.tensors import unpack_int4
 from workloads.tflite.writer import OperatorSpec, TensorSpec, write_model
 
 Array = np.ndarray[Any, Any]
@@ -291,6 +292,23 @@ def test_layout_of_the_file() -> None:
     assert code.Version() == 4
 
 
+def test_int4_lies_two_a_byte() -> None:
+    """The low half first, two's complement; an odd last one leaves the high half 0."""
+    weights = np.array([-8, 7, 3, -1, 5], np.int8).reshape(5, 1)
+    spec = TensorSpec("c", (5, 1), "int4", (1.0,), (0,), data=weights)
+    node = OperatorSpec("FULLY_CONNECTED", (0, 1, 2), (3,))
+    model = write_model([act((1, 1)), spec, const(ints(0), 0.5), act((1, 5))], [node], [0], [3])
+    parsed = tflite.Model.GetRootAs(model)
+    assert parsed.Subgraphs(0).Tensors(1).Type() == tflite.TensorType.INT4
+    assert parsed.Buffers(1).DataAsNumpy().tobytes() == bytes([0x78, 0xF3, 0x05])
+    np.testing.assert_array_equal(
+        unpack_int4(parsed.Buffers(1).DataAsNumpy(), 5), weights.reshape(-1)
+    )
+    wide = TensorSpec("c", (5, 1), "int4", (1.0,), (0,), data=weights + np.int8(1))
+    with pytest.raises(IllegalGraph, match=r"tensor 0 \('c'\): int4 holds -8 to 7; found -7 to 8"):
+        write_model([wide], [], [], [])
+
+
 def test_codes_above_127_use_the_placeholder() -> None:
     node = OperatorSpec("GELU", (0,), (1,), {"approximate": True})
     parsed = tflite.Model.GetRootAs(write_model([real((1,)), real((1,))], [node, node], [0], [1]))
@@ -326,7 +344,7 @@ def _model_of(tensor: TensorSpec, node: OperatorSpec | None = None) -> bytes:
 @pytest.mark.parametrize(
     ("tensor", "node", "message"),
     [
-        (TensorSpec("w", (1,), "int4"), None, r"tensor 0 \('w'\): dtype 'int4'"),
+        (TensorSpec("w", (1,), "int2"), None, r"tensor 0 \('w'\): dtype 'int2'"),
         (TensorSpec("w", (1,), "int8", (1.0,)), None, "1 scales, 0 zero points"),
         (TensorSpec("w", (3, 2), "int8", (1.0, 1.0), (0, 0)), None, "2 scales do not fit axis 0"),
         (TensorSpec("w", (2,), "int8", data=np.zeros(3, np.int8)), None, r"int8\[3\], the tensor"),

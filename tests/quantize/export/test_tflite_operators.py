@@ -122,6 +122,16 @@ CASES: dict[str, Between] = {
     ),
     "slice": Between("SLICE", IMAGE, (1, 2, 7, 3), {}, [ints(0, 3, 0, 1), ints(1, 2, -1, 3)]),
     "pack": Between("PACK", (3, 4), (3, 2, 4), {"axis": 1, "values_count": 2}, times=2),
+    "gather": Between("GATHER", IMAGE, (1, 6, 3, 4), {"axis": 2}, [ints(6, 0, 6)]),
+    "broadcast": Between("BROADCAST_TO", (1, 3, 1), (2, 3, 4), {}, [ints(2, 3, 4)]),
+    "space to batch": Between(
+        "SPACE_TO_BATCH_ND", IMAGE, (4, 3, 4, 4), {}, [ints(2, 2), ints((0, 0), (1, 0))]
+    ),
+    "batch to space": Between(
+        "BATCH_TO_SPACE_ND", (4, 3, 4, 2), (1, 6, 7, 2), {}, [ints(2, 2), ints((0, 0), (1, 0))]
+    ),
+    "split": Between("SPLIT_V", IMAGE, IMAGE, {"num_splits": 1}, [ints(4), ints(3).reshape(())]),
+    "unpack": Between("UNPACK", (1, 6, 4), (6, 4), {"axis": 0, "num": 1}),
     "abs": Between("ABS", IMAGE, IMAGE),
     "exp": Between("EXP", IMAGE, IMAGE, reach=0.5),
     "reduce max": Between("REDUCE_MAX", IMAGE, (1, 4), {"keep_dims": False}, [ints(1, 2)]),

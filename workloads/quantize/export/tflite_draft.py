@@ -43,6 +43,7 @@ class Draft:
         self.inputs = list[int]()
         self._names = set(plan.graph.tensors)
         self._constants = dict[Any, int]()
+        self._moved = dict[tuple[int, FileGrid], Held]()
 
     def place(self, node: Node) -> str:
         """The file and node that an error names."""
@@ -113,11 +114,11 @@ class Draft:
         """A tensor on another grid."""
         if x.grid == grid:
             return x
-        name = f"{x.name}@{grid.dtype}_{grid.scale:.6g}_{grid.zero_point}"
-        if name not in self.held:
-            self.held[name] = self._tensor(self._fresh(name), x.shape, grid)
-            self._operator("QUANTIZE", (x.index,), (self.held[name].index,), {})
-        return self.held[name]
+        if (x.index, grid) not in self._moved:
+            y = self._tensor(self._fresh(f"{x.name}@{grid.dtype}"), x.shape, grid)
+            self._operator("QUANTIZE", (x.index,), (y.index,), {})
+            self._moved[x.index, grid] = y
+        return self._moved[x.index, grid]
 
     def constant(
         self,

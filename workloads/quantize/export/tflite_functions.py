@@ -55,10 +55,22 @@ def arithmetic(draft: Draft, node: Node) -> None:
     if op.function in _EXTREMES:
         extreme(draft, node)
         return
-    inputs = [draft.operand(node, i).index for i in (0, 1)]
+    given = [draft.operand(node, i) for i in (0, 1)]
+    inputs = [x.index for x in given]
+    if op.function != "mul":
+        _sum_fits(draft, node, max(x.grid.scale for x in given))
     # Scales are of any size: the kernels for powers of two alone are not asked for.
     options = {} if op.function == "mul" else {"pot_scale_int16": False}
     draft.give(node, _ARITHMETIC[op.function], inputs, options, bounds=op.bounds)
+
+
+def _sum_fits(draft: Draft, node: Node, scale: float) -> None:
+    """Refuse operands on a grid so coarse that LiteRT's add.cc ends the process."""
+    y = draft.output_grid(node)
+    room = 2**14 if y.dtype == "int16" else 2**19
+    if scale >= room * y.scale:
+        rule = f"a sum's operands have less than {room} times its scale"
+        draft.refuse(node, rule, f"{scale:g} and {y.scale:g}", "Give the sum a wider range.")
 
 
 def extreme(draft: Draft, node: Node) -> None:
@@ -107,6 +119,10 @@ def softmax(draft: Draft, node: Node) -> None:
     if isinstance(op, Softmax) and isinstance(op.function, RealSoftmax):
         beta = op.function.beta
     options = {"beta": beta} if name == "SOFTMAX" else {}
+    step = beta * draft.operand(node).grid.scale
+    if draft.dtype(node) == "int8" and step <= 2.0**-26:
+        rule = "beta times the input's scale is above 2^-26, or LiteRT's softmax ends the process"
+        draft.refuse(node, rule, f"{step:g}", "Give its input a wider range.")
     function(draft, node, name, options)
 
 

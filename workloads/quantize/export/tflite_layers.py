@@ -73,8 +73,9 @@ def batch_product(draft: Draft, node: Node, op: FloatMatMul) -> None:
 def _layer(draft: Draft, node: Node) -> Layer:
     layer = layer_of(draft.graph, node)
     if layer is None:
-        way_out = "Fold them into constants."
-        draft.refuse(node, "weights and bias are constant, without factors", "others", way_out)
+        found = f"'{node.inputs[1]}' {draft.graph.tensors[node.inputs[1]].shape}"
+        rule = "weights are one constant matrix or filters, the bias is constant, factors are 1"
+        draft.refuse(node, rule, found, "Fold them into constants.")
     if layer.weights not in draft.plan.weights:
         draft.refuse(
             node,

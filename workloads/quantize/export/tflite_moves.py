@@ -9,13 +9,17 @@ import numpy as np
 from simulator.graph import Node
 from simulator.movement import Slicing
 from simulator.numeric.datapath import GRAPH_DATAPATH
+from simulator.ops.batch_to_space_nd import BatchToSpaceND
+from simulator.ops.broadcast_to import BroadcastTo
 from simulator.ops.concatenation import Concatenation
 from simulator.ops.depth_to_space import DepthToSpace
 from simulator.ops.float_resize import FloatResize
+from simulator.ops.gather import Gather
 from simulator.ops.mirror_pad import MirrorPad
 from simulator.ops.pack import Pack
 from simulator.ops.pad import Pad
 from simulator.ops.resize_nearest_neighbor import ResizeNearestNeighbor
+from simulator.ops.space_to_batch_nd import SpaceToBatchND
 from simulator.ops.space_to_depth import SpaceToDepth
 from simulator.ops.split import Split
 from simulator.ops.split_v import SplitV
@@ -128,6 +132,30 @@ def tile(draft: Draft, node: Node) -> None:
     _moved(draft, node, "TILE", [("multiples", node.op.multiples)])
 
 
+def broadcast(draft: Draft, node: Node) -> None:
+    """BROADCAST_TO."""
+    assert isinstance(node.op, BroadcastTo)
+    _moved(draft, node, "BROADCAST_TO", [("shape", node.op.shape)])
+
+
+def gather(draft: Draft, node: Node) -> None:
+    """GATHER by constant indices."""
+    op, indices = node.op, draft.graph.constants.get(node.inputs[1])
+    assert isinstance(op, Gather)
+    if indices is None:
+        draft.refuse(node, "indices are constant", f"'{node.inputs[1]}'", "Fold them first.")
+    options = {"axis": op.axis, "batch_dims": op.batch_dims}
+    _moved(draft, node, "GATHER", [("indices", indices)], options)
+
+
+def batches(draft: Draft, node: Node) -> None:
+    """SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND."""
+    op = node.op
+    assert isinstance(op, SpaceToBatchND | BatchToSpaceND)
+    sides = list(zip(op.before, op.after, strict=True))
+    _moved(draft, node, op.kind.upper(), [("block", op.block), ("sides", sides)])
+
+
 def blocks(draft: Draft, node: Node) -> None:
     """DEPTH_TO_SPACE and SPACE_TO_DEPTH."""
     assert isinstance(node.op, DepthToSpace | SpaceToDepth)
@@ -176,16 +204,20 @@ def _picks(op: FloatResize, x: Held, how: tuple[bool, bool]) -> bool:
 
 EMITTERS: Final[Mapping[str, Callable[[Draft, Node], None]]] = MappingProxyType(
     {
+        "batch_to_space_nd": batches,
+        "broadcast_to": broadcast,
         "concatenation": joined,
         "depth_to_space": blocks,
         "expand_dims": reshape,
         "float_resize": resize,
+        "gather": gather,
         "mirror_pad": mirror_pad,
         "pack": joined,
         "pad": pad,
         "reshape": reshape,
         "resize_nearest_neighbor": resize,
         "slice": strided_slice,
+        "space_to_batch_nd": batches,
         "space_to_depth": blocks,
         "split": parts,
         "split_v": parts,

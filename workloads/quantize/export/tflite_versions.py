@@ -13,6 +13,8 @@ _BY_DTYPE: Final[Mapping[str, tuple[int, int]]] = {
     "ADD": (2, 3),
     "AVERAGE_POOL_2D": (2, 3),
     "BATCH_MATMUL": (2, 3),
+    "BATCH_TO_SPACE_ND": (2, 4),
+    "BROADCAST_TO": (3, 3),
     "CONCATENATION": (2, 3),
     "CONV_2D": (3, 4),
     "DEPTHWISE_CONV_2D": (3, 5),
@@ -41,6 +43,7 @@ _BY_DTYPE: Final[Mapping[str, tuple[int, int]]] = {
     "SLICE": (2, 4),
     "SOFTMAX": (2, 3),
     "SPACE_TO_DEPTH": (2, 2),
+    "SPACE_TO_BATCH_ND": (2, 4),
     "SPLIT_V": (2, 1),
     "STRIDED_SLICE": (2, 1),
     "SUB": (2, 5),
@@ -88,6 +91,8 @@ def version_of(
         version = max(version, 3)
     if op == "MUL" and not wide and _grows(inputs, output):
         version = 3
+    if op in ("BATCH_TO_SPACE_ND", "SPACE_TO_BATCH_ND") and len(x.shape) != 4:
+        version = max(version, 3)
     if len(x.shape) > 4:
         version = max(version, _BEYOND_4_AXES.get(op, 1))
     return version

@@ -1,7 +1,7 @@
 """Sliding windows in TFLite's terms: SAME or VALID, or a PAD before."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 from simulator.errors import IllegalGraph
 from simulator.graph import Node
@@ -11,6 +11,7 @@ from simulator.ops.max_pool import MaxPool
 from simulator.windowed import Windows
 from workloads.quantize.export.tflite_draft import Draft, Held
 
+Sides: TypeAlias = tuple[int, int, int, int]
 SCHEMES: Final = ("SAME", "VALID")
 
 
@@ -30,21 +31,23 @@ def _placed(windows: Windows, scheme: str, shape: tuple[int, ...]) -> object:
 
 
 def padded(draft: Draft, x: Held, windows: Windows, *, least: bool = False) -> tuple[str, Held]:
-    """(scheme, x), x inside explicit padding where neither scheme places the windows.
-
-    Padding holds zeros, or the least code.
-    """
+    """(scheme, x), x inside explicit padding where neither scheme places the windows."""
     scheme, padding = scheme_of(windows, x.shape), windows.padding
     if scheme or isinstance(padding, str):
         return scheme, x
+    return "VALID", inside(draft, x, padding, least=least)
+
+
+def inside(draft: Draft, x: Held, padding: Sides, *, least: bool = False) -> Held:
+    """A tensor inside (top, left, bottom, right) zeros, or elements of the least code."""
     top, left, bottom, right = padding
     sides = [[0, 0], [top, bottom], [left, right], [0, 0]]
     shape = tuple(n + sum(s) for n, s in zip(x.shape, sides, strict=True))
     pads = draft.integers(f"{x.name}@paddings", sides)
     if not least:
-        return "VALID", draft.put("PAD", x, [pads], {}, (f"{x.name}@padded", shape))
+        return draft.put("PAD", x, [pads], {}, (f"{x.name}@padded", shape))
     fill = draft.code(f"{x.name}@least", x.grid.limits[0], x.grid)
-    return "VALID", draft.put("PADV2", x, [pads, fill], {}, (f"{x.name}@padded", shape))
+    return draft.put("PADV2", x, [pads, fill], {}, (f"{x.name}@padded", shape))
 
 
 def strides(windows: Windows, scheme: str) -> dict[str, object]:
@@ -83,9 +86,9 @@ def average_pool(draft: Draft, node: Node) -> None:
         axes = draft.integers(f"{node.outputs[0]}@axes", [1, 2])
         draft.give(node, "MEAN", [x.index, axes], {"keep_dims": True})
         return
-    scheme = scheme_of(op.windows, x.shape)
-    if scheme != "VALID" and op.count_padding:
-        scheme, x = padded(draft, x, _explicit(op.windows, x.shape))
+    scheme, around = scheme_of(op.windows, x.shape), _around(op.windows, x.shape)
+    if op.count_padding:
+        scheme, x = "VALID", inside(draft, x, around) if any(around) else x
     elif not scheme:
         draft.refuse(
             node,
@@ -97,17 +100,16 @@ def average_pool(draft: Draft, node: Node) -> None:
     draft.give(node, "AVERAGE_POOL_2D", [x.index], options, x.grid, op.bounds)
 
 
-def _explicit(windows: Windows, shape: tuple[int, ...]) -> Windows:
-    """The windows with padding as numbers that neither scheme stands for."""
+def _around(windows: Windows, shape: tuple[int, ...]) -> Sides:
+    """The padding that windows reach into: (top, left, bottom, right)."""
     over = windows.over(shape)
-    behind = tuple(
-        (out - 1) * step + size - before - n
+    bottom, right = (
+        max((out - 1) * step + size - before - n, 0)
         for out, step, size, before, n in zip(
             over.output, over.stride, over.kernel, over.padding, shape[1:3], strict=True
         )
     )
-    padding = (*over.padding, max(behind[0], 0), max(behind[1], 0))
-    return Windows(windows.kernel, windows.stride, windows.dilation, padding)
+    return (*over.padding, bottom, right)
 
 
 def _filter(windows: Windows) -> dict[str, object]:
