@@ -41,23 +41,23 @@ def drawn(rng: np.random.Generator, shape: tuple[int, ...], bits: int, fill: str
     """Codes below 2^bits: random, all the least, all the greatest, or the two in turn."""
     top = 2**bits - 1
     if fill == "random":
-        return rng.integers(0, top, shape, np.uint8, endpoint=True)
+        return np.asarray(rng.integers(0, top, shape, endpoint=True), dtype=np.uint8)
     if fill == "striped":
         flat = np.arange(int(np.prod(shape))) % 2 * top
         return flat.astype(np.uint8).reshape(shape)
-    return np.full(shape, top if fill == "ones" else 0, np.uint8)
+    return np.full(shape, top if fill == "ones" else 0, dtype=np.uint8)
 
 
 def values(codes: Codes, plane: int, code_set: str) -> NDArray[np.int64]:
     """What the bits of a plane stand for."""
-    bits = codes.astype(np.int64) // 2**plane % 2
+    bits: NDArray[np.int64] = codes.astype(np.int64) // 2**plane % 2
     return bits if code_set == "binary" else 2 * bits - 1
 
 
 def differing(
     x: Codes, w: Codes, packed: tuple[Planes, Planes], valid: NDArray[np.int64] | None = None
 ) -> int:
-    """Plane dots unlike the plain integer ones of rows of codes; `valid` is 0 where there is none."""
+    """Plane dots unlike the plain integer ones of rows; `valid` is 0 where there is no code."""
     found = 0
     for i in range(packed[1].bits):
         for j in range(packed[0].bits):
@@ -139,7 +139,8 @@ def test_windows_equal_plain_integer_dots(
     for image in x:
         for oy in range(over.output[0]):
             for ox in range(over.output[1]):
-                row, here = [], []
+                row: list[int] = []
+                here: list[int] = []
                 for ky in range(kernel[0]):
                     for kx in range(kernel[1]):
                         y = oy * stride[0] + ky * dilation[0] - over.padding[0]

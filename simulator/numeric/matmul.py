@@ -39,7 +39,8 @@ def patches(x: NDArray[_Code], window: Window, fill: int = 0) -> NDArray[_Code]:
     n, channels = x.shape[0], x.shape[3]
     if (window.kernel, window.stride) == ((1, 1), (1, 1)):
         return padded[:, :oy, :ox].reshape(-1, channels)
-    image, line, pixel, each = padded.strides
+    image, line, pixel, _ = padded.strides
+    each = x.itemsize  # A lone channel may lie at any stride.
     steps: tuple[int, ...] = (image, line * sy, pixel * sx, line * dy, pixel * dx, each)
     shape: tuple[int, ...] = (n, oy, ox, ky, kx, channels)
     if dx == 1:
