@@ -16,7 +16,6 @@ from simulator.decode import window
 from simulator.jit import JIT_DISABLED
 from simulator.numeric.bitplane import (
     AT_ONCE,
-    CodeSet,
     Planes,
     pack,
     pack_filters,
@@ -25,6 +24,7 @@ from simulator.numeric.bitplane import (
     weighted_dots,
 )
 from simulator.numeric.bitplane_lanes import BLOCKS, CHANNELS, ROWS
+from simulator.numeric.levels import CodeSet
 from tests.shared import ROOT
 
 SETS = get_args(CodeSet)
@@ -44,7 +44,7 @@ def drawn(rng: np.random.Generator, shape: tuple[int, ...], bits: int, fill: str
         return np.asarray(rng.integers(0, top, shape, endpoint=True), dtype=np.uint8)
     if fill == "striped":
         flat = np.arange(int(np.prod(shape))) % 2 * top
-        return flat.astype(np.uint8).reshape(shape)
+        return np.asarray(flat.reshape(shape), dtype=np.uint8)
     return np.full(shape, top if fill == "ones" else 0, dtype=np.uint8)
 
 

@@ -8,7 +8,7 @@ stands for -1 or 1 (`bipolar`) or for 0 or 1 (`binary`). Read next: `bitplane_la
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,9 @@ from simulator.numeric.bitplane_kernels import (
     pack_rows,
 )
 from simulator.numeric.bitplane_lanes import CHANNELS, WORD_BITS
+from simulator.numeric.levels import CodeSet
 from simulator.numeric.matmul import Window, patches
 
-CodeSet = Literal["bipolar", "binary"]
 Words = NDArray[np.uint64]
 Dots = NDArray[np.int32]
 
