@@ -18,6 +18,7 @@ from simulator.errors import IllegalGraph
 from simulator.graph import Array, Operator, Source, TensorType
 from simulator.numeric.bitplane import Planes, weighted_dots
 from simulator.numeric.bitplane_fixed import Integers, fixed_dots, fixed_point
+from simulator.numeric.bounds import UNBOUNDED, Bounds, cut
 from simulator.numeric.datapath import Basis, Datapath
 from simulator.numeric.levels import CodeSet
 from simulator.work import Work
@@ -32,10 +33,10 @@ WIDEST: Final = 8
 
 @dataclass(frozen=True)
 class LearnedProduct(Operator):
-    """y[r, c] = sum over i, j of v_i[c] u_j (w_i . x_j) + bias[c]: planes of codes, not codes.
+    """y[r, c] = cut(sum over i, j of v_i[c] u_j (w_i . x_j) + bias[c]): planes of codes, not codes.
 
     Summed in float64 and rounded once to float32; on a machine whose datapath has a `basis`, in
-    fixed point and its accumulator, then scaled and rounded.
+    fixed point and its accumulator, then scaled and rounded. `bounds` are a fused activation.
     """
 
     fixed_widths = "a basis has as many reals as its codes have bits"
@@ -45,6 +46,7 @@ class LearnedProduct(Operator):
     _kept: dict[int, tuple[Array, Planes]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    bounds: Bounds = UNBOUNDED
 
     @abstractmethod
     def blocks(
@@ -74,12 +76,14 @@ class LearnedProduct(Operator):
         """Sum the planes, add the bias, round."""
         total, bias = self.sums(inputs, datapath), optional(inputs, BIAS)
         total = total if bias is None else total + bias.astype(np.float64)
-        shape = (*self.rows_shape(present(inputs, X).shape), total.shape[1])
-        return (total.astype(np.float32).reshape(shape),)
+        (shape,) = self.shapes(present(inputs, X).shape, present(inputs, WEIGHTS).shape)
+        y = total.astype(np.float32).reshape(shape)
+        cut(y, self.bounds)
+        return (y,)
 
     @abstractmethod
-    def rows_shape(self, x: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the output without its channels."""
+    def shapes(self, x: tuple[int, ...], w: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+        """The shape of the output, as `infer` gives it."""
 
     def kept(self, w: Array, first: int, make: Callable[[], Planes]) -> Planes:
         """The planes of the filters from `first` on; made once where the weights are constant."""

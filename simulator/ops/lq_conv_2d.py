@@ -12,6 +12,7 @@ from simulator.graph import Array, Source, TensorType
 from simulator.learned import BIAS, LearnedProduct, check_learned, code_sets, weighted_work
 from simulator.numeric.bitplane import Planes, pack_filters, pack_windows
 from simulator.plain_products import PlainConvolution, check_convolution
+from simulator.real_bounds import bounds_of
 from simulator.registry import register
 from simulator.windowed import Windows
 from simulator.work import Work
@@ -21,7 +22,7 @@ from simulator.work import Work
 @final
 @dataclass(frozen=True)
 class LqConv2D(LearnedProduct, PlainConvolution):
-    """y[.., o] = sum over ky, kx, ic of W(q_w) X(q_x) + b[o], W and X the levels of the codes.
+    """y[.., o] = cut(sum over ky, kx, ic of W(q_w) X(q_x) + b[o]), W and X the codes' levels.
 
     Inputs x (n, h, w, c), weights (filters, ky, kx, c / groups), their bases, bias. Padding adds
     nothing, whether or not a code stands for 0. `grid_conv_2d` is the same of uniform grids.
@@ -33,8 +34,8 @@ class LqConv2D(LearnedProduct, PlainConvolution):
 
     @classmethod
     def decode(cls, source: Source) -> Self:
-        """From the options kernel, stride, dilation, padding, x_codes and w_codes."""
-        return cls(Windows.of(source), *code_sets(source))
+        """From the options kernel, stride, dilation, padding, x_codes, w_codes and bounds."""
+        return cls(Windows.of(source), *code_sets(source), bounds_of(source))
 
     def check(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> None:
         """Refuse channels that do not divide into groups, and bases of other widths."""
@@ -55,9 +56,9 @@ class LqConv2D(LearnedProduct, PlainConvolution):
             pack = partial(pack_filters, own, bits[1], self.w_codes)
             yield rows, self.kept(w, first, pack), first
 
-    def rows_shape(self, x: tuple[int, ...]) -> tuple[int, ...]:
-        """(n, oy, ox)."""
-        return (x[0], *self.windows.over(x).output)
+    def shapes(self, x: tuple[int, ...], w: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+        """(n, oy, ox, filters)."""
+        return ((x[0], *self.windows.over(x).output, w[0]),)
 
     def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
         """The products of a convolution, and what weighs their planes."""

@@ -16,6 +16,7 @@ from simulator.learned import (
     weighted_work,
 )
 from simulator.numeric.bitplane import Planes, pack
+from simulator.real_bounds import bounds_of
 from simulator.registry import register
 from simulator.row_products import check_rows, rows_shape, rows_work
 from simulator.work import Work
@@ -27,40 +28,43 @@ Shape = tuple[int, ...]
 @final
 @dataclass(frozen=True)
 class LqFullyConnected(LearnedProduct):
-    """y[.., o] = sum over i of W(q_w[o, i]) X(q_x[.., i]) + b[o], W and X the levels of the codes.
+    """y[.., o] = cut(sum over i of W(q_w[o, i]) X(q_x[.., i]) + b[o]), W and X the codes' levels.
 
-    Inputs x (.., i), weights (o, i), their bases, bias. `grid_matmul` is the same of uniform grids.
+    Inputs x (.., i), weights (o, i), their bases, bias; the output is (.., o), or (rows, o) without
+    `keep_dims`. `grid_matmul` is the same of uniform grids.
     """
 
     kind = "lq_fully_connected"
     formats = ("bitlane:LQ_FULLY_CONNECTED",)
     reference = "LQ-Nets (Zhang et al., ECCV 2018) section 3.4, in float64, rounded to float32"
 
+    keep_dims: bool = True
+
     @classmethod
     def decode(cls, source: Source) -> Self:
-        """From the options x_codes and w_codes."""
-        return cls(*code_sets(source))
+        """From the options x_codes, w_codes, bounds and keep_num_dims."""
+        keep = bool(source.options.get("keep_num_dims", True))
+        return cls(*code_sets(source), bounds_of(source), keep)
 
     def check(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> None:
         """Refuse weights that do not fit the last dimension, and bases of other widths."""
-        check_rows(present(inputs, X), present(inputs, WEIGHTS), None, keep_dims=True)
+        check_rows(present(inputs, X), present(inputs, WEIGHTS), None, keep_dims=self.keep_dims)
         check_learned(inputs, outputs)
 
     def infer(self, inputs: Sequence[TensorType | None]) -> tuple[Shape, ...]:
-        """(.., o)."""
-        x, w = present(inputs, X).shape, present(inputs, WEIGHTS).shape
-        return (rows_shape(x, w, keep_dims=True),)
+        """(.., o), or (rows, o)."""
+        return self.shapes(present(inputs, X).shape, present(inputs, WEIGHTS).shape)
 
     def blocks(
         self, x: Array, w: Array, bits: tuple[int, int]
     ) -> Iterator[tuple[Planes, Planes, int]]:
         """One."""
-        rows = pack(x.reshape(-1, x.shape[-1]), bits[0], self.x_codes)
+        rows = pack(x.reshape(-1, w.shape[1]), bits[0], self.x_codes)
         yield rows, self.kept(w, 0, lambda: pack(w, bits[1], self.w_codes)), 0
 
-    def rows_shape(self, x: Shape) -> Shape:
-        """All dimensions but the last."""
-        return x[:-1]
+    def shapes(self, x: Shape, w: Shape) -> tuple[Shape, ...]:
+        """(.., o) with `keep_dims`, or (rows, o)."""
+        return (rows_shape(x, w, keep_dims=self.keep_dims),)
 
     def work(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Work:
         """The products of the rows, and what weighs their planes."""
