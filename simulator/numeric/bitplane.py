@@ -113,27 +113,13 @@ def plane_dots(x: Planes, w: Planes, i: int, j: int) -> Dots:
     {-1,1} x {-1,1}: 2 popcount(xnor) - N, which is N - 2 popcount(xor); {-1,1} x {0,1}:
     2 popcount(and) - popcount(of the {0,1} plane); {0,1} x {0,1}: popcount(and).
     """
-    dots = np.empty((x.rows, w.rows), dtype=np.int32)
     if x.valid is not None:
         # Where there is a code a bipolar bit is 2 bit - 1, elsewhere 0: 2 planes of {0, 1}.
         where = replace(x, words=x.valid[np.newaxis], codes="binary", valid=None)
         plain = replace(x, codes="binary", valid=None)
         return np.asarray(2 * plane_dots(plain, w, i, j) - plane_dots(where, w, i, 0))
-    counts = np.empty((x.rows, len(w.lanes[i]) * CHANNELS), dtype=np.int32)
-    rows, channels = np.zeros(x.rows, dtype=np.int32), np.zeros(w.rows, dtype=np.int32)
-    factor = 2
-    if x.codes == w.codes == "bipolar":
-        count_differing(x.words[j], w.lanes[i], counts)
-        factor, rows = -2, np.full(x.rows, x.taps, dtype=np.int32)
-    else:
-        count_both(x.words[j], w.lanes[i], counts)
-        if w.codes == "bipolar":
-            rows = -x.ones[j]
-        elif x.codes == "bipolar":
-            channels = -w.ones[i]
-        else:
-            factor = 1
-    finish_dots(counts, factor, rows, channels, dots)
+    dots = np.empty((x.rows, w.rows), dtype=np.int32)
+    finish_dots(*_counted(x, w, i, j), dots)
     return dots
 
 
@@ -147,14 +133,33 @@ def weighted_dots(
     """
     factors = w_basis[:, :, np.newaxis] * x_basis
     out = np.zeros((x.rows, w.rows), dtype=factors.dtype)
+    none = np.zeros(max(x.rows, w.rows), dtype=np.int32)
     step = max(AT_ONCE // max(w.rows, 1), 64)
     for begin in range(0, x.rows, step):
-        part = x.some(begin, min(begin + step, x.rows))
+        part, sums = x.some(begin, min(begin + step, x.rows)), out[begin : begin + step]
         for i in range(w.bits):
             for j in range(x.bits):
                 weights = np.ascontiguousarray(factors[:, i, j])
-                add_weighted(plane_dots(part, w, i, j), weights, out[begin : begin + step])
+                if part.valid is None:
+                    add_weighted(*_counted(part, w, i, j), weights, sums)
+                else:
+                    add_weighted(plane_dots(part, w, i, j), 1, none, none, weights, sums)
     return out
+
+
+def _counted(x: Planes, w: Planes, i: int, j: int) -> tuple[Dots, int, Dots, Dots]:
+    """Popcounts, and what makes them dots: a factor, and what each row and channel adds."""
+    counts = np.empty((x.rows, len(w.lanes[i]) * CHANNELS), dtype=np.int32)
+    rows, channels = np.zeros(x.rows, dtype=np.int32), np.zeros(w.rows, dtype=np.int32)
+    if x.codes == w.codes == "bipolar":
+        count_differing(x.words[j], w.lanes[i], counts)
+        return counts, -2, rows + np.int32(x.taps), channels
+    count_both(x.words[j], w.lanes[i], counts)
+    if w.codes == "bipolar":
+        return counts, 2, -x.ones[j], channels
+    if x.codes == "bipolar":
+        return counts, 2, rows, -w.ones[i]
+    return counts, 1, rows, channels
 
 
 def _packed(codes: NDArray[np.uint8], bits: int, rows: tuple[int, ...]) -> Words:

@@ -106,9 +106,16 @@ def finish_dots(counts: Any, factor: int, of_rows: Any, of_channels: Any, dots: 
 
 
 @njit
-def add_weighted(dots: Any, weights: Any, out: Any) -> None:
-    """out[r, c] += weights[c] dots[r, c], in the dtype of `out`: two roundings in float64."""
-    rows, channels = dots.shape
+def add_weighted(
+    counts: Any, factor: int, of_rows: Any, of_channels: Any, weights: Any, out: Any
+) -> None:
+    """out[r, c] += weights[c] dot[r, c], dots as above, in the dtype of `out`: int64 or float64.
+
+    In float64 the product is rounded, then the sum.
+    """
+    rows, channels = out.shape
     for row in range(rows):
+        added = np.int64(of_rows[row])
         for c in range(channels):
-            out[row, c] += weights[c] * dots[row, c]
+            total = factor * np.int64(counts[row, c]) + added + np.int64(of_channels[c])
+            out[row, c] += weights[c] * np.int32(total)

@@ -15,7 +15,7 @@ from simulator.graph import Array, TensorType
 from simulator.learned import LearnedProduct
 from simulator.numeric.datapath import GRAPH_DATAPATH, Basis, Datapath, Overflow
 from tests.ops.grids import Case, decoded, kind
-from tests.oracle.learned import accumulated, fixed, widest_fraction
+from tests.oracle.learned import accumulated, bounded, fixed, widest_fraction
 from tests.oracle.singles import exact, single
 
 PRODUCTS = ("lq_conv_2d", "lq_fully_connected")
@@ -37,7 +37,7 @@ def nested(values: tuple[Array | None, ...]) -> list[Any]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_operator_equals_its_oracle(kind: str) -> None:
     seen = set()
-    for number, (operator, types, values) in enumerate(trials(kind, 60)):
+    for number, (operator, types, values) in enumerate(trials(kind, 90)):
         (got,) = operator.run(values, GRAPH_DATAPATH)
         (shape,) = operator.infer(types)
         flat, true_shape = module_of(kind).oracle(operator, nested(values))
@@ -85,7 +85,10 @@ def test_fixed_bases_in_any_accumulator(kind: str, overflow: Overflow) -> None:
         (got,) = operator.run(values, datapath)
         added = bias[0] if bias else [0.0] * len(true[0])
         reals = [
-            float(single(exact(float(exact(t) / exact(2.0) ** fraction) + added[o])))
+            bounded(
+                float(single(exact(float(exact(t) / exact(2.0) ** fraction) + added[o]))),
+                operator.bounds,
+            )
             for row in true
             for o, t in enumerate(row)
         ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
+from math import inf
 from random import Random
 from typing import Any
 
@@ -38,13 +39,24 @@ def plane_dots(taps: Sequence[Tap], operator: Any, planes: tuple[int, int]) -> l
     ]
 
 
-def real_sum(dots: list[list[int]], v: Sequence[float], u: Sequence[float], bias: float) -> float:
-    """In float64 in the order of planes, then the bias, rounded once to float32."""
+def real_sum(
+    dots: list[list[int]],
+    bases: tuple[Sequence[float], Sequence[float]],
+    bias: float,
+    bounds: tuple[float, float],
+) -> float:
+    """In float64 in the order of planes, then the bias, rounded once to float32, cut."""
+    v, u = bases
     total = 0.0
     for i, row in enumerate(dots):
         for j, dot in enumerate(row):
             total += (v[i] * u[j]) * dot
-    return float(single(Fraction(total + bias)))
+    return bounded(float(single(Fraction(total + bias))), bounds)
+
+
+def bounded(value: float, bounds: tuple[float, float]) -> float:
+    """Cut to a fused activation."""
+    return min(max(value, bounds[0]), bounds[1])
 
 
 def fixed(values: Sequence[float], fraction: int) -> list[int]:
@@ -102,7 +114,7 @@ def operands(
     return tuple(types), tuple(values)
 
 
-def code_sets(rng: Random) -> dict[str, str]:
-    """Either set for each operand."""
-    names = ("x_codes", "w_codes")
-    return {name: rng.choice(["binary", "bipolar"]) for name in names}
+def product_options(rng: Random) -> dict[str, Any]:
+    """Either set for each operand, a fused activation or none."""
+    found: dict[str, Any] = {n: rng.choice(["binary", "bipolar"]) for n in ("x_codes", "w_codes")}
+    return {**found, "bounds": rng.choice([(-inf, inf), (-inf, inf), (0.0, inf), (-1.5, 2.0)])}

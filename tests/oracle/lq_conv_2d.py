@@ -6,7 +6,7 @@ from typing import Any
 
 from simulator.ops.lq_conv_2d import LqConv2D
 from tests.ops.grids import Case, decoded, kind, window
-from tests.oracle.learned import Tap, code_sets, operands, plane_dots, real_sum
+from tests.oracle.learned import Tap, operands, plane_dots, product_options, real_sum
 from tests.oracle.singles import Index, pooled_shape, windows
 
 
@@ -14,7 +14,7 @@ def cases(rng: Random) -> Iterator[Case]:
     """Groups, strides, dilations and padding; channels of less and more than a word."""
     while True:
         groups, each, block = rng.choice([1, 1, 2]), rng.choice([1, 3, 66]), rng.randint(1, 3)
-        options = {**window(rng), **code_sets(rng)}
+        options = {**window(rng), **product_options(rng)}
         x = (rng.randint(1, 2), rng.randint(4, 5), rng.randint(4, 5), groups * each)
         filters = groups * block
         types, values = operands(rng, x, (filters, *options["kernel"], each))
@@ -49,7 +49,7 @@ def oracle(operator: LqConv2D, inputs: Sequence[Any]) -> tuple[list[float], Inde
     x, w, u, v = inputs[:4]
     bias = inputs[4] if len(inputs) > 4 else [0.0] * len(w)
     flat = [
-        real_sum(dots, v[o if len(v) > 1 else 0], u, bias[o])
+        real_sum(dots, (v[o if len(v) > 1 else 0], u), bias[o], operator.bounds)
         for position in sums(operator, inputs)
         for o, dots in enumerate(position)
     ]

@@ -154,7 +154,7 @@ def test_fixed_point_comes_closer_with_every_bit(tmp_path: Path) -> None:
 
 
 def test_codes_and_bases_are_priced_on_planes(tmp_path: Path) -> None:
-    """Passes of whole words, one a pair of planes; K bits a weight in DRAM, two operations a pair."""
+    """Passes of whole words, one a pair of planes, and two operations to weigh each dot."""
     graph = network(tmp_path)
     machine = hwconfigs.load("bismo_8x256x8")
     compute: dict[tuple[int, int], list[int]] = {}
