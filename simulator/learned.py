@@ -8,12 +8,12 @@ those of the weights, one or one a filter (1 | filters, K_w), and a real bias or
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.decode import optional, present, require_dtypes
+from simulator.decode import optional, present, refuse, require_dtypes
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Operator, Source, TensorType
 from simulator.numeric.bitplane import Planes, weighted_dots
@@ -61,7 +61,7 @@ class LearnedProduct(Operator):
             total, fraction = self.accumulate(inputs, datapath, form)
             return np.ldexp(total.astype(np.float64), -fraction)
         u, v = (present(inputs, i).astype(np.float64) for i in (X_BASIS, W_BASIS))
-        return self._side_by_side(inputs, lambda x, w, own: weighted_dots(x, w, u, v[own]))
+        return self._side_by_side(inputs, lambda x, w, own, _: weighted_dots(x, w, u, v[own]))
 
     def accumulate(
         self, inputs: Sequence[Array | None], datapath: Datapath, form: Basis
@@ -69,7 +69,9 @@ class LearnedProduct(Operator):
         """(accumulators (rows, filters), fraction bits) with bases in fixed point."""
         u, u_fraction = fixed_point(present(inputs, X_BASIS), form)
         v, v_fraction = fixed_point(present(inputs, W_BASIS), form)
-        total = self._side_by_side(inputs, lambda x, w, own: fixed_dots(x, w, u, v[own], datapath))
+        total = self._side_by_side(
+            inputs, lambda x, w, own, first: fixed_dots(x, w, u, v[own], datapath, first)
+        )
         return total, u_fraction + v_fraction
 
     def run(self, inputs: Sequence[Array | None], datapath: Datapath) -> tuple[Array, ...]:
@@ -96,13 +98,13 @@ class LearnedProduct(Operator):
         return planes
 
     def _side_by_side(
-        self, inputs: Sequence[Array | None], dots: Callable[[Planes, Planes, Any], Array]
+        self, inputs: Sequence[Array | None], dots: Callable[[Planes, Planes, Any, int], Array]
     ) -> Array:
         x, w, u, v = (present(inputs, i) for i in (X, WEIGHTS, X_BASIS, W_BASIS))
         found = []
         for rows, filters, first in self.blocks(x, w, (len(u), v.shape[1])):
             own = np.arange(first, first + filters.rows) if len(v) > 1 else [0] * filters.rows
-            found.append(dots(rows, filters, own))
+            found.append(dots(rows, filters, own, first))
         return found[0] if len(found) == 1 else np.concatenate(found, axis=1)
 
 
@@ -110,7 +112,16 @@ def code_sets(source: Source) -> tuple[CodeSet, CodeSet]:
     """The options x_codes and w_codes; {0, 1} and {-1, 1} unless given. Refuses other operands."""
     require_dtypes(source.place, source.inputs[:2], CODES)
     require_dtypes(source.place, source.inputs[2:4], REALS, first=2)
-    return source.options.get("x_codes", "binary"), source.options.get("w_codes", "bipolar")
+    return code_set(source, "x_codes", "binary"), code_set(source, "w_codes", "bipolar")
+
+
+def code_set(source: Source, name: str, default: CodeSet) -> CodeSet:
+    """What the bits of codes stand for, from an option; refuses any other than the two sets."""
+    given: CodeSet = source.options.get(name, default)
+    if given not in get_args(CodeSet):
+        known = " or ".join(get_args(CodeSet))
+        refuse(source.place, f"{name} must be {known}", given, "Encode them in one of these.")
+    return given
 
 
 def check_learned(inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> None:

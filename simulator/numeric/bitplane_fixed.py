@@ -24,11 +24,13 @@ def fixed_point(basis: NDArray[Any], form: Basis) -> tuple[Integers, int]:
     """(m, fraction) of reals v ~ m 2^-fraction: signed m of `form.bits`, ties to even.
 
     Without a fraction of its own: the greatest at which every m fits. Raises IllegalValues for a
-    given one at which one does not.
+    given one at which one does not, and for reals that are not finite.
     """
     top = (1 << (form.bits - 1)) - 1
     wide = basis.astype(np.float64)
     most = float(np.abs(wide).max(initial=0.0))
+    if not math.isfinite(most):
+        raise IllegalValues(f"the reals of a basis must be finite; found {most}")
     if form.fraction is not None:
         codes = np.rint(np.ldexp(wide, form.fraction))
         if np.abs(codes).max(initial=0.0) > top:
@@ -47,13 +49,18 @@ def fixed_point(basis: NDArray[Any], form: Basis) -> tuple[Integers, int]:
 
 
 def fixed_dots(
-    x: Planes, w: Planes, x_basis: Integers, w_basis: Integers, datapath: Datapath
+    x: Planes,
+    w: Planes,
+    x_basis: Integers,
+    w_basis: Integers,
+    datapath: Datapath,
+    first_channel: int = 0,
 ) -> Integers:
     """The accumulators of sum over i, j of m_i[c] n_j (w_i . x_j): (rows, channels).
 
     `x_basis` (planes of x,) and `w_basis` (channels, planes of w). Of the datapath only the last
     register and its overflow count: a popcount adds its products exactly. Raises IllegalValues
-    where overflow traps.
+    where overflow traps, naming the first row and channel (counted from `first_channel`).
     """
     bits = datapath.accumulator_bits
     weights = np.abs(w_basis).sum(axis=1).max(initial=0) * np.abs(x_basis).sum()
@@ -66,11 +73,16 @@ def fixed_dots(
         return np.asarray(weighted_dots(x, w, x_basis, w_basis))
     if datapath.overflow == "wrap":
         return np.asarray(wrap_array(weighted_dots(x, w, x_basis, w_basis), bits))
-    return _ordered(x, w, x_basis, w_basis, datapath)
+    return _ordered(x, w, x_basis, w_basis, datapath, first_channel)
 
 
 def _ordered(
-    x: Planes, w: Planes, x_basis: Integers, w_basis: Integers, datapath: Datapath
+    x: Planes,
+    w: Planes,
+    x_basis: Integers,
+    w_basis: Integers,
+    datapath: Datapath,
+    first_channel: int,
 ) -> Integers:
     high = (1 << (datapath.accumulator_bits - 1)) - 1
     acc = np.zeros((x.rows, w.rows), dtype=np.int64)
@@ -80,6 +92,7 @@ def _ordered(
             acc = np.clip(total, -high - 1, high)
             if datapath.overflow == "trap" and not np.array_equal(acc, total):
                 row, channel = (int(k) for k in np.argwhere(acc != total)[0])
+                channel += first_channel
                 raise IllegalValues(
                     f"the {datapath.accumulator_bits}-bit accumulator overflows at output position "
                     f"{row}, channel {channel}, weight plane {i} and activation plane {j}; widen "

@@ -7,7 +7,7 @@ from typing import Self, final
 from simulator.decode import present, require_dtypes
 from simulator.errors import IllegalGraph
 from simulator.graph import Array, Operator, Source, TensorType
-from simulator.learned import CODES, REALS
+from simulator.learned import CODES, REALS, code_set
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.levels import CodeSet, encode
 from simulator.registry import register
@@ -35,7 +35,7 @@ class LqQuantize(Operator):
     def decode(cls, source: Source) -> Self:
         """From the option codes, {0, 1} unless given."""
         require_dtypes(source.place, source.inputs, REALS)
-        return cls(source.options.get("codes", "binary"))
+        return cls(code_set(source, "codes", "binary"))
 
     def check(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> None:
         """Refuse a basis that has not a real for each bit of the codes."""

@@ -137,6 +137,23 @@ def test_what_is_refused_at_run() -> None:
     assert exact_sum.tolist() == [[64 * 4.5] * 2]
     with pytest.raises(ValueError, match=r"basis.bits must be 2..16; found 17"):
         Basis(17)
+    broken = (*values[:2], np.array([np.inf]), values[3])
+    with pytest.raises(IllegalValues, match="reals of a basis must be finite; found inf"):
+        operator.run(broken, Datapath(basis=Basis()))
+
+
+def test_a_trap_names_the_filter_among_all_groups() -> None:
+    """Groups are summed one after the other; only the last filter overflows."""
+    x, w = np.ones((1, 1, 1, 4), np.uint8), np.ones((2, 1, 1, 2), np.uint8)
+    u, v = np.array([1.0]), np.array([[1.0], [100.0]])
+    kinds = [kind(a.shape, str(a.dtype), bits=1 if a.dtype == np.uint8 else None) for a in (x, w)]
+    kinds += [kind(u.shape, "float64"), kind(v.shape, "float64")]
+    options = {"kernel": (1, 1), "stride": (1, 1), "dilation": (1, 1), "padding": (0, 0, 0, 0)}
+    operator = decoded("lq_conv_2d", options, kinds, kind((1, 1, 1, 2), "float32"))
+    datapath = Datapath(accumulator_bits=12, overflow="trap", basis=Basis(8, 0))
+    operator.run((x, w, u, v), datapath)
+    with pytest.raises(IllegalValues, match="output position 0, channel 1, weight plane 0 and"):
+        operator.run((x, w, u, v), replace(datapath, accumulator_bits=8))
 
 
 def test_what_is_refused_at_import() -> None:
@@ -155,5 +172,8 @@ def test_what_is_refused_at_import() -> None:
     ):
         with pytest.raises(IllegalGraph, match=message):
             operator.check(kinds, (out,))
+    options = {"x_codes": "ternary"}
+    with pytest.raises(Unsupported, match="x_codes must be bipolar or binary; found ternary"):
+        decoded("lq_fully_connected", options, (x, w, u, v), output)
     with pytest.raises(Unsupported, match="input 0 must be uint8; found float32"):
         decoded("lq_fully_connected", {}, (kind((1, 64), "float32"), w, u, v), output)
