@@ -154,12 +154,17 @@ def test_never_above_the_best_uniform_grid_it_starts_from(
 @families
 @pytest.mark.parametrize("bits", [2, 3, 4])
 def test_strictly_better_than_uniform_on_laplace(bits: int, code_set: CodeSet) -> None:
-    x = sample("laplace", code_set, 20_000)
-    start = best_uniform(x, bits, code_set)
-    learned = qem(x, start, alternations=50)
-    gain = float(start.squared_error(x)[0] / learned.squared_error(x)[0])
-    print(f"\n{code_set} {bits} bits: uniform error {gain:.3f} times the learned")
-    assert gain > 1.01
+    """On each of five seeds."""
+    gains = []
+    for seed in range(5):
+        x = np.random.default_rng(seed).laplace(size=20_000)
+        x = x if code_set == "bipolar" else np.maximum(x, 0.0)
+        start = best_uniform(x, bits, code_set)
+        learned = qem(x, start, alternations=50)
+        gains.append(float(start.squared_error(x)[0] / learned.squared_error(x)[0]))
+    spread = f"{min(gains):.3f} to {max(gains):.3f}"
+    print(f"\n{code_set} {bits} bits: uniform error {spread} times the learned")
+    assert min(gains) > 1.005
 
 
 def test_what_a_step_reaches_is_local() -> None:
