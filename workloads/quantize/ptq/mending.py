@@ -41,9 +41,7 @@ def adarounded(plan: Plan, data: Samples, settings: Settings, told: Told) -> tup
     from workloads.quantize.ptq.adaround import adarounded as rounded
     from workloads.quantize.ptq.adaround_fit import AdaRoundSettings
 
-    chosen = AdaRoundSettings(seed=settings.seed)
-    if settings.iterations:
-        chosen = AdaRoundSettings(seed=settings.seed, iterations=settings.iterations)
+    chosen = AdaRoundSettings(seed=settings.seed, iterations=settings.iterations)
 
     def progress(at: AdaRoundStep) -> None:
         told(at.number * at.iterations + at.iteration, at.layers * at.iterations)
