@@ -41,7 +41,7 @@ def quantize_command(model: str, files: Files, settings: Settings, *, diagnosed:
     graph = float_graph(model, settings)
     samples = load_calibration(graph, files.calibration) if files.calibration else None
     place = files.labels
-    if place is None and files.calibration and has_labels(files.calibration):
+    if place is None and files.calibration and has_labels(graph, files.calibration):
         place = files.calibration
     labelled = load_labels(graph, place) if place else None
     if samples is None:

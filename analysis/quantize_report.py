@@ -64,7 +64,7 @@ def written_text(written: Written) -> str:
         agree = f"the largest output agrees on {written.agreeing} of {written.samples} samples, "
     return (
         f"written to {written.path} ({written.format}, {grouped(written.bytes)} bytes); read back "
-        f"and run beside the simulation: {agree}{_db(written.outputs_db)}"
+        f"and run beside the simulation: {agree}{written.outputs_db:.1f} dB"
     )
 
 
@@ -82,7 +82,7 @@ def diagnosis_text(found: Diagnosis, settings: Settings) -> str:
         ("both", found.both_db, found.both_top1),
     )
     lines += [
-        f"  {what}: {_db(value)}" + (f", top-1 {_percent(top1)}" if top1 is not None else "")
+        f"  {what}: {value:.1f} dB" + (f", top-1 {_percent(top1)}" if top1 is not None else "")
         for what, value, top1 in halves
     ]
     rows = [

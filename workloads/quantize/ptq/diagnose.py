@@ -44,6 +44,7 @@ class Part:
 class Sensitivity:
     """Signal to noise of the logits, in dB, where a part alone is on its grids, and all but it.
 
+    Alone against the plan's network with its quantizers off, all but it against the float network.
     `weights_db` and `activations_db`: of its two quantizers each alone; None where it has none.
     """
 
@@ -99,7 +100,8 @@ def diagnose(made: Quantized, watch: Callable[[int, int], None] | None = None) -
     """The workflow on a plan and the float network it was made from; `watch` hears of parts."""
     plan, judge = made.plan, made.judge
     few = Judge(made.float_graph, judge.held.part(0, MOST_JUDGED))
-    ranking = _ranking(plan, few, watch or (lambda *_: None))
+    off = Judge(plan.graph, few.held)
+    ranking = _ranking(plan, off, few, watch or (lambda *_: None))
     worst = _worst_layer(plan.graph, ranking)
     # Biases are rounded with both quantizers of a layer: off with either, they are float.
     weights = simulated(replace(plan, activations={}))
@@ -158,16 +160,16 @@ def sanity(made: Quantized, judge: Judge) -> dict[str, float]:
 
 
 def _ranking(
-    plan: Plan, judge: Judge, watch: Callable[[int, int], None]
+    plan: Plan, off: Judge, judge: Judge, watch: Callable[[int, int], None]
 ) -> tuple[Sensitivity, ...]:
     each, found = parts(plan), list[Sensitivity]()
     for number, part in enumerate(each):
         watch(number, len(each))
         only = _only(plan, part)
         both = part.weights and part.group
-        alone = judge.sqnr_db(simulated(only))
+        alone = off.sqnr_db(simulated(only))
         split = [
-            judge.sqnr_db(simulated(one)) if both else alone
+            off.sqnr_db(simulated(one)) if both else alone
             for one in (replace(only, activations={}), replace(only, weights={}))
         ]
         found.append(

@@ -13,7 +13,8 @@ from workloads.float_graph import layers
 from workloads.quantize.ptq.plan import Plan
 from workloads.quantize.ptq.samples import Samples
 from workloads.quantize.ptq.settings import Settings
-from workloads.quantize.ptq.statistics import LayerStatistics
+from workloads.quantize.ptq.simulate import forward
+from workloads.quantize.ptq.statistics import LayerStatistics, Statistics
 
 if TYPE_CHECKING:
     from workloads.quantize.ptq.analytic_bias import Moments
@@ -41,9 +42,7 @@ def adarounded(plan: Plan, data: Samples, settings: Settings, told: Told) -> tup
     from workloads.quantize.ptq.adaround import adarounded as rounded
     from workloads.quantize.ptq.adaround_fit import AdaRoundSettings
 
-    chosen = AdaRoundSettings(seed=settings.seed)
-    if settings.iterations:
-        chosen = AdaRoundSettings(seed=settings.seed, iterations=settings.iterations)
+    chosen = AdaRoundSettings(seed=settings.seed, iterations=settings.iterations)
 
     def progress(at: AdaRoundStep) -> None:
         told(at.number * at.iterations + at.iteration, at.layers * at.iterations)
@@ -59,14 +58,16 @@ def absorbed(
 ) -> tuple[Graph, LayerStatistics, str]:
     """High biases absorbed by the next layer (Nagel et al. 2021 section 3.2).
 
-    Layers whose batch norm is not known have the statistics of data, where there is some.
+    Layers whose batch norm is not known have the statistics of data, where there is some. Not
+    across zero padding: what is missing at the borders costs small images more than is won.
     """
     from workloads.quantize.ptq.absorb import absorption
 
-    made = absorption(graph, with_estimates(graph, known, data, settings))
-    exact = sum(pair.exact for pair in made.pairs)
-    told = f"{len(made.pairs)} pairs of layers, {exact} without a padding between"
-    return made.graph, made.shifted(known), told
+    ready = with_estimates(graph, known, data, settings)
+    if not settings.data_free:
+        ready = uncut(graph, ready, data)
+    made = absorption(graph, ready, padded=False)
+    return made.graph, made.shifted(known), f"{len(made.pairs)} pairs of layers"
 
 
 def corrected(
@@ -83,6 +84,28 @@ def corrected(
         ready = with_estimates(plan.graph, known, data, settings)
         made = analytic_bias_correction(plan, ready, input_moments(plan.graph, data))
     return made.plan, f"{settings.corrects_by}, {len(made.removed)} layers"
+
+
+def uncut(graph: Graph, known: LayerStatistics, data: Samples) -> LayerStatistics:
+    """The statistics with deviations so large that nothing seen lies three of them below the mean.
+
+    What a layer gives is no normal variable: with these, absorption is exact on the samples.
+    """
+    from workloads.quantize.ptq.absorb import DEVIATIONS
+    from workloads.quantize.ptq.preactivations import with_preactivations
+
+    split, names = with_preactivations(graph)
+    names = {weights: name for weights, name in names.items() if weights in known}
+    least = {weights: np.full_like(known[weights].mean, np.inf) for weights in names}
+    for values in forward(split, data.part(0, MOST_ESTIMATED), list(names.values())):
+        for weights, name in names.items():
+            rows = values[name].reshape(-1, values[name].shape[-1]).min(axis=0)
+            least[weights] = np.minimum(least[weights], rows)
+    return {
+        weights: Statistics(of.mean, np.maximum(of.deviation, (of.mean - low) / DEVIATIONS))
+        for weights, low in least.items()
+        for of in (known[weights],)
+    }
 
 
 def with_estimates(
