@@ -188,9 +188,10 @@ def test_faults_have_their_line(tmp_path: Path, before: str, after: str, said: s
 
 
 def main(arguments: list[str]) -> int:
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["bitlane", *arguments])
-        bitlane()
+        with pytest.raises(SystemExit) as ended:
+            bitlane()
     return int(ended.value.code or 0)
 
 
