@@ -8,7 +8,6 @@ are exact while they stay below 2^24 (`exact_sums`).
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -26,7 +25,7 @@ def multiplier(x_scale: Real, w_scale: Real, y_scale: Real) -> Real:
 
 
 def fused_multiply_add(a: Real, b: Real, c: Real) -> Real:
-    """a b + c rounded once, float32, where b is an integer of at most 12 bits.
+    """Round a b + c once, to float32, where b is an integer of at most 12 bits.
 
     a is cut into two halves of 12 bits, whose products with b are exact; the parts are added by
     Knuth's two-sum. The last addition alone rounds, but for 1 in 2^24 of its own last place.
@@ -54,9 +53,9 @@ def added(codes: tuple[Real, Real], scales: Sequence[Real], zeros: Sequence[Real
 
 
 def pooled_globally(steps: Real, x_scale: Real, y_scale: Real) -> Real:
-    """The mean over the plane: f32(sum) f32(s_x / f32(s_y n)), unrounded (QLinearGlobalAveragePool).
+    """The mean over the plane, unrounded: f32(sum) f32(s_x / f32(s_y n)).
 
-    `steps` are codes less the zero point.
+    `steps` are codes less the zero point (QLinearGlobalAveragePool).
     """
     count = np.float32(steps.shape[1] * steps.shape[2])
     return steps.sum(axis=(1, 2), keepdims=True) * (x_scale / (y_scale * count))
@@ -67,18 +66,18 @@ def pooled(x: Real, over: Window, count: Any, y: tuple[Real, Real]) -> Real:
 
     Added in the order of the window in float32, as QLinearAveragePool.
     """
-    real = lax.optimization_barrier(x)
+    real = kept_apart(x)
     total = jnp.zeros((), jnp.float32)
     for tap in taps(real, over, 0.0):
         total = total + tap
-    mean = lax.optimization_barrier(total / count)
-    shifted = lax.optimization_barrier(mean / y[0])
+    mean = kept_apart(total / count)
+    shifted = kept_apart(mean / y[0])
     return jnp.rint(shifted + y[1]) - y[1]
 
 
 def multiplied(steps: tuple[Real, Real], scales: Sequence[Real], zero: Real) -> Real:
     """The product of two tensors in whole steps of y less its zero point (QLinearMul)."""
-    real = lax.optimization_barrier((steps[0] * steps[1]) * ((scales[0] * scales[1]) / scales[2]))
+    real = kept_apart((steps[0] * steps[1]) * ((scales[0] * scales[1]) / scales[2]))
     return jnp.rint(real + zero) - zero
 
 
@@ -92,6 +91,6 @@ def exact_sums(w_steps: Any, axis: int, x_steps: int, bias: Any) -> bool:
     return bool(sums.max(initial=0.0) <= LARGEST_EXACT)
 
 
-def stopped(x: Real) -> Real:
-    """The value without a gradient."""
-    return jax.lax.stop_gradient(x)
+def kept_apart(x: Real) -> Real:
+    """The value, stored before it is used: no multiplication is fused with a later addition."""
+    return lax.optimization_barrier(x)  # type: ignore[no-untyped-call]

@@ -21,7 +21,7 @@ def save(path: Path, tree: Any, note: dict[str, Any]) -> None:
     beside = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with beside.open("wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, allow_pickle=False, **arrays)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

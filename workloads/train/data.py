@@ -47,7 +47,8 @@ def samples_of(graph: Graph, inputs: Mapping[str, Array], targets: Array) -> Sam
             value = value[:, None]
         if value.shape[1:] != shape:
             raise IllegalValues(
-                f"{graph.name}: samples of '{name}' must have shape {shape}; found {value.shape[1:]}"
+                f"{graph.name}: samples of '{name}' must have shape {shape}; "
+                f"found {value.shape[1:]}"
             )
         made[name] = value.astype(np.float32)
         if not np.isfinite(made[name]).all():

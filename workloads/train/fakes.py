@@ -11,34 +11,37 @@ clamp). Backward, with x_min = s (low - z) and x_max = s (high - z):
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from workloads.train.twins import Real
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
+@partial(jax.custom_vjp, nondiff_argnums=(6,))
 def on_grid(
-    x: Real, steps: Real, scale: Real, zero: Real, low: int, high: int, open_gate: bool
+    x: Real, steps: Real, scale: Real, zero: Real, low: Real, high: Real, open_gate: bool
 ) -> Real:
     """The value on the grid whose code is clamp(round(steps) + zero, low, high).
 
     `steps` is x / scale as the integer network computes it (with noise, for stochastic rounding);
-    gradients are those of x / scale. `scale` and `zero` broadcast against x; zero holds an integer.
+    gradients are those of x / scale. `scale` and `zero` broadcast against x; zero, low and high
+    hold integers in float32.
     """
     return scale * jnp.rint(jnp.clip(steps, low - zero, high - zero))
 
 
 def _forward(
-    x: Real, steps: Real, scale: Real, zero: Real, low: int, high: int, open_gate: bool
+    x: Real, steps: Real, scale: Real, zero: Real, low: Real, high: Real, open_gate: bool
 ) -> tuple[Real, Any]:
-    return on_grid(x, steps, scale, zero, low, high, open_gate), (x, steps, scale, zero)
+    kept = (x, steps, scale, zero, jnp.float32(low), jnp.float32(high))
+    return on_grid(x, steps, scale, zero, low, high, open_gate), kept
 
 
-def _backward(low: int, high: int, open_gate: bool, kept: Any, g: Real) -> tuple[Real, ...]:
-    x, steps, scale, zero = kept
+def _backward(open_gate: bool, kept: Any, g: Real) -> tuple[Real, ...]:
+    x, steps, scale, zero, low, high = kept
     least, most = scale * (low - zero), scale * (high - zero)
     below, above = (x <= least, x >= most) if open_gate else (x < least, x > most)
     # The scale's gradient is clipped where the value is: at an end itself both forms agree.
@@ -51,6 +54,8 @@ def _backward(low: int, high: int, open_gate: bool, kept: Any, g: Real) -> tuple
         jnp.zeros_like(steps),
         _summed(g * by_scale, scale),
         _summed(g * by_zero, zero),
+        jnp.zeros_like(low),
+        jnp.zeros_like(high),
     )
 
 
@@ -65,17 +70,23 @@ def _summed(gradient: Real, like: Real) -> Real:
     return gradient.sum(axis=axes, keepdims=True).reshape(shape).astype(jnp.result_type(like))
 
 
-def fake(x: Real, scale: Real, zero: Real, low: int, high: int, *, noise: Real = 0.0) -> Real:
+TINY: Final = float(np.finfo(np.float32).tiny)
+"""The least normal float32: no scale is smaller."""
+
+
+def fake(x: Real, scale: Real, zero: Real, low: Real, high: Real, *, noise: Real = 0.0) -> Real:
     """X on the grid; with noise from [-1/2, 1/2) steps, rounded stochastically.
 
     Krishnamoorthi 2018 section 2.3 with its erratum mended: the noise is in steps, not in reals.
     """
+    low, high = jnp.float32(low), jnp.float32(high)
     return on_grid(x, x / scale + noise, scale, zero, low, high, False)
 
 
-def fake_weights(w: Real, scale: Real, largest: int, *, noise: Real = 0.0) -> Real:
+def fake_weights(w: Real, scale: Real, largest: Real, *, noise: Real = 0.0) -> Real:
     """Weights on the symmetric grid -largest..largest, the gate open at its ends."""
-    return on_grid(w, w / scale + noise, scale, jnp.zeros_like(scale), -largest, largest, True)
+    top, zero = jnp.float32(largest), jnp.zeros_like(scale)
+    return on_grid(w, w / scale + noise, scale, zero, -top, top, True)
 
 
 def rounded(x: Real) -> Real:
@@ -95,10 +106,10 @@ def codes(x: Real, scale: Real) -> Real:
 
 def largest_code(bits: int) -> int:
     """The greatest code of a symmetric grid without its least code: 2^(bits-1) - 1, 1 at least."""
-    return max(2 ** (bits - 1) - 1, 1)
+    return max((1 << (bits - 1)) - 1, 1)
 
 
-def weight_scale(w: Real, axis: int | None, largest: int) -> Real:
+def weight_scale(w: Real, axis: int | None, largest: Real) -> Real:
     """The largest magnitude of each channel (of all, where `axis` is None) at the greatest code.
 
     Broadcasts against w; 1 for a channel of zeros. No gradient passes.
@@ -108,12 +119,12 @@ def weight_scale(w: Real, axis: int | None, largest: int) -> Real:
     return jnp.where(bound > 0, bound / largest, 1.0).astype(jnp.float32)
 
 
-def affine_grid(low: Real, high: Real, top: int) -> tuple[Real, Real]:
+def affine_grid(low: Real, high: Real, top: Real) -> tuple[Real, Real]:
     """Scale and zero point of codes 0..top over a range extended to hold 0, float32.
 
     As `workloads.quantize.affine`: z = round(-low / s), so either end may move by half a step.
     """
     low, high = jnp.minimum(low, 0.0), jnp.maximum(high, 0.0)
     scale = (high - low) / top
-    scale = jnp.where(scale > jnp.finfo(jnp.float32).tiny, scale, 1.0).astype(jnp.float32)
+    scale = jnp.where(scale > TINY, scale, 1.0).astype(jnp.float32)
     return scale, jnp.clip(jnp.rint(-low / scale), 0, top)

@@ -5,7 +5,7 @@ onto the output's grid by the integer network's own float32 steps (`arithmetic`)
 step sees the values that are served; gradients are those of the reals.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from simulator.graph import Graph, Node
-from simulator.numeric.bounds import UNBOUNDED
+from simulator.numeric.bounds import UNBOUNDED, Bounds
 from workloads.float_graph import Layer, layer_of
 from workloads.float_graph.activations import bounds_on
 from workloads.quantize.ptq.places import moves, places
@@ -48,6 +48,7 @@ class Values:
     constants : real constants by name; weights on their grids.
     weight_scales : by name, broadcasting against the weights; missing where they stay float.
     grids : (scale, zero point) of each group by its first tensor, float32 scalars.
+    tops : the greatest code of each group; codes start at 0.
     norms : by weights, the raw weights, gamma, beta and the averaged deviation of a normalization
         that is taken over the batch; empty in other modes.
     """
@@ -55,22 +56,21 @@ class Values:
     constants: Mapping[str, Real]
     weight_scales: Mapping[str, Real]
     grids: Mapping[str, tuple[Real, Real]]
+    tops: Mapping[str, Real]
     norms: Mapping[str, tuple[Real, Real, Real, Real, float]]
 
 
 @dataclass(frozen=True, eq=False)
 class Forward:
-    """A prepared graph with a quantizer at each of `tops`: its tensors' groups by first tensor.
+    """A prepared graph and where it has quantizers; how fine they are is said by `Values`.
 
     roots : the first tensor of the group of each quantized tensor.
-    tops : the greatest code of each group; codes start at 0.
     layers : every layer by the name of its node.
     weights : the names of those whose weights have grids.
     """
 
     graph: Graph
     roots: Mapping[str, str]
-    tops: Mapping[str, int]
     layers: Mapping[str, Layer]
     weights: frozenset[str]
 
@@ -97,7 +97,7 @@ class Forward:
             work = _Pass(self, values, mode, key)
             found = work.evaluate(sample)
             ends = {
-                root: jnp.stack([lax.pmin(low, BATCH), lax.pmax(high, BATCH)])
+                root: jnp.stack([_over_batch("pmin", low), _over_batch("pmax", high)])
                 for root, (low, high) in work.ends.items()
             }
             return {name: found[name] for name in wanted}, (ends, work.statistics)
@@ -105,12 +105,18 @@ class Forward:
         return jax.vmap(one, axis_name=BATCH, out_axes=(0, None))(dict(inputs), keys)
 
 
-def forward_of(graph: Graph, tops: Mapping[str, int], weights: frozenset[str]) -> Forward:
-    """The forward pass of a prepared graph; `tops` of quantized groups, by any of their tensors."""
+def forward_of(graph: Graph, groups: Collection[str], weights: frozenset[str]) -> Forward:
+    """The forward pass of a prepared graph; `groups` are the first tensors of quantized ones."""
     found = places(graph)
-    roots = {n: found.group_of(n)[0] for n in found.tensors if found.group_of(n)[0] in tops}
+    roots = {n: found.group_of(n)[0] for n in found.tensors if found.group_of(n)[0] in groups}
     layers = {n.name: layer for n in graph.nodes if (layer := layer_of(graph, n)) is not None}
-    return Forward(graph, roots, tops, layers, weights)
+    return Forward(graph, roots, layers, weights)
+
+
+def _over_batch(name: str, x: Real) -> Real:
+    """The least, greatest or mean of a value over the samples: pmin, pmax, pmean."""
+    reduction: Any = getattr(lax, name)
+    return reduction(x, BATCH)
 
 
 class _Pass:
@@ -144,7 +150,9 @@ class _Pass:
         if layer is not None:
             return (self.layer(layer, node, given),)
         reals = computed(forward.graph, node, given)
-        steps = self.steps(node, given) if self.mode.activations else None
+        steps = None
+        if self.mode.activations:
+            steps = self._cut(node.outputs[0], self.steps(node, given), bounds_on(node))
         return tuple(
             self.placed(name, y, steps) if name in forward.roots else y
             for name, y in zip(node.outputs, reals, strict=False)
@@ -155,7 +163,10 @@ class _Pass:
         root = self.forward.roots[name]
         low, high = jnp.min(y), jnp.max(y)
         if root in self.ends:
-            low, high = (jnp.minimum(low, self.ends[root][0]), jnp.maximum(high, self.ends[root][1]))
+            low, high = (
+                jnp.minimum(low, self.ends[root][0]),
+                jnp.maximum(high, self.ends[root][1]),
+            )
         self.ends[root] = (lax.stop_gradient(low), lax.stop_gradient(high))
         if not self.mode.activations:
             return y
@@ -165,7 +176,8 @@ class _Pass:
             self.drawn += 1
             drawn = jax.random.fold_in(self.key, self.drawn)
             steps = steps + jax.random.uniform(drawn, y.shape, minval=-0.5, maxval=0.5)
-        return on_grid(y, lax.stop_gradient(steps), scale, zero, 0, self.forward.tops[root], False)
+        top = self.values.tops[root]
+        return on_grid(y, lax.stop_gradient(steps), scale, zero, jnp.zeros_like(top), top, False)
 
     def layer(self, layer: Layer, node: Node, given: list[Any]) -> Real:
         """Sums of products, a bias, bounds, and the output's grid."""
@@ -192,11 +204,14 @@ class _Pass:
         y = cut(y, op.bounds)
         if layer.output not in self.forward.roots:
             return y
-        if steps is not None:
-            scale = self._scale(layer.output)
-            low, high = (np.float32(b) / scale for b in op.bounds)
-            steps = jnp.clip(steps, low, high)
-        return self.placed(layer.output, y, steps)
+        return self.placed(layer.output, y, self._cut(layer.output, steps, op.bounds))
+
+    def _cut(self, name: str, steps: Real | None, bounds: Bounds) -> Real | None:
+        """Steps of a tensor's grid cut to real bounds."""
+        if steps is None or bounds == UNBOUNDED:
+            return steps
+        low, high = (np.float32(b) / self._scale(name) for b in bounds)
+        return jnp.clip(steps, low, high)
 
     def _scale(self, name: str) -> Real:
         return lax.stop_gradient(self.values.grids[self.forward.roots[name]][0])
@@ -215,8 +230,8 @@ class _Pass:
         sums = SUMS[node.op.kind]
         plain = sums(node.op, given[0], raw)
         axes = tuple(range(plain.ndim - 1))
-        mean = lax.pmean(plain.mean(axis=axes), BATCH)
-        variance = lax.pmean(jnp.square(plain - mean).mean(axis=axes), BATCH)
+        mean = _over_batch("pmean", plain.mean(axis=axes))
+        variance = _over_batch("pmean", jnp.square(plain - mean).mean(axis=axes))
         self.statistics[layer.weights] = (lax.stop_gradient(mean), lax.stop_gradient(variance))
         batch = jnp.sqrt(variance + epsilon)
         y = sums(node.op, given[0], given[1]) * (deviation / batch)
@@ -226,7 +241,7 @@ class _Pass:
         """The output in steps of its grid as the integer network has it; None for y / scale."""
         roots, op = self.forward.roots, node.op
         names = (*node.inputs[: 2 if op.kind == "arithmetic" else 1], node.outputs[0])
-        if not all(name in roots for name in names) or bounds_on(node) != UNBOUNDED:
+        if not all(name in roots for name in names):
             return None
         grids = [self.values.grids[roots[name]] for name in names]
         scales, zeros = [g[0] for g in grids], [g[1] for g in grids]

@@ -92,9 +92,7 @@ def train(
         if report is not None:
             report(told)
     parameters, state = run.served(carry)
-    return Trained(
-        plan_of(network, parameters, state), network, parameters, state, tuple(history)
-    )
+    return Trained(plan_of(network, parameters, state), network, parameters, state, tuple(history))
 
 
 def _epoch(entry: Mapping[str, Any]) -> Epoch:
@@ -144,7 +142,7 @@ class _Run:
         """Parameters at the start, and ranges from some batches of them."""
         network, settings = self.network, self.network.settings
         parameters, state = network.parameters(), network.state()
-        if settings.ranges != "one_shot" and network.forward.tops:
+        if settings.ranges != "one_shot" and network.tops:
             for n, rows in enumerate(order_of(self.data.count, settings.batch, settings.seed, 0)):
                 if n == CALIBRATION_BATCHES:
                     break
@@ -190,7 +188,7 @@ class _Run:
         off = settings.ranges == "one_shot" and step < self._at(settings.calibrate_at)
         batch = bool(self.network.norms) and step < self._at(settings.freeze_at)
         return Mode(
-            activations=bool(self.network.forward.tops) and not off,
+            activations=bool(self.network.tops) and not off,
             batch_statistics=batch,
             noise=settings.rounding == "stochastic",
         )
@@ -216,5 +214,3 @@ def _calibrated(carry: Any) -> Any:
     parameters, moments, state, average = carry
     bounds = {name: jax.numpy.array(ends, copy=True) for name, ends in state["ends"].items()}
     return parameters, moments, {**state, "bounds": bounds}, average
-
-

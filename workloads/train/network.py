@@ -35,13 +35,15 @@ class Network:
     """What stays as it is while a network trains.
 
     bits : of the weights that have grids, by name.
-    known : (scale, zero point) of groups that need no data, by first tensor.
+    tops : the greatest code of each group of activations, by first tensor.
+    known : the half-open range of groups that need no data, by first tensor.
     """
 
     settings: Settings
     source: Graph
     forward: Forward
     bits: Mapping[str, int]
+    tops: Mapping[str, int]
     norms: Mapping[str, Norm]
     known: Mapping[str, tuple[float, float]]
 
@@ -79,8 +81,11 @@ class Network:
         return fresh
 
     def state(self) -> Tree:
-        """What passes update: averaged ends of activations, bounds in use, averaged statistics."""
-        roots = [root for root in self.forward.tops if root not in self.known]
+        """What passes update: averaged ends of activations, bounds in use, averaged statistics.
+
+        Widths are part of it, so that networks which differ in them alone are compiled once.
+        """
+        roots = [root for root in self.tops if root not in self.known]
         scratch = self.settings.start == "scratch"
         norms = {
             n: {
@@ -90,7 +95,12 @@ class Network:
             for n, v in self.norms.items()
         }
         ends = {root: np.zeros(2, np.float32) for root in roots}
-        return {"ends": ends, "bounds": dict(ends), "seen": np.float32(0), "norms": norms}
+        levels = {
+            "tops": {root: np.float32(top) for root, top in self.tops.items()},
+            "largest": {n: np.float32(largest_code(bits)) for n, bits in self.bits.items()},
+        }
+        seen = np.float32(0)
+        return {"ends": ends, "bounds": dict(ends), "seen": seen, "norms": norms, "levels": levels}
 
     def learned(self, parameters: Tree, state: Tree) -> Tree:
         """Parameters with scales and zero points that are learned, from weights and bounds."""
@@ -98,11 +108,11 @@ class Network:
             return parameters
         scales, zeros = {}, {}
         for root, (low, high) in state["bounds"].items():
-            scale, zero = affine_grid(low, high, self.forward.tops[root])
+            scale, zero = affine_grid(low, high, self.tops[root])
             scales[root], zeros[root] = np.log(np.asarray(scale)), np.asarray(zero)
         effective = self.constants(parameters, state)
         weights = {
-            name: np.log(np.asarray(self._scale(name, effective[name]), np.float32))
+            name: np.log(np.asarray(self._scale(name, effective[name], state), np.float32))
             for name in self.bits
         }
         return {**parameters, "scales": scales, "zeros": zeros, "weight_scales": weights}
@@ -121,15 +131,17 @@ class Network:
     def grids(self, parameters: Tree, state: Tree) -> dict[str, tuple[Any, Any]]:
         """(scale, zero point) of every group, float32 scalars."""
         made = {}
-        for root, top in self.forward.tops.items():
+        for root, top in state["levels"]["tops"].items():
             if root in self.known:
-                scale, zero = self.known[root]
-                made[root] = (jnp.float32(scale), jnp.float32(zero))
+                low, high = self.known[root]
+                scale = jnp.float32(high - low) / (top + 1)
+                made[root] = (scale, -low / scale)
             elif parameters["scales"]:
                 zero = jnp.clip(rounded(parameters["zeros"][root]), 0, top)
                 made[root] = (jnp.exp(parameters["scales"][root]), zero)
             else:
-                made[root] = affine_grid(*state["bounds"][root], top)
+                low, high = state["bounds"][root]
+                made[root] = affine_grid(low, high, top)
         return made
 
     def values(self, parameters: Tree, state: Tree, key: Any, mode: Mode) -> Values:
@@ -137,16 +149,16 @@ class Network:
         effective = self.constants(parameters, state)
         scales = {}
         norms = {}
-        for index, (name, bits) in enumerate(self.bits.items()):
+        for index, (name, largest) in enumerate(state["levels"]["largest"].items()):
             w = effective[name]
-            scale = self._scale(name, w)
+            scale = self._scale(name, w, state)
             if parameters["weight_scales"]:
                 scale = jnp.exp(parameters["weight_scales"][name])
             noise: Any = 0.0
             if mode.noise:
                 drawn = jax.random.fold_in(key, index)
                 noise = jax.random.uniform(drawn, w.shape, minval=-0.5, maxval=0.5)
-            effective[name] = fake_weights(w, scale, largest_code(bits), noise=noise)
+            effective[name] = fake_weights(w, scale, largest, noise=noise)
             scales[name] = scale
         if mode.batch_statistics:
             for name, norm in self.norms.items():
@@ -154,7 +166,8 @@ class Network:
                 deviation = self._averages(name, state)[1]
                 raw = parameters["constants"][name]
                 norms[name] = (raw, held["gamma"], held["beta"], deviation, norm.epsilon)
-        return Values(effective, scales, self.grids(parameters, state), norms)
+        tops = state["levels"]["tops"]
+        return Values(effective, scales, self.grids(parameters, state), tops, norms)
 
     def observed(self, state: Tree, ends: Mapping[str, Any], statistics: Any, *, use: bool) -> Tree:
         """The state after a pass: averages moved, and bounds set to them where `use`."""
@@ -168,16 +181,22 @@ class Network:
                 "variance": NORM_DECAY * old["variance"] + (1 - NORM_DECAY) * variance,
             }
         bounds = moved if use else state["bounds"]
-        return {"ends": moved, "bounds": bounds, "seen": state["seen"] + 1, "norms": norms}
+        return {
+            **state,
+            "ends": moved,
+            "bounds": bounds,
+            "seen": state["seen"] + 1,
+            "norms": norms,
+        }
 
     def _averages(self, name: str, state: Tree) -> tuple[Any, Any]:
         held = state["norms"][name]
         return held["mean"], jnp.sqrt(held["variance"] + self.norms[name].epsilon)
 
-    def _scale(self, name: str, w: Any) -> Any:
+    def _scale(self, name: str, w: Any, state: Tree) -> Any:
         axis = next(v.filter_axis for v in self.forward.layers.values() if v.weights == name)
         kept = axis if self.settings.per_channel else None
-        return weight_scale(lax.stop_gradient(w), kept, largest_code(self.bits[name]))
+        return weight_scale(lax.stop_gradient(w), kept, state["levels"]["largest"][name])
 
 
 def network_of(graph: Graph, settings: Settings) -> Network:
@@ -186,32 +205,21 @@ def network_of(graph: Graph, settings: Settings) -> Network:
     function_of(ready)
     found = places(ready)
     tops = {
-        group[0]: 2**bits - 1
+        group[0]: (1 << bits) - 1
         for group in found.groups
         if (bits := _bits_of(ready, found, group, settings))
     }
-    by_name = {layer.weights: layer for layer in forward_of(ready, {}, frozenset()).layers.values()}
-    bits = {name: n for name in by_name if (n := _weight_bits(by_name, name, settings))}
-    forward = forward_of(ready, tops, frozenset(bits))
+    by_name = {layer.weights: layer for layer in forward_of(ready, (), frozenset()).layers.values()}
+    widths = {name: n for name in by_name if (n := _weight_bits(by_name, name, settings))}
+    forward = forward_of(ready, tops, frozenset(widths))
     norms = norms_of(graph, ready) if settings.batch_norm == "correction" else {}
     if settings.batch_norm == "correction" and not norms:
         raise Unsupported(
             f"{graph.name}: no batch normalization stands behind a layer; train with batch_norm: "
             "static"
         )
-    known = {
-        group[0]: _known(found.known[group[0]], tops[group[0]])
-        for group in found.groups
-        if group[0] in found.known and group[0] in tops
-    }
-    return Network(settings, graph, forward, bits, norms, known)
-
-
-def _known(limits: tuple[float, float], top: int) -> tuple[float, float]:
-    """Scale and zero point of a half-open range: [0, 1) in steps of 2^-bits."""
-    low, high = limits
-    scale = (high - low) / (top + 1)
-    return scale, -low / scale
+    known = {root: found.known[root] for root in tops if root in found.known}
+    return Network(settings, graph, forward, widths, tops, norms, known)
 
 
 def _weight_bits(layers: Mapping[str, Any], name: str, settings: Settings) -> int:
@@ -224,7 +232,7 @@ def _bits_of(graph: Graph, found: Places, group: tuple[str, ...], settings: Sett
     """Bits of a group: `ends` for what the first layer reads, the last reads and all behind it."""
     if settings.ends is None or not settings.activations:
         return settings.activations
-    layers = list(forward_of(graph, {}, frozenset()).layers.values())
+    layers = list(forward_of(graph, (), frozenset()).layers.values())
     first, last = layers[0].activations, layers[-1].activations
     at = next(i for i, n in enumerate(graph.nodes) if n.name == layers[-1].node.name)
     behind = {name for node in graph.nodes[at:] for name in node.outputs}

@@ -56,8 +56,15 @@ def norms_of(graph: Graph, ready: Graph) -> dict[str, Norm]:
         raw = graph.constants[layer.weights]
         start = graph.constants[layer.bias].reshape(-1) if layer.bias else np.zeros_like(mean)
         norm = Norm(
-            *(folded.weights, folded.bias, folded.filter_axis),
-            *(raw, gamma, beta, mean - start, variance, float(node.op.epsilon)),
+            weights=folded.weights,
+            bias=folded.bias,
+            filter_axis=folded.filter_axis,
+            raw=raw,
+            gamma=gamma,
+            beta=beta,
+            mean=mean - start,
+            variance=variance,
+            epsilon=float(node.op.epsilon),
         )
         gain = norm.spread(gamma / np.sqrt(variance + norm.epsilon))
         if np.allclose(raw * gain, ready.constants[folded.weights], rtol=1e-4, atol=1e-6):
@@ -66,10 +73,10 @@ def norms_of(graph: Graph, ready: Graph) -> dict[str, Norm]:
 
 
 def folded_weights(norm: Norm, raw: Any, gamma: Any, deviation: Any) -> Any:
-    """gamma W / sigma: c gamma W / sigma_B with c = sigma_B / sigma, whatever the batch."""
+    """Weights gamma W / sigma: c gamma W / sigma_B with c = sigma_B / sigma, whatever the batch."""
     return raw * norm.spread(gamma / deviation)
 
 
 def folded_bias(gamma: Any, beta: Any, mean: Any, deviation: Any) -> Any:
-    """beta - gamma mean / sigma: the bias of phase 2, and of what is served."""
+    """Bias beta - gamma mean / sigma: that of phase 2, and of what is served."""
     return beta - gamma * mean / deviation

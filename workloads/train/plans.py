@@ -32,7 +32,7 @@ def plan_of(network: Network, parameters: Tree, state: Tree) -> Plan:
         name: Grid(
             (float(values["grids"][root][0]),),
             (int(values["grids"][root][1]),),
-            *(0, network.forward.tops[root]),
+            *(0, network.tops[root]),
         )
         for name, root in network.forward.roots.items()
     }
@@ -82,4 +82,7 @@ def values_of(plan: Plan) -> Values:
         first[name]: (np.float32(grid.scale[0]), np.float32(grid.zero_point[0] - grid.low))
         for name, grid in plan.activations.items()
     }
-    return Values({**real, **constants}, scales, grids, {})
+    tops = {
+        first[name]: np.float32(grid.high - grid.low) for name, grid in plan.activations.items()
+    }
+    return Values({**real, **constants}, scales, grids, tops, {})

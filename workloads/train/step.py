@@ -7,15 +7,29 @@ from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from workloads.train.forward import SERVING, Mode
 from workloads.train.network import Network, Tree
 from workloads.train.settings import Settings
+from workloads.train.structure import Same, structure
 
 QUANTIZERS: Final = ("scales", "zeros", "weight_scales")
 """Parameters that the quantizers' own optimizer moves."""
+
+
+_NEUTRAL: Final[dict[str, Any]] = {
+    "seed": 0,
+    "start": "float",
+    "weights": 8,
+    "activations": 8,
+    "ends": None,
+    "calibrate_at": 0.0,
+    "freeze_at": 0.0,
+    "batch": 1,
+    "epochs": 1,
+}
+"""Settings that no compiled step depends on; widths are values of the state."""
 
 
 @dataclass(frozen=True)
@@ -33,44 +47,19 @@ class Steps:
     serve: Callable[..., Any]
 
 
-class _Structure:
-    """A network, equal to every other whose compiled steps are the same."""
-
-    def __init__(self, network: Network, total: int) -> None:
-        self.network = network
-        self.total = total
-        graph = network.graph
-        fixed = tuple(
-            (name, str(value.dtype), value.shape, value.tobytes())
-            for name, value in graph.constants.items()
-            if value.dtype != np.float32 or value.size <= 1
-        )
-        self.key = (
-            *(graph.nodes, graph.inputs, graph.outputs, fixed, total),
-            tuple((n, k.shape) for n, k in graph.tensors.items()),
-            replace(network.settings, seed=0, start="float"),
-            tuple(network.forward.tops.items()),
-            tuple(network.bits.items()),
-            tuple((n, v.epsilon) for n, v in network.norms.items()),
-            tuple(network.known.items()),
-        )
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Structure) and self.key == other.key
-
-    def __hash__(self) -> int:
-        return hash((self.total, len(self.key[0]), *self.key[6:]))
-
-
 def steps_of(network: Network, total: int) -> Steps:
     """The compiled steps of a network that trains for `total` steps."""
-    return _steps_of(_Structure(network, total))
+    settings = replace(network.settings, **_NEUTRAL)
+    norms = tuple((name, norm.epsilon) for name, norm in network.norms.items())
+    places = (tuple(network.tops), tuple(network.bits), tuple(network.known.items()))
+    key = (*structure(network.graph), settings, total, norms, places)
+    return _steps_of(Same(key, (network, total)))
 
 
 @lru_cache(maxsize=16)
-def _steps_of(structure: _Structure) -> Steps:
-    network = structure.network
-    optimizer = _optimizer(network, structure.total)
+def _steps_of(given: Same[tuple[Network, int]]) -> Steps:
+    network, total = given.value
+    optimizer = _optimizer(network, total)
     update = jax.jit(
         partial(_update, network, optimizer), static_argnames=("mode", "use"), donate_argnums=(0,)
     )
@@ -96,8 +85,10 @@ def _optimizer(network: Network, total: int) -> optax.GradientTransformation:
     def decayed(tree: Tree) -> Any:
         # Masked trees hold other kinds' places too: by name, weights of layers alone.
         return jax.tree_util.tree_map_with_path(
-            lambda path, _: str(getattr(path[0], "key", "")) == "constants"
-            and str(getattr(path[-1], "key", "")) in weights,
+            lambda path, _: (
+                str(getattr(path[0], "key", "")) == "constants"
+                and str(getattr(path[-1], "key", "")) in weights
+            ),
             tree,
         )
 
@@ -106,16 +97,15 @@ def _optimizer(network: Network, total: int) -> optax.GradientTransformation:
     if settings.optimizer == "sgd":
         main = optax.chain(decay, optax.sgd(rate(peak), momentum=settings.momentum))
     else:
-        main = optax.chain(
-            optax.scale_by_adam(), decay, optax.scale_by_learning_rate(rate(peak))
-        )
-    return optax.multi_transform(
-        {"main": main, "quantizers": optax.adam(rate(settings.quantizer_rate))},
-        lambda tree: {
-            kind: jax.tree.map(lambda _: "quantizers" if kind in QUANTIZERS else "main", part)
-            for kind, part in tree.items()
-        },
-    )
+        main = optax.chain(optax.scale_by_adam(), decay, optax.scale_by_learning_rate(rate(peak)))
+    quantizers = optax.adam(rate(settings.quantizer_rate))
+    return optax.multi_transform({"main": main, "quantizers": quantizers}, _kinds)
+
+
+def _kinds(tree: Tree) -> Tree:
+    """Which optimizer moves each parameter."""
+    kinds = {part: "quantizers" if part in QUANTIZERS else "main" for part in tree}
+    return {part: jax.tree.map(lambda _, kind=kinds[part]: kind, tree[part]) for part in tree}
 
 
 def loss_of(settings: Settings, logits: Any, targets: Any) -> Any:

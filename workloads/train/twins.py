@@ -92,9 +92,14 @@ def _layer(op: Any, given: Sequence[Real], shapes: Sequence[Shape]) -> Real:
 
 
 def _arithmetic(op: Any, given: Sequence[Real], shapes: Sequence[Shape]) -> Real:
-    functions = {
-        **{"add": jnp.add, "sub": jnp.subtract, "mul": jnp.multiply, "div": jnp.divide},
-        **{"pow": jnp.power, "min": jnp.minimum, "max": jnp.maximum},
+    functions: dict[str, Callable[[Any, Any], Any]] = {
+        "add": jnp.add,
+        "sub": jnp.subtract,
+        "mul": jnp.multiply,
+        "div": jnp.divide,
+        "pow": jnp.power,
+        "min": jnp.minimum,
+        "max": jnp.maximum,
         "floor_div": lambda a, b: jnp.floor(a / b),
     }
     return cut(reduce(functions[op.function], given), op.bounds)
@@ -107,7 +112,7 @@ def window_sums(x: Real, over: Window) -> Real:
     x, pads = _cropped(x, pads)
     return lax.reduce_window(
         x,
-        jnp.zeros((), x.dtype),
+        np.float32(0),
         lax.add,
         (1, *over.kernel, 1),
         (1, *over.stride, 1),
@@ -156,7 +161,7 @@ def _max_pool(op: Any, given: Sequence[Real], shapes: Sequence[Shape]) -> Real:
 
 
 def _reduce(op: Any, given: Sequence[Real], shapes: Sequence[Shape]) -> Real:
-    functions = {"max": jnp.max, "min": jnp.min, "mean": jnp.mean, "sum": jnp.sum}
+    functions: dict[str, Any] = {"max": jnp.max, "min": jnp.min, "mean": jnp.mean, "sum": jnp.sum}
     return functions[op.function](given[0], axis=op.axes, keepdims=op.keep)
 
 
@@ -173,17 +178,28 @@ def _hard_sigmoid(x: Real, alpha: float, beta: float) -> Real:
     return jnp.clip(alpha * x + beta, 0.0, 1.0)
 
 
-UNARY: Final = MappingProxyType(
+UNARY: Final[MappingProxyType[str, Callable[..., Any]]] = MappingProxyType(
     {
-        **{"abs": jnp.abs, "ceil": jnp.ceil, "erf": jax.scipy.special.erf, "exp": jnp.exp},
+        "abs": jnp.abs,
+        "ceil": jnp.ceil,
+        "erf": jax.scipy.special.erf,
+        "exp": jnp.exp,
         "clip": lambda x, low, high: cut(x, (low, high)),
         "elu": lambda x, alpha: jnp.where(x >= 0, x, alpha * jnp.expm1(jnp.minimum(x, 0))),
-        **{"floor": jnp.floor, "hard_sigmoid": _hard_sigmoid},
+        "floor": jnp.floor,
+        "hard_sigmoid": _hard_sigmoid,
         "hard_swish": lambda x: x * _hard_sigmoid(x, 1 / 6, 0.5),
         "leaky_relu": lambda x, alpha: jnp.where(x >= 0, x, alpha * x),
-        **{"log": jnp.log, "neg": jnp.negative, "reciprocal": lambda x: 1.0 / x},
-        **{"relu": jax.nn.relu, "round": jnp.rint, "rsqrt": lax.rsqrt, "sigmoid": jax.nn.sigmoid},
-        **{"sign": jnp.sign, "sqrt": jnp.sqrt, "tanh": jnp.tanh},
+        "log": jnp.log,
+        "neg": jnp.negative,
+        "reciprocal": lambda x: 1.0 / x,
+        "relu": jax.nn.relu,
+        "round": jnp.rint,
+        "rsqrt": lax.rsqrt,
+        "sigmoid": jax.nn.sigmoid,
+        "sign": jnp.sign,
+        "sqrt": jnp.sqrt,
+        "tanh": jnp.tanh,
     }
 )
 
@@ -231,7 +247,9 @@ def _resize(op: Any, given: Sequence[Real], shapes: Sequence[Shape]) -> Real:
             continue
         inside = np.clip(at, 0, last)
         low = np.floor(inside).astype(np.int32)
-        share = (inside - low).astype(np.float32).reshape([-1 if d == axis else 1 for d in range(4)])
+        share = (
+            (inside - low).astype(np.float32).reshape([-1 if d == axis else 1 for d in range(4)])
+        )
         x = x.take(low, axis) * (1 - share) + x.take(np.minimum(low + 1, last), axis) * share
     return x
 
