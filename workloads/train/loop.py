@@ -75,7 +75,7 @@ def train(
     network = network_of(graph, settings)
     _check_classes(network, data)
     per_epoch = max(data.count // settings.batch, 1)
-    steps = steps_of(network, per_epoch * settings.epochs)
+    steps = steps_of(network, max(per_epoch * settings.epochs, 1))
     run = _Run(network, steps, data, held, per_epoch)
     digest = _digest(network, data)
     note: dict[str, Any] = {"digest": digest, "history": []}
@@ -142,15 +142,14 @@ class _Run:
         """Parameters at the start, and ranges from some batches of them."""
         network, settings = self.network, self.network.settings
         parameters, state = network.parameters(), network.state()
-        if settings.ranges != "one_shot" and network.tops:
+        early = settings.ranges != "one_shot" or self._at(settings.calibrate_at) == 0
+        if early and network.tops:
             for n, rows in enumerate(order_of(self.data.count, settings.batch, settings.seed, 0)):
                 if n == CALIBRATION_BATCHES:
                     break
                 inputs, _ = self.data.batch(rows)
                 state = self.steps.observe(parameters, state, inputs, jax.random.key(0))
             parameters = network.learned(parameters, state)
-        elif settings.ranges == "one_shot":
-            state = {**state, "bounds": {n: np.zeros(2, np.float32) for n in state["bounds"]}}
         parameters = jax.tree.map(np.asarray, parameters)
         carry = (parameters, self.steps.optimizer.init(parameters), state, parameters)
         # Buffers are handed over to each step: no two may be one.

@@ -40,6 +40,7 @@ class Settings:
         and freezes at `freeze_at` of training (Krishnamoorthi 2018 section 3.2.2).
     rounding : `stochastic` in training alone.
     average : decay of a moving average of weights that is served in their place; 0 for none.
+    epochs : 0 calibrates alone: ranges by least and greatest value, weights rounded to nearest.
     learning_rate, warm_up : the peak, and the share of steps that lead up to it; then a cosine.
     """
 
@@ -81,9 +82,9 @@ class Settings:
             value = getattr(self, name)
             if not (isfinite(value) and value >= 0):
                 self._refuse(name, "0 or more, and finite")
-        for name in ("epochs", "batch"):
-            if getattr(self, name) < 1:
-                self._refuse(name, "1 or more")
+        for name, least in (("epochs", 0), ("batch", 1)):
+            if getattr(self, name) < least:
+                self._refuse(name, f"{least} or more")
 
     def _refuse(self, name: str, rule: str) -> None:
         value: Any = getattr(self, name)
