@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import jax
 import numpy as np
@@ -33,10 +34,11 @@ def restore(path: Path, like: Any, digest: str) -> tuple[Any, dict[str, Any]]:
     Raises BadFile for what is no checkpoint, RunFolderBusy for one of another run.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: NumPy leaves a file that is no archive open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             held = {name: archive[name] for name in archive.files}
         note: dict[str, Any] = json.loads(str(held[_NOTE]))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise BadFile(f"{path}: not a checkpoint of training ({error}); delete it") from None
     if note.get("digest") != digest:
         raise RunFolderBusy(
