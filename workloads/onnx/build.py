@@ -55,7 +55,7 @@ class Builder:
 
     def __post_init__(self) -> None:
         for name, value in self.model.constants.items():
-            self.define(name, value, storage(self.model.types[name].element)[1])
+            self.define(name, value, self.model.bits(name))
         for name in self.model.inputs:
             self.tensors[name] = self.declared(name)
 

@@ -23,6 +23,7 @@ from workloads.onnx.qdq import (
     quantize_biases,
     single_grid,
 )
+from workloads.onnx.real_weights import quantize_weights
 
 MICROSOFT: Final = "com.microsoft"
 LIFT: Final = 128
@@ -46,6 +47,7 @@ def fuse(model: Model, *, unsigned: bool) -> None:
     merge_matmul_add(model)
     drop_clamped(model)
     propagate(model)
+    quantize_weights(model)
     quantize_biases(model)
     lifted = _lifted(model) if unsigned else frozenset[str]()
     _Fuser(model, lifted, int8=not unsigned).run()
@@ -250,6 +252,9 @@ class _Fuser:
         if sources is None or (sinks is None and any(n.op == QUANTIZE for n in readers)):
             return None
         if not self._weighted(sources, sinks or [], gemm=True):
+            return None
+        # Found on the runtime: a zero point that is left out of x or w keeps a Gemm float.
+        if not all(n.input(2) for n in sources[:2]):
             return None
         if len(sources) == 3 and node.get("beta", 1.0) != 1.0:
             return None

@@ -58,10 +58,20 @@ def complete(model: Model) -> None:
                 element = element_name(helper.np_dtype_to_tensor_dtype(value.dtype))
                 model.constants[name] = stored(value, element)
                 model.types[name] = Tensor(element, value.shape)
+                if node.op == "Cast" and value.dtype.kind in "iu":
+                    _keep_width(node.inputs[0], name, model)
     model.nodes = kept
     for name in model.outputs:
         if name not in model.types:
             raise IllegalGraph(f"{model.name}: graph output '{name}' is never computed")
+
+
+def _keep_width(source: str, target: str, model: Model) -> None:
+    """Integers that are cast to a wider type need no more bits than before."""
+    kind, made = model.types[source], model.types[target]
+    signs = [storage(k.element)[0][0] for k in (kind, made)]
+    if signs[0] in "iu" and signs[0] == signs[1] and model.bits(source) < model.bits(target):
+        model.widths[target] = model.bits(source)
 
 
 def _value_of(node: OnnxNode, model: Model) -> list[Array] | None:

@@ -29,7 +29,12 @@ def load(path: Path) -> Model:
     if proto.functions:
         proto = onnx.inliner.inline_local_functions(proto)
     _load_external(proto, path)
-    _settle_domains(proto, path.name)
+    return checked(proto, path.name)
+
+
+def checked(proto: ModelProto, name: str) -> Model:
+    """The main graph of a model without functions and external data; `proto` is changed."""
+    _settle_domains(proto, name)
     for value in proto.graph.output:
         # A shape that is left out is inferred here; the checker asks for some.
         value.type.tensor_type.shape.SetInParent()
@@ -37,8 +42,8 @@ def load(path: Path) -> Model:
         onnx.checker.check_model(proto)
     except (onnx.checker.ValidationError, ValueError) as error:
         reason = " ".join(str(error).split("==>")[0].split())
-        raise IllegalGraph(f"{path.name}: the ONNX checker refuses it: {reason}") from None
-    return _model(proto, path.name)
+        raise IllegalGraph(f"{name}: the ONNX checker refuses it: {reason}") from None
+    return _model(proto, name)
 
 
 def _parse(path: Path) -> ModelProto:
@@ -129,8 +134,12 @@ def _settle_domains(proto: ModelProto, name: str) -> None:
 def _model(proto: ModelProto, name: str) -> Model:
     graph = proto.graph
     constants, types = dict[str, Array](), dict[str, Tensor]()
+    widths = dict[str, int]()
     for tensor in graph.initializer:
         constants[tensor.name], types[tensor.name] = _constant(tensor, f"{name}, '{tensor.name}'")
+        stated = _stated_bits(tensor, constants[tensor.name])
+        if stated:
+            widths[tensor.name] = stated
     if graph.sparse_initializer:
         raise Unsupported(f"{name}: sparse constants are not supported; store them dense")
     inputs = [value for value in graph.input if value.name not in constants]
@@ -145,7 +154,23 @@ def _model(proto: ModelProto, name: str) -> Model:
         outputs=tuple(value.name for value in graph.output),
         types=types,
         constants=constants,
+        widths=widths,
     )
+
+
+def _stated_bits(tensor: TensorProto, value: Array) -> int:
+    """The width that the metadata of integer codes state, 0 where they state none that holds them.
+
+    Exporters of ours write it where no element type is as narrow as the codes.
+    """
+    text = next((entry.value for entry in tensor.metadata_props if entry.key == "bits"), "")
+    if value.dtype.kind not in "iu" or not text.isdecimal() or len(text) > 2:
+        return 0
+    bits = int(text)
+    low, high = int(value.min(initial=0)), int(value.max(initial=0))
+    signed = value.dtype.kind == "i"
+    need = max((-low - 1).bit_length(), high.bit_length()) + 1 if signed else high.bit_length()
+    return bits if need <= bits else 0
 
 
 def _node(node: Any, index: int, name: str) -> OnnxNode:

@@ -87,7 +87,11 @@ class OnnxNode:
 
 @dataclass
 class Model:
-    """One main graph. `types` and `constants` are by tensor name; constants hold storage dtypes."""
+    """One main graph. `types` and `constants` are by tensor name; constants hold storage dtypes.
+
+    `widths` are the bits that codes need where their element type has more: metadata of the file,
+    or a Cast from a narrower type.
+    """
 
     name: str
     opset: int
@@ -96,6 +100,11 @@ class Model:
     outputs: tuple[str, ...]
     types: dict[str, Tensor] = field(default_factory=dict)
     constants: dict[str, Array] = field(default_factory=dict)
+    widths: dict[str, int] = field(default_factory=dict)
+
+    def bits(self, name: str) -> int:
+        """The bits that the values of a tensor need."""
+        return self.widths.get(name, storage(self.types[name].element)[1])
 
     def scalar(self, name: str) -> Any:
         """The one value of a constant, None where it is computed or has several."""

@@ -14,7 +14,7 @@ from simulator.ops.reshape import Reshape
 from simulator.ops.slice import Slice
 from simulator.ops.split_v import SplitV
 from simulator.ops.transpose import Transpose
-from workloads.onnx.build import SUFFIX, TO_NHWC, Builder, Layout
+from workloads.onnx.build import SUFFIX, TO_NCHW, TO_NHWC, Builder, Layout
 from workloads.onnx.grids import axis_in, in_layout
 from workloads.onnx.model import OnnxNode
 
@@ -47,7 +47,10 @@ def identity(b: Builder, node: OnnxNode) -> None:
 
 
 def transpose(b: Builder, node: OnnxNode) -> None:
-    """Transpose: from NHWC where the input has that form, so that two exchanges become one."""
+    """Transpose: from NHWC where the input has that form, so that two exchanges become one.
+
+    One that brings the file's last axis to the second place says that its input is NHWC already.
+    """
     x = node.required(0)
     rank = len(b.kind(x).shape)
     order = tuple(int(k) for k in node.get("perm", range(rank - 1, -1, -1)))
@@ -55,6 +58,10 @@ def transpose(b: Builder, node: OnnxNode) -> None:
     name = b.at(x, layout, node)
     if layout == "nhwc":
         order = tuple(TO_NHWC.index(k) for k in order)
+    if layout == "file" and order == TO_NCHW:
+        kind = b.tensors[name]
+        b.put(node, Reshape(kind.shape), [name], {node.outputs[0] + SUFFIX: kind})
+        return
     shape = b.model.types[node.outputs[0]].shape
     op = Reshape(shape) if order == tuple(range(rank)) else Transpose(order)
     kind = b.tensors[name]

@@ -204,7 +204,7 @@ def quantize_biases(model: Model) -> None:
         x, w = (edges.producers.get(node.inputs[i]) for i in (0, 1))
         if x is None or w is None or x.op != DEQUANTIZE or w.op != DEQUANTIZE:
             continue
-        if not _ends_on_grid(edges, node):
+        if not ends_on_grid(edges, node):
             continue
         x_scale, w_scale = (model.constants.get(n.input(1)) for n in (x, w))
         bias = model.constants[node.input(2)]
@@ -213,7 +213,9 @@ def quantize_biases(model: Model) -> None:
         if w_scale.size not in (1, bias.size) or w_scale.ndim > 1 or w.get("block_size", 0):
             continue
         scale = (x_scale.reshape(()) * w_scale).astype(np.float32)
-        codes = np.rint(bias / scale).astype(np.int64)
+        codes = np.rint(bias / scale).astype(np.float64)
+        # Beyond int32 the runtime's cast gives the least, as x86 converts.
+        codes = np.where((codes >= -(2**31)) & (codes < 2**31), codes, -(2**31))
         extra[node.index] = _define_bias(model, node, codes.astype(np.int32), scale)
     nodes = list[OnnxNode]()
     for node in model.nodes:
@@ -242,7 +244,7 @@ def _define_bias(
     return OnnxNode(index, DEQUANTIZE, (names[0], names[1]), (names[2],), {"axis": 0}, "", place)
 
 
-def _ends_on_grid(edges: Edges, node: OnnxNode) -> bool:
+def ends_on_grid(edges: Edges, node: OnnxNode) -> bool:
     """Whether the only reader is a Q, with Relu and Clip at most between."""
     reader = edges.only_consumer(node.outputs[0])
     while reader is not None and reader.op in ("Relu", "Clip"):

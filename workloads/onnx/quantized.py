@@ -8,6 +8,7 @@ from simulator.errors import Unsupported
 from simulator.graph import QuantParams, TensorType
 from simulator.real_grids import WIDEST
 from workloads.onnx.build import SUFFIX, Builder, Grid, Layout
+from workloads.onnx.clamps import LIMITS, bits_of
 from workloads.onnx.grids import (
     axis_in,
     in_layout,
@@ -25,6 +26,9 @@ def _out(
 ) -> dict[str, TensorType]:
     name = node.outputs[0]
     kind = in_layout(b.declared(name, Grid(quant)), layout)
+    limits = node.get(LIMITS, None)
+    if limits is not None:
+        kind = replace(kind, bits=bits_of(limits), limits=limits)
     return {name + SUFFIX if layout == "nhwc" else name: kind}
 
 

@@ -10,16 +10,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from onnx import ModelProto
+
 from simulator.errors import BitlaneError, Unsupported
 from simulator.graph import Graph
 from simulator.numeric.dialect import Dialect
 from simulator.numeric.dialect import dialect as find_dialect
 from workloads.onnx import floats, integers, movement, qonnx, quantized, rearrange
 from workloads.onnx.build import Builder
+from workloads.onnx.clamps import fold_clamps
 from workloads.onnx.fuse import fuse
 from workloads.onnx.infer import complete
-from workloads.onnx.load import load
-from workloads.onnx.model import Model, OnnxNode
+from workloads.onnx.load import checked, load
+from workloads.onnx.model import Model, OnnxNode, Tensor
 from workloads.onnx.resize import resize
 
 Converter = Callable[[Builder, OnnxNode], None]
@@ -89,11 +92,35 @@ def read(path: Path, dialect: Dialect | None = None) -> Graph:
     Raises BadFile where the bytes are no ONNX model, IllegalGraph or Unsupported with file and node
     where the graph cannot run here.
     """
-    model = load(path)
+    return _graph(load(path), dialect)
+
+
+def from_model(proto: ModelProto, name: str, dialect: str | None = None) -> Graph:
+    """The graph of a model in memory that holds its constants; `name` stands for the file's.
+
+    Raises as `read`.
+    """
+    copied = ModelProto()
+    copied.CopyFrom(proto)
+    return _graph(checked(copied, name), None if dialect is None else find_dialect(dialect))
+
+
+def types_of(proto: ModelProto, name: str) -> dict[str, Tensor]:
+    """Element type and shape of what each node of a model in memory gives, by name."""
+    copied = ModelProto()
+    copied.CopyFrom(proto)
+    model = checked(copied, name)
+    outputs = [output for node in model.nodes for output in node.outputs if output]
+    complete(model)
+    return {output: model.types[output] for output in outputs if output not in model.outputs}
+
+
+def _graph(model: Model, dialect: Dialect | None) -> Graph:
     chosen = dialect or find_dialect(default_dialect(model))
     complete(model)
     if chosen.form("qdq", "float") != "float":
         fuse(model, unsigned=chosen.form("qdq", "float") == "unsigned")
+    fold_clamps(model)
     builder = Builder(model, chosen)
     if chosen.form("carrier", "file") == "integers":
         return _integer_graph(builder)

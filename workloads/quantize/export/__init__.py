@@ -1,0 +1,1 @@
+"""Integer networks written to files that other programs run."""
