@@ -4,6 +4,7 @@ Rows 11, 18 and 23 of the reference's checklist. Show the numbers by `pytest -s`
 """
 
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,7 @@ def test_one_calibration_sets_the_bounds_once() -> None:
 def test_moving_averages_of_ranges_move() -> None:
     _, history = served(0, weights=8, activations=8, epochs=5)
     bounds = [epoch.bounds for epoch in history]
-    assert all(a != b for a, b in zip(bounds, bounds[1:], strict=False))
+    assert all(a != b for a, b in pairwise(bounds))
 
 
 @pytest.mark.parametrize(

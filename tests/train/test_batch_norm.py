@@ -112,7 +112,7 @@ def test_corrected_weights_do_not_depend_on_the_batch() -> None:
 
 
 def test_quantized_weights_are_divided_by_the_correction() -> None:
-    """y = conv(Q(w_corr), x) / c + beta - gamma mu_B / sigma_B with c = sigma_B / sigma."""
+    """Y = conv(Q(w_corr), x) / c + beta - gamma mu_B / sigma_B with c = sigma_B / sigma."""
     graph = one_layer(5)
     x = batch_of(5)
     network = networked(graph, 3)
@@ -176,5 +176,5 @@ def test_networks_without_normalization_have_none_to_correct() -> None:
     from simulator.errors import Unsupported
     from tests.train.nets import cnn
 
-    with pytest.raises(Unsupported, match="no batch normalization.*batch_norm: static"):
+    with pytest.raises(Unsupported, match=r"no batch normalization.*batch_norm: static"):
         fitted(cnn(0), batch_norm="correction")

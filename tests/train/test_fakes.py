@@ -103,9 +103,7 @@ def test_a_shared_scale_adds_its_gradients_up() -> None:
     rows = np.array([0.1, 0.2, 0.3], np.float32).reshape(3, 1, 1)
     by_rows = gradient(lambda s: fake_weights(w, s, 7), rows)[0]
     assert by_rows.shape == (3, 1, 1)
-    single = [
-        gradient(lambda s, k=k: fake_weights(w[k], s, 7), rows[k])[0].sum() for k in range(3)
-    ]
+    single = [gradient(lambda s, k=k: fake_weights(w[k], s, 7), rows[k])[0].sum() for k in range(3)]
     np.testing.assert_allclose(np.asarray(by_rows).reshape(-1), single, rtol=1e-5)
 
 
@@ -125,7 +123,7 @@ def test_ranges_make_the_grids_of_the_post_training_quantizer(
     low: float, width: float, bits: int
 ) -> None:
     """`affine`, in float32: the scale to rounding, the zero point but for a tie."""
-    ends = np.float32([low, low + width])
+    ends = np.array([low, low + width], np.float32)
     scale, zero = affine_grid(ends[0], ends[1], 2**bits - 1)
     grid = affine(float(ends[0]), float(ends[1]), bits=bits)
     assert float(scale) == pytest.approx(grid.scale[0], rel=1e-6)
@@ -135,7 +133,7 @@ def test_ranges_make_the_grids_of_the_post_training_quantizer(
 def test_weight_scales_reach_the_greatest_code() -> None:
     w = np.array([[0.5, -1.5], [0, 0]], np.float32)
     scale = weight_scale(w, 0, largest_code(3))
-    np.testing.assert_array_equal(np.asarray(scale), np.float32([[0.5], [1]]))
+    np.testing.assert_array_equal(np.asarray(scale), np.array([[0.5], [1]], np.float32))
     assert [largest_code(b) for b in (2, 4, 8)] == [1, 7, 127]
 
 

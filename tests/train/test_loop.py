@@ -1,5 +1,6 @@
 """Runs: the same bits again, stopped and resumed, refused where they cannot be."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,8 @@ def test_a_stopped_run_goes_on_where_it_was(kind: dict[str, Any], tmp_path: Path
 
 
 def test_seeds_differ() -> None:
-    settings = {"weights": 4, "activations": 4, "epochs": 2, "batch": 16}
-    first, second = (train(GRAPH, DATA, Settings(seed=s, **settings)) for s in (0, 1))
+    given = Settings(weights=4, activations=4, epochs=2, batch=16)
+    first, second = (train(GRAPH, DATA, replace(given, seed=seed)) for seed in (0, 1))
     assert first.history != second.history
 
 
