@@ -58,7 +58,7 @@ def test_scale_and_zero_point_have_the_gradients_of_the_papers() -> None:
     inside = (X >= -0.75) & (X <= 3.0)
     ends = np.where(X < 0, 0 - ZERO, TOP - ZERO)
     for i, x in enumerate(X):
-        _, by_scale, by_zero = gradient(lambda *at: fake(*at, 0, TOP), x, SCALE, ZERO)
+        _, by_scale, by_zero = gradient(lambda x, s, z: fake(x, s, z, 0, TOP), x, SCALE, ZERO)
         expected = np.rint(x / SCALE) - x / SCALE if inside[i] else ends[i]
         assert by_scale == pytest.approx(expected, abs=1e-6)
         assert by_zero == (0 if inside[i] else -SCALE)
@@ -77,7 +77,7 @@ def test_gradients_are_numeric_off_the_grid(x: float, s: float, z: int) -> None:
         return float(s * (np.clip(np.rint(x / s) + z, 0, 15) - z))
 
     by_x, by_s, _ = gradient(
-        lambda *at: fake(*at, 0, 15), jnp.float32(x), jnp.float32(s), jnp.float32(z)
+        lambda x, s, z: fake(x, s, z, 0, 15), jnp.float32(x), jnp.float32(s), jnp.float32(z)
     )
     h = 1e-4
     together = (value(x * (1 + h), s * (1 + h)) - value(x * (1 - h), s * (1 - h))) / (2 * h)
