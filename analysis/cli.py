@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from analysis import explore_commands, quantize_commands
+from analysis import explore_commands, quantize_commands, train_commands
 from analysis.chosen import datapath_of, optional_machine_of
 from analysis.hw_commands import hw_app
 from analysis.limits import MAX_BATCH
@@ -293,6 +293,7 @@ def estimate(
         raise typer.Exit(1)
 
 
+app.command()(train_commands.train)
 app.command()(explore_commands.sweep)
 app.command()(explore_commands.search)
 app.command()(explore_commands.reprice)

@@ -1,0 +1,50 @@
+"""A plan executed as training executes it: the forward pass of codes and grids, in JAX."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import jax
+import numpy as np
+
+from simulator.graph import Array
+from workloads.quantize.ptq.places import places
+from workloads.quantize.ptq.plan import Plan
+from workloads.train.forward import SERVING, Forward, forward_of
+from workloads.train.plans import values_of
+from workloads.train.structure import Same, structure
+
+CHUNK = 512
+"""Samples of one compiled pass."""
+
+
+def predictions(
+    plan: Plan, inputs: Mapping[str, Array], wanted: Sequence[str] = ()
+) -> dict[str, Array]:
+    """The network's outputs, or the `wanted` tensors, [samples, *shape] in reals on their grids.
+
+    The same function as a training step's forward pass. Its values are those of the integer graph
+    of `workloads.quantize.export.integer` while sums of products stay below 2^24.
+    """
+    names = tuple(wanted) or plan.graph.outputs
+    first = {name: group[0] for group in places(plan.graph).groups for name in group}
+    groups = frozenset(first[name] for name in plan.activations)
+    forward = forward_of(plan.graph, groups, frozenset(plan.weights))
+    compiled = _compiled(Same((*structure(plan.graph), groups, forward.weights, names), forward))
+    values, count = values_of(plan), len(next(iter(inputs.values())))
+    parts = [
+        compiled(values, {n: v[start : start + CHUNK] for n, v in inputs.items()})
+        for start in range(0, count, CHUNK)
+    ]
+    return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in names}
+
+
+@lru_cache(maxsize=16)
+def _compiled(given: Same[Forward]) -> Any:
+    names: tuple[str, ...] = given.key[-1]  # type: ignore[assignment]
+
+    def run(values: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
+        keys = jax.random.split(jax.random.key(0), len(next(iter(batch.values()))))
+        return given.value.run(values, batch, keys, SERVING, names)[0]
+
+    return jax.jit(run)
