@@ -47,8 +47,8 @@ def sweep(
     if is_study(load_yaml(spec)):
         from analysis.study import study_command
 
-        given = {"--data": data, "--workers": workers, "--scheduler": scheduler, "--json": json}
-        return study_command(spec, out, resume, {**given, "--dry-run": dry_run or None})
+        others = {"--data": data, "--scheduler": scheduler, "--json": json}
+        return study_command(spec, out, resume, workers, {**others, "--dry-run": dry_run or None})
     if dry_run:
         from analysis.dry_run import dry_run_command
 

@@ -5,8 +5,13 @@ and widths alone and are made anew. `analysis.study_page` shows the fronts side 
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 SCHEMA: Final = "bitlane.study/1"
+_POLL_S: Final = 0.2
 _MANIFEST, _TABLE, _PAGE, _TRAINED = "study.json", "points.parquet", "report.html", "trained"
 
 
@@ -56,19 +62,29 @@ def points_of(spec: StudySpec) -> tuple[Point, ...]:
 
 
 def run(
-    path: Path, spec: StudySpec, folder: Path, train: Train | None, *, resume: bool
+    path: Path,
+    spec: StudySpec,
+    folder: Path,
+    train: Train | None,
+    *,
+    resume: bool,
+    workers: int = 1,
 ) -> Iterator[int]:
-    """Train what the folder lacks, then write the table and the page; yields networks done."""
+    """Train what the folder lacks, then write the table and the page; yields networks done.
+
+    With several `workers`, processes of this machine, each takes the networks of one width.
+    """
     machines = machines_of(path, spec)
+    priced = costs(spec, machines)
     _claim(folder, spec, resume=resume)
     outcomes = dict[Point, Outcome]()
-    for done, point in enumerate(points_of(spec)):
-        if spec.study.training is not None and train is not None:
-            outcomes[point] = _trained(spec, point, folder, train)
-        yield done + 1
+    if train is not None:
+        for point, outcome in _outcomes(spec, folder, train, workers):
+            outcomes[point] = outcome
+            yield len(outcomes)
     from analysis.study_page import page
 
-    table = table_of(spec, costs(spec, machines), outcomes)
+    table = table_of(spec, priced, outcomes)
     with replacing(folder / _TABLE) as place:
         table.write_parquet(place)
     write_text(folder / _PAGE, page(spec, table))
@@ -122,28 +138,36 @@ def table_of(
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def study_command(path: Path, out: Path | None, resume: bool, others: Mapping[str, object]) -> None:
+def study_command(
+    path: Path,
+    out: Path | None,
+    resume: bool,
+    workers: int | None,
+    others: Mapping[str, object],
+) -> None:
     """`bitlane sweep` of a study: train, price, show. `others` are options that it does not take.
 
-    Raises BitlaneError for one of these that was given.
+    `workers` processes train, as many as there are processors where it is None. Raises
+    BitlaneError for one of `others` that was given.
     """
     from rich.console import Console
     from rich.progress import Progress
 
     stray = next((name for name, value in others.items() if value is not None), None)
     if stray is not None:
-        raise BitlaneError(f"{stray}: {path} is a study, which takes --out and --resume alone")
+        raise BitlaneError(f"{stray}: {path} is a study, which takes --out, --resume and --workers")
     if out is None:
         raise BitlaneError("Missing option '--out'. (see bitlane sweep --help)")
     spec = study_of(load_yaml(path))
     train = trainer(spec)
     total = len(points_of(spec))
+    count = min(workers or os.cpu_count() or 1, len(spec.study.multipliers))
     console = Console(stderr=True)
     done = 0
     try:
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task(spec.name, total=total)
-            for done in run(path, spec, out, train, resume=resume):
+            for done in run(path, spec, out, train, resume=resume, workers=count):
                 bar.update(task, completed=done)
     except KeyboardInterrupt:
         raise Interrupted(
@@ -173,19 +197,78 @@ def summary(spec: StudySpec, folder: Path) -> str:
     return "\n".join([*lines, *told(spec, table)])
 
 
-def _trained(spec: StudySpec, point: Point, folder: Path, train: Train) -> Outcome:
-    """What is known of a network: read where it was trained already."""
-    file = folder / _TRAINED / f"{point.key}.json"
-    if file.exists():
-        try:
-            held: Outcome = json.loads(file.read_text(encoding="utf-8"))
-            if isinstance(held, dict) and 0 <= float(held["accuracy"]) <= 1:
-                return held
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # Damaged: it is trained again.
+def _outcomes(
+    spec: StudySpec, folder: Path, train: Train, workers: int
+) -> Iterator[tuple[Point, Outcome]]:
+    """Every network's outcome: first those that the folder has, then those that are trained."""
+    missing = []
+    for point in points_of(spec):
+        held = _kept(folder, point)
+        if held is None:
+            missing.append(point)
+        else:
+            yield point, held
+    # The networks of one width share what is compiled, so they stay in one process.
+    by_width = {m: [p for p in missing if p.multiplier == m] for m in spec.study.multipliers}
+    if workers == 1 or len(missing) < 2:
+        for point in missing:
+            yield point, _train_one(spec, point, folder, train)
+        return
+    waiting = set(missing)
+    with worker_pool(workers) as pool:
+        # The widest take longest: first.
+        tasks = [
+            pool.submit(_train_all, spec, by_width[width], folder, train)
+            for width in sorted(by_width, reverse=True)
+            if by_width[width]
+        ]
+        while waiting:
+            done, _ = wait(tasks, timeout=_POLL_S, return_when=FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+            for point in [p for p in missing if p in waiting]:
+                held = _kept(folder, point)
+                if held is not None:
+                    waiting.remove(point)
+                    yield point, held
+
+
+def _train_all(spec: StudySpec, points: Sequence[Point], folder: Path, train: Train) -> None:
+    for point in points:
+        _train_one(spec, point, folder, train)
+
+
+def _train_one(spec: StudySpec, point: Point, folder: Path, train: Train) -> Outcome:
     outcome = train(spec, point, folder / _TRAINED)
-    write_json(file, outcome)
+    write_json(folder / _TRAINED / f"{point.key}.json", outcome)
     return outcome
+
+
+def _kept(folder: Path, point: Point) -> Outcome | None:
+    """What the folder has of a network; None where it is missing or damaged."""
+    try:
+        held = json.loads((folder / _TRAINED / f"{point.key}.json").read_text(encoding="utf-8"))
+        return held if 0 <= float(held["accuracy"]) <= 1 else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+@contextmanager
+def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Fresh processes that leave Ctrl-C to this one; what they have not begun is dropped by it."""
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_ignore_ctrl_c)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+        raise
+    pool.shutdown()
+
+
+def _ignore_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _claim(folder: Path, spec: StudySpec, *, resume: bool) -> None:

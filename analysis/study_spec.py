@@ -45,9 +45,9 @@ class Training(Schema):
 
     data: Literal["digits"] = "digits"
     seeds: Annotated[int, Field(ge=1, le=100)] = 5
-    epochs: Positive = 20
+    epochs: Positive = 30
     batch: Positive = 64
-    learning_rate: PositiveReal = 3e-3
+    learning_rate: PositiveReal = 1e-2
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
     calibrate_at: Annotated[float, Field(ge=0, le=1)] = 0.2
 

@@ -125,6 +125,24 @@ def test_what_is_trained_is_kept_and_gone_on_with(tmp_path: Path) -> None:
         list(run(changed, changed_spec, folder, fake, resume=True))
 
 
+def test_processes_give_the_same_table(tmp_path: Path) -> None:
+    path, spec = spec_of(tmp_path)
+    for count in (1, 2):
+        list(run(path, spec, tmp_path / str(count), fake, resume=False, workers=count))
+    one, two = (pl.read_parquet(tmp_path / str(n) / "points.parquet") for n in (1, 2))
+    assert one.equals(two)
+
+
+def failing(spec: StudySpec, point: Point, folder: Path) -> dict[str, Any]:
+    raise BadConfig(f"no data for {point.key}")
+
+
+def test_a_fault_in_a_process_is_told(tmp_path: Path) -> None:
+    path, spec = spec_of(tmp_path)
+    with pytest.raises(BadConfig, match="no data for"):
+        list(run(path, spec, tmp_path / "run", failing, resume=False, workers=2))
+
+
 def test_fronts_are_those_of_every_pair(tmp_path: Path) -> None:
     path, spec = spec_of(tmp_path)
     list(run(path, spec, tmp_path / "run", fake, resume=False))
@@ -201,14 +219,14 @@ def test_the_command(
     path, _ = spec_of(tmp_path)
     monkeypatch.setattr(study, "trainer", lambda spec: fake)
     out = str(tmp_path / "run")
-    assert main(["sweep", str(path), "--out", out]) == 0
+    assert main(["sweep", str(path), "--out", out, "--workers", "1"]) == 0
     assert "12 networks on 2 machines" in capsys.readouterr().out
     manifest = json.loads((tmp_path / "run" / "study.json").read_text())
     assert manifest["schema"] == "bitlane.study/1"
     assert main(["sweep", str(path), "--out", out]) == 2
     assert "add --resume" in capsys.readouterr().err
-    assert main(["sweep", str(path), "--out", out, "--resume", "--workers", "2"]) == 2
-    assert "--workers" in capsys.readouterr().err
+    assert main(["sweep", str(path), "--out", out, "--resume", "--data", "zoo:digits"]) == 2
+    assert "--data" in capsys.readouterr().err
     assert main(["sweep", str(path)]) == 2
     (tmp_path / "study.yaml").write_text(
         SMALL.replace("base: systolic_16x16, obj", "base: systol, obj")
