@@ -99,9 +99,14 @@ def report(
     svg: Annotated[Path | None, typer.Option(help="Draw the Pareto plane here.")] = None,
 ) -> None:
     """Make one offline HTML page of a sweep: Pareto front, sensitivity, layers, roofline."""
+    from analysis.study_report import is_study_folder, study_report
+
+    if is_study_folder(folder):
+        figures = {"--png": png, "--svg": svg}
+        return study_report(folder, out or folder / "report.html", csv, figures)
     from analysis.report import report_command
 
-    report_command(folder, out or folder / "report.html", csv, png, svg)
+    return report_command(folder, out or folder / "report.html", csv, png, svg)
 
 
 def diff(

@@ -68,15 +68,18 @@ def static_figure(data: ReportData) -> "go.Figure":
 
 def write_figures(data: ReportData, figures: Mapping[str, Path | None]) -> None:
     """Write the plane to each file; an option's name is `--` and the format."""
+    if any(path is not None for path in figures.values()):
+        draw(static_figure(data), figures)
+
+
+def draw(figure: "go.Figure", figures: Mapping[str, Path | None], height: int = HEIGHT) -> None:
+    """Write a figure to each file; an option's name is `--` and the format."""
     wanted = {option: path for option, path in figures.items() if path is not None}
-    if not wanted:
-        return
-    figure = static_figure(data)
     for option, path in wanted.items():
         kind = option.removeprefix("--")
         try:
             drawn = figure.to_image(
-                kind, width=WIDTH, height=HEIGHT, scale=PNG_SCALE if kind == "png" else 1
+                kind, width=WIDTH, height=height, scale=PNG_SCALE if kind == "png" else 1
             )
         # What plotly, kaleido and its browser raise: all of them are RuntimeError.
         except RuntimeError as error:

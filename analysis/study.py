@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = "bitlane.study/1"
 _POLL_S: Final = 0.2
-_MANIFEST, _TABLE, _PAGE, _TRAINED = "study.json", "points.parquet", "report.html", "trained"
+MANIFEST, TABLE, _PAGE, _TRAINED = "study.json", "points.parquet", "report.html", "trained"
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def run(
     from analysis.study_page import page
 
     table = table_of(spec, priced, outcomes)
-    with replacing(folder / _TABLE) as place:
+    with replacing(folder / TABLE) as place:
         table.write_parquet(place)
     write_text(folder / _PAGE, page(spec, table))
 
@@ -191,7 +191,7 @@ def summary(spec: StudySpec, folder: Path) -> str:
 
     from analysis.study_fronts import told
 
-    table = pl.read_parquet(folder / _TABLE)
+    table = pl.read_parquet(folder / TABLE)
     count = len(points_of(spec))
     lines = [f"{spec.name}: {count} networks on {len(spec.machines)} machines in {folder}"]
     return "\n".join([*lines, *told(spec, table)])
@@ -274,8 +274,8 @@ def _ignore_ctrl_c() -> None:
 def _claim(folder: Path, spec: StudySpec, *, resume: bool) -> None:
     """Make the folder this study's; raises RunFolderBusy where it holds another run."""
     make_folder(folder)
-    file = folder / _MANIFEST
-    manifest = {"schema": SCHEMA, "study": spec.study.model_dump(mode="json")}
+    file = folder / MANIFEST
+    manifest = {"schema": SCHEMA, "spec": json.loads(spec.model_dump_json())}
     if not file.exists():
         if any(folder.iterdir()):
             raise RunFolderBusy(f"{folder}: it holds files that are no study's; give an empty one")
@@ -288,8 +288,9 @@ def _claim(folder: Path, spec: StudySpec, *, resume: bool) -> None:
         raise BitlaneError(f"{file}: not a study's manifest; give another folder") from None
     if not resume:
         raise RunFolderBusy(f"{folder}: it holds a study; add --resume or give another folder")
-    if held != json.loads(json.dumps(manifest)):
+    if held.get("spec", {}).get("study") != manifest["spec"]["study"]:
         raise RunFolderBusy(
             f"{folder}: it holds a study of other networks or another training; give another folder"
         )
     make_folder(folder / _TRAINED)
+    write_json(file, manifest)  # Other machines may price the same networks.

@@ -223,6 +223,16 @@ def test_the_command(
     assert "12 networks on 2 machines" in capsys.readouterr().out
     manifest = json.loads((tmp_path / "run" / "study.json").read_text())
     assert manifest["schema"] == "bitlane.study/1"
+    again, table = str(tmp_path / "again.html"), tmp_path / "table.csv"
+    assert main(["report", out, "--out", again, "--csv", str(table)]) == 0
+    assert Path(again).read_text() == (tmp_path / "run" / "report.html").read_text()
+    assert len(table.read_text().splitlines()) == 1 + 24
+    (tmp_path / "run" / "points.parquet").write_text("no table")
+    assert main(["report", out]) == 2
+    assert "damaged" in capsys.readouterr().err
+    (tmp_path / "run" / "points.parquet").unlink()
+    assert main(["report", out]) == 2
+    assert "did not end" in capsys.readouterr().err
     assert main(["sweep", str(path), "--out", out]) == 2
     assert "add --resume" in capsys.readouterr().err
     assert main(["sweep", str(path), "--out", out, "--resume", "--data", "zoo:digits"]) == 2
