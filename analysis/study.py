@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from analysis.files import make_folder, replacing, write_json, write_text
+from analysis.store import LOCK, locked
 from analysis.study_costs import Cost, cost_of, machines_of, shapes_of
 from analysis.study_spec import StudySpec, study_of
 from analysis.terminal import Interrupted
@@ -74,20 +75,22 @@ def run(
 
     With several `workers`, processes of this machine, each takes the networks of one width.
     """
-    machines = machines_of(path, spec)
-    priced = costs(spec, machines)
-    _claim(folder, spec, resume=resume)
-    outcomes = dict[Point, Outcome]()
-    if train is not None:
-        for point, outcome in _outcomes(spec, folder, train, workers):
-            outcomes[point] = outcome
-            yield len(outcomes)
     from analysis.study_page import page
 
-    table = table_of(spec, priced, outcomes)
-    with replacing(folder / TABLE) as place:
-        table.write_parquet(place)
-    write_text(folder / _PAGE, page(spec, table))
+    machines = machines_of(path, spec)
+    priced = costs(spec, machines)
+    make_folder(folder)
+    with locked(folder):
+        _claim(folder, spec, resume=resume)
+        outcomes = dict[Point, Outcome]()
+        if train is not None:
+            for point, outcome in _outcomes(spec, folder, train, workers):
+                outcomes[point] = outcome
+                yield len(outcomes)
+        table = table_of(spec, priced, outcomes)
+        with replacing(folder / TABLE) as place:
+            table.write_parquet(place)
+        write_text(folder / _PAGE, page(spec, table))
 
 
 def costs(spec: StudySpec, machines: Any) -> dict[tuple[float, str, str], Cost]:
@@ -273,11 +276,10 @@ def _ignore_ctrl_c() -> None:
 
 def _claim(folder: Path, spec: StudySpec, *, resume: bool) -> None:
     """Make the folder this study's; raises RunFolderBusy where it holds another run."""
-    make_folder(folder)
     file = folder / MANIFEST
     manifest = {"schema": SCHEMA, "spec": json.loads(spec.model_dump_json())}
     if not file.exists():
-        if any(folder.iterdir()):
+        if any(entry.name != LOCK for entry in folder.iterdir()):
             raise RunFolderBusy(f"{folder}: it holds files that are no study's; give an empty one")
         make_folder(folder / _TRAINED)
         write_json(file, manifest)

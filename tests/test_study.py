@@ -133,6 +133,15 @@ def test_processes_give_the_same_table(tmp_path: Path) -> None:
     assert one.equals(two)
 
 
+def test_one_writer_a_folder(tmp_path: Path) -> None:
+    path, spec = spec_of(tmp_path)
+    steps = run(path, spec, tmp_path / "run", fake, resume=False)
+    assert next(steps) == 1
+    with pytest.raises(RunFolderBusy):
+        next(run(path, spec, tmp_path / "run", fake, resume=True))
+    assert [*steps][-1] == 12
+
+
 def failing(spec: StudySpec, point: Point, folder: Path) -> dict[str, Any]:
     raise BadConfig(f"no data for {point.key}")
 
