@@ -147,7 +147,7 @@ def biases_of(proto: ModelProto) -> Array:
         return np.asarray(held[name], np.float64)
     codes, scale = (held[n] for n in makers[name].input[:2])
     assert codes.dtype == np.int32
-    return codes.astype(np.float64) * scale
+    return np.asarray(codes.astype(np.float64) * scale)
 
 
 def test_files_of_tflite_hold_the_biases(tmp_path: Path) -> None:
