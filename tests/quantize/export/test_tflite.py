@@ -70,6 +70,21 @@ def test_networks_have_litert_bits(name: str, form: str, tmp_path: Path) -> None
 
 
 @needs_shared
+@pytest.mark.parametrize("form", ["int8", "int16", "int4 weights"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_operators_of_networks_compute_the_plans_reals(
+    name: str, form: str, tmp_path: Path
+) -> None:
+    graph = float_network(name)
+    batch = calibration(name, graph)
+    plan = min_max_plan(graph, batch, **FORMS[form])
+    path = tmp_path / "exported.tflite"
+    path.write_bytes(to_tflite(plan))
+    few = {given: values[:4] for given, values in batch.items()}
+    assert [off for off in operators_off(plan, workloads.load(path), few) if off.too_far] == []
+
+
+@needs_shared
 @pytest.mark.parametrize("form", FORMS)
 def test_weights_stand_for_the_plans(form: str, tmp_path: Path) -> None:
     plan = planned("mlperf_ic_resnet8", **FORMS[form])

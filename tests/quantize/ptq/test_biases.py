@@ -12,6 +12,7 @@ from simulator.execute import run_batch
 from simulator.graph import Array, Graph
 from tests.float_builder import FloatNet
 from tests.quantize.export.minmax import Widths, plan_of
+from tests.quantize.export.operator_values import operators_off
 from workloads.float_graph import layers
 from workloads.quantize import Grid, per_group, single
 from workloads.quantize.export.qdq import integer, to_qdq
@@ -55,6 +56,13 @@ def sums(plan: Plan) -> list[int]:
     return [b + sum(map(abs, row)) * farthest for b, row in zip(steps, codes, strict=True)]
 
 
+def factors(plan: Plan) -> list[float]:
+    """What brings the sums of each filter onto the output's grid."""
+    (layer,) = layers(plan.graph)
+    (x,), (y,) = (plan.activations[n].scale for n in (layer.activations, layer.output))
+    return [x * s / y for s in plan.weights[layer.weights].grid.scale]
+
+
 @pytest.mark.parametrize(
     "widths",
     [Widths(8, 8), Widths(4, 4), Widths(8, 8, affine_weights=True), Widths(8, 16), Widths(16, 16)],
@@ -70,9 +78,9 @@ def test_sums_stay_in_the_accumulator(widths: Widths) -> None:
     before, after = (p.weights[layer.weights] for p in (plan, made))
     assert after.grid == replace(before.grid, scale=after.grid.scale)
     assert all(np.float32(s) == s for s in after.grid.scale)
-    kept = [k for k in range(4) if sums(plan)[k] < 2 ** (bits - 1)]
-    assert {1, 3} <= set(kept)
-    for k in kept:
+    multipliers = factors(made)
+    assert min(multipliers) >= 2**-31
+    for k in (1, 3):
         assert before.grid.scale[k] == after.grid.scale[k]
         np.testing.assert_array_equal(before.codes[k], after.codes[k])
     np.testing.assert_allclose(real_bias(made, layer)[[0, 2]], BIAS[[0, 2]], rtol=2e-7)
@@ -150,11 +158,14 @@ def biases_of(proto: ModelProto) -> Array:
     return np.asarray(codes.astype(np.float64) * scale)
 
 
-def test_files_of_tflite_hold_the_biases(tmp_path: Path) -> None:
-    plan, _ = planned(Widths(8, 8))
+@pytest.mark.parametrize("widths", [Widths(8, 8), Widths(8, 16, centred=True)])
+def test_files_of_tflite_hold_the_biases(widths: Widths, tmp_path: Path) -> None:
+    """And its kernels compute with them: multipliers below 2^-32 would be 0."""
+    plan, samples = planned(widths)
     path = tmp_path / "made.tflite"
     path.write_bytes(to_tflite(plan))
     read = workloads.load(path)
+    assert [off for off in operators_off(plan, read, {"x": samples}) if off.too_far] == []
     (layer,) = layers(plan.graph)
     room = with_room_for_biases(plan)
     np.testing.assert_array_equal(read.constants[layer.bias], bias_codes(room, layer))

@@ -1,10 +1,11 @@
-"""Wider steps for filters whose weights are so small that their bias leaves the accumulator.
+"""Wider steps for filters whose weights are so small that integers would lose their bias.
 
 A bias lies on s_x s_w (Jacob et al. 2018, arXiv 1712.05877, section 2.4): where batch norms leave
 weights near 0 beside a bias, it has more of these steps than the accumulator holds.
 """
 
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +15,19 @@ from workloads.quantize.grid import Grid, single
 from workloads.quantize.ptq.plan import Plan, Weights, bias_bits
 from workloads.quantize.quantizer import Reals
 
+LEAST_MULTIPLIER: Final = 2.0**-31
+"""Of sums, to bring them onto the output's grid."""
+
 
 def with_room_for_biases(plan: Plan) -> Plan:
     """The plan with a wider step for each filter whose bias leaves the accumulator with its sum.
 
-    |bias| + the reach of the products is held to 2^(n-1) - 1 steps of s_x s_w, n as `bias_bits`.
-    There s_w (float32) grows until the bias takes half of that, and the codes are rounded anew,
-    from the graph's weights: they lose less than taps 2^-22 of the bias. Weights of one scale keep
-    one. Bias and weights of other filters stay, as does a sum that is too long without its bias.
-    Done twice it changes nothing.
+    |bias| + the reach of the products is held to 2^(n-1) - 1 steps of s_x s_w, n as `bias_bits`,
+    and s_x s_w to 2^-31 s_y: fixed-point multipliers of less are 0 (LiteRT quantization_util.cc),
+    whatever the bias. There s_w (float32) grows until the bias takes half of the room, and the
+    codes are rounded anew, from the graph's weights: what they lose, no output shows. Weights of
+    one scale keep one. Other filters stay, as does a sum that is too long without its bias. Done
+    twice it changes nothing.
     """
     weights = dict(plan.weights)
     for layer in layers(plan.graph):
@@ -40,12 +45,13 @@ def _widened(plan: Plan, layer: Layer, held: Weights) -> Weights:
     scale = np.array(held.grid.scale)
     steps = bias / (step * np.array(single(held.grid).scale))
     sums = steps + _reach(held, layer.filter_axis, x)
-    short: NDArray[np.bool_] = (sums > room) & (steps > room / 2)
+    least = np.where((sums > room) & (steps > room / 2), bias, 0) / (step * room / 2)
+    if len(scale) == 1:
+        least = least.max(keepdims=True)
+    least = np.maximum(least, plan.activations[layer.output].scale[0] / step * LEAST_MULTIPLIER)
+    short = np.array(single(held.grid).scale) < least
     if not short.any():
         return held
-    least = np.where(short, bias, 0) / (step * room / 2)
-    if len(scale) == 1:
-        short, least = np.array([True]), least.max(keepdims=True)
     # One part in a million more: the scales are rounded to float32.
     wider = np.where(short, (least * (1 + 1e-6)).astype(np.float32), scale)
     grid = replace(held.grid, scale=tuple(wider.tolist()))
