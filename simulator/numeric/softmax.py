@@ -55,13 +55,16 @@ class FixedPointSoftmax(RowFunction):
 
 
 def q5_multiplier(real: float) -> tuple[int, int, int] | None:
-    """(multiplier, shift, smallest) that scale a difference by `real` to Q5.26; None below 2^-26.
+    """(multiplier, shift, smallest) that scale a difference by `real` to Q5.26; None up to 2^-26.
+
+    There LiteRT ends the process (quantization_util.cc QuantizeMultiplierGreaterThanOne).
 
     `smallest` is the difference that is -31 in reals; larger scales than 2^31 - 1 are cut to it.
     """
-    multiplier, shift = quantize_multiplier(min(real * 2.0 ** (31 - INTEGER_BITS), 2.0**31 - 1))
-    if shift < 0:
+    scaled = min(real * 2.0 ** (31 - INTEGER_BITS), 2.0**31 - 1)
+    if scaled <= 1:
         return None
+    multiplier, shift = quantize_multiplier(scaled)
     radius = ((1 << INTEGER_BITS) - 1) * 2.0 ** (31 - INTEGER_BITS) / 2.0**shift
     return multiplier, shift, -floor(radius)
 

@@ -68,6 +68,6 @@ def _of_8_bits(source: Source, x_scale: float, low: int, high: int) -> RowFuncti
         return FloatTableLogSoftmax(x_scale, OUTPUT_SCALE, high)
     scaling = q5_multiplier(x_scale)
     if scaling is None:
-        refuse(source.place, "the input scale must be >= 2^-26", x_scale, "Rescale it.")
+        refuse(source.place, "the input scale must be above 2^-26", x_scale, "Rescale it.")
     multiplier, shift, _ = scaling
     return FixedPointLogSoftmax(*scaling, opposite_scaling(multiplier, shift), low)

@@ -80,7 +80,7 @@ def _of_8_bits(source: Source, scale: float, beta: float) -> RowFunction:
         return FloatTableSoftmax(step, y_scale, y_zero, value_range(y), y.dtype)
     scaling = q5_multiplier(beta * scale)
     if scaling is None:
-        refuse(source.place, "beta * scale must be >= 2^-26", beta * scale, "Rescale it.")
+        refuse(source.place, "beta * scale must be above 2^-26", beta * scale, "Rescale it.")
     return FixedPointSoftmax(*scaling, value_range(y)[0], y.bits, y.dtype)
 
 

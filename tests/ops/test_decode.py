@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from simulator.decode import activation_range
+from simulator.errors import Unsupported
 from simulator.numeric.dialect import DIALECTS
 from tests.ops.build import OneOp, log_uniform, single, tensor, zero_point
 from tests.ops.oracles import oracle_of
@@ -137,6 +138,19 @@ def test_softmax_constants() -> None:
         form = operator.function
         assert (form.multiplier, form.shift) == (multiplier, shift)
         assert form.smallest == -floor(Fraction(31 * 2**26, 2**shift))
+
+
+@pytest.mark.parametrize("op", ["SOFTMAX", "LOG_SOFTMAX"])
+@pytest.mark.parametrize("scale", [1e-37, 2.0**-45, 2.0**-27, 2.0**-26])
+def test_softmax_of_steps_that_end_the_process(op: str, scale: float) -> None:
+    """LiteRT checks that the step times 2^26 is above 1, and aborts."""
+    softmax = op == "SOFTMAX"
+    options = {"beta": 1.0} if softmax else {}
+    y = tensor((1, 4), 1 / 256, -128) if softmax else tensor((1, 4), 1 / 16, 127)
+    with pytest.raises(Unsupported, match=r"must be above 2\^-26; found .*\. Rescale it\.$"):
+        OneOp(op, options, (tensor((1, 4), single(scale)),), y, (None,)).operator()
+    above = float(np.nextafter(np.float32(2.0**-26), np.float32(1)))
+    OneOp(op, options, (tensor((1, 4), above),), y, (None,)).operator()
 
 
 def test_softmax_is_near_the_real_one() -> None:

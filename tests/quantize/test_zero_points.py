@@ -149,6 +149,8 @@ def test_a_quantized_bias_is_the_nearest() -> None:
         assert abs(Fraction(b) - q * step) <= step / 2
     ties = quantize_bias(np.array([0.5, 1.5, -2.5, 1e12]), 1.0, np.ones(1))
     assert ties.tolist() == [0, 2, -2, 2**31 - 1]
+    wide = quantize_bias(np.array([1e12, -1e15]), 1.0, np.ones(1), bits=48)
+    assert wide.tolist() == [10**12, -(2**47)]
     with pytest.raises(IllegalValues, match="must be finite"):
         quantize_bias(np.array([np.inf]), 1.0, np.ones(1))
 

@@ -63,6 +63,13 @@ class Grid(Quantizer):
         zero, scale = np.array(self.zero_point), np.array(self.scale)
         return (self.low - zero) * scale, (self.high - zero) * scale
 
+    @property
+    def code_bits(self) -> int:
+        """Bits that the codes need, the zero point apart."""
+        if self.low >= 0:
+            return max(self.high.bit_length(), 1)
+        return max((-self.low - 1).bit_length(), max(self.high, 0).bit_length()) + 1
+
     def squared_error(self, x: Array) -> Reals:
         """Sum of (x - nearest grid value)^2 for each parameter of `layout`, (parameters,).
 

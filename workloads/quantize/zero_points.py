@@ -88,10 +88,10 @@ def folded_bias(
     return np.asarray(folded)
 
 
-def quantize_bias(bias: Array, x_scale: float, w_scales: Array) -> Integers:
-    """round(bias / (x_scale * w_scale)) per channel, int64 values of 32 bits, ties to even.
+def quantize_bias(bias: Array, x_scale: float, w_scales: Array, *, bits: int = 32) -> Integers:
+    """round(bias / (x_scale * w_scale)) per channel, int64 values of `bits`, ties to even.
 
-    Exact: the product of the scales and the quotient are rationals. Saturates at 32 bits.
+    Exact: the product of the scales and the quotient are rationals. Saturates at `bits`.
     """
     if not np.isfinite(bias).all():
         raise IllegalValues("a bias must be finite; found NaN or infinity")
@@ -100,7 +100,8 @@ def quantize_bias(bias: Array, x_scale: float, w_scales: Array) -> Integers:
         round(Fraction(float(b)) / (Fraction(x_scale) * Fraction(float(s))))
         for b, s in zip(bias.tolist(), scales.tolist(), strict=True)
     )
-    return np.array([min(max(v, -(2**31)), 2**31 - 1) for v in exact], dtype=np.int64)
+    least, most = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    return np.array([min(max(v, least), most) for v in exact], dtype=np.int64)
 
 
 def windows(

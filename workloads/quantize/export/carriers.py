@@ -13,9 +13,7 @@ import numpy as np
 
 from simulator.errors import Unsupported
 from simulator.numeric.bounds import Bounds
-from workloads.float_graph import Layer
 from workloads.quantize.grid import Grid
-from workloads.quantize.ptq.plan import Plan, bias_codes
 from workloads.quantize.quantizer import Codes
 
 _ENDS: Final = {
@@ -26,7 +24,6 @@ _ENDS: Final = {
     "int16": (-32768, 32767),
     "uint16": (0, 65535),
 }
-_INT32: Final = (-(2**31), 2**31 - 1)
 
 
 @dataclass(frozen=True)
@@ -103,24 +100,6 @@ def weight_element(grid: Grid, codes: Codes, place: str) -> str:
     raise Unsupported(
         f"{place}: weight codes {grid.low} to {grid.high} need more than 16 bits; give fewer"
     )
-
-
-def width(grid: Grid) -> int:
-    """Bits that the codes of a grid need, its zero point apart."""
-    if grid.low >= 0:
-        return max(grid.high.bit_length(), 1)
-    return max((-grid.low - 1).bit_length(), max(grid.high, 0).bit_length()) + 1
-
-
-def leaves_32_bits(plan: Plan, layer: Layer) -> bool:
-    """Whether the bias of a layer with operands of more than 8 bits is cut at 32 bits.
-
-    Of narrower operands a machine cuts it; wider ones are multiplied in float32 by all who run
-    these files.
-    """
-    grids = plan.activations[layer.activations], plan.weights[layer.weights].grid
-    codes = bias_codes(plan, layer)
-    return max(width(grid) for grid in grids) > 8 and bool(np.isin(codes, _INT32).any())
 
 
 def type_bits(element: str) -> int:

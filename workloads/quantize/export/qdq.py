@@ -16,16 +16,15 @@ from workloads.onnx.reader import from_model
 from workloads.quantize.export.carriers import (
     Carrier,
     carrier,
-    leaves_32_bits,
     type_bits,
     weight_element,
-    width,
 )
 from workloads.quantize.export.onnx_graph import to_model
 from workloads.quantize.export.onnx_values import Order, Quantizers, cut
 from workloads.quantize.export.onnx_writer import ELEMENTS, LEAST_OPSET, NARROW_OPSET, Writer
 from workloads.quantize.grid import Grid
-from workloads.quantize.ptq.plan import Plan, bias_codes
+from workloads.quantize.ptq.biases import with_room_for_biases
+from workloads.quantize.ptq.plan import BIAS_BITS, Plan, bias_codes
 
 Narrow = Literal["packed", "bytes", "typed"]
 NARROW: Final[tuple[Narrow, ...]] = ("packed", "bytes", "typed")
@@ -47,7 +46,8 @@ def to_qdq(plan: Plan, narrow: Narrow = "packed") -> ModelProto:
     """
     if narrow not in NARROW:
         raise BadConfig(f"narrow must be one of {', '.join(NARROW)}; found '{narrow}'")
-    return to_model(plan, _Qdq(plan, narrow), _opset(plan, narrow), {})
+    roomy = with_room_for_biases(plan)
+    return to_model(roomy, _Qdq(roomy, narrow), _opset(roomy, narrow), {})
 
 
 def integer(plan: Plan, dialect: str = "onnxruntime", narrow: Narrow = "packed") -> Graph:
@@ -117,7 +117,7 @@ class _Qdq(Quantizers):
         """Codes and DQ, with a Cast between where they are packed."""
         held, name = plan.weights[layer.weights], layer.weights
         element = weight_element(held.grid, held.codes, name)
-        bits = width(held.grid)
+        bits = held.grid.code_bits
         stem = name if order == tuple(range(len(order))) else f"{name}_{''.join(map(str, order))}"
         codes = held.codes.transpose(order)
         byte = "int8" if element == "int4" else "uint8"
@@ -143,8 +143,8 @@ class _Qdq(Quantizers):
     def bias(self, writer: Writer, plan: Plan, layer: Layer) -> str:
         """Codes in 32 bits on s_x s_w, and DQ.
 
-        Of operands of more than 8 bits, which ONNX Runtime multiplies in float32, 2^k s_x s_w where
-        that is what 32 bits hold: a real bias it would itself bring to s_x s_w, and wrap.
+        Of operands of more than 8 bits, which ONNX Runtime multiplies in float32, codes of more are
+        held on 2^k s_x s_w: a real bias it would itself bring to s_x s_w, and wrap.
         """
         codes = bias_codes(plan, layer).reshape(-1)
         grids = plan.activations[layer.activations], plan.weights[layer.weights].grid
@@ -155,8 +155,7 @@ class _Qdq(Quantizers):
                 f"{plan.graph.name}: the scales of '{layer.activations}' and '{layer.weights}' "
                 "multiply to 0 in float32; give the weights a wider range"
             )
-        if leaves_32_bits(plan, layer):
-            codes, scales = _coarser(plan.graph.constants[layer.bias].reshape(-1), scales)
+        codes, scales = _in_32_bits(codes, scales)
         stem = f"{layer.bias}_{layer.weights}"
         held = scales.reshape(()) if scales.size == 1 else scales
         inputs = [
@@ -184,11 +183,12 @@ class _Qdq(Quantizers):
         return value
 
 
-def _coarser(bias: Array, scales: Array) -> tuple[Array, Array]:
-    """Codes of 32 bits and their scales, the power of two of the given ones that holds the bias."""
-    steps = np.abs(bias.astype(np.float64) / scales).max()
-    wider = scales * np.float32(2.0 ** max(np.ceil(np.log2(steps)) - 30, 0))
-    return np.rint(bias.astype(np.float64) / wider), wider
+def _in_32_bits(codes: Array, scales: Array) -> tuple[Array, Array]:
+    """Codes of 32 bits and their scales: 2^k the given ones, each as it needs."""
+    most = np.abs(codes) if scales.size > 1 else np.abs(codes).max(keepdims=True)
+    over = np.ceil(np.log2(np.maximum(most, 1) / (2.0 ** (BIAS_BITS - 1) - 1)))
+    factor = 2.0 ** np.maximum(over, 0)
+    return np.rint(codes / factor), scales * factor.reshape(scales.shape).astype(np.float32)
 
 
 def _grid(writer: Writer, name: str, held: Carrier) -> list[str]:

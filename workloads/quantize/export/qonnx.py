@@ -16,11 +16,11 @@ from simulator.graph import Array
 from simulator.numeric.bounds import UNBOUNDED, Bounds, within
 from workloads.float_graph import Layer
 from workloads.onnx.reader import types_of
-from workloads.quantize.export.carriers import leaves_32_bits, width
 from workloads.quantize.export.onnx_graph import to_model
 from workloads.quantize.export.onnx_values import Order, Quantizers, cut
 from workloads.quantize.export.onnx_writer import Writer
 from workloads.quantize.grid import Grid
+from workloads.quantize.ptq.biases import with_room_for_biases
 from workloads.quantize.ptq.plan import Plan, real_bias
 
 DOMAIN: Final = "qonnx.custom_op.general"
@@ -29,10 +29,10 @@ DOMAIN: Final = "qonnx.custom_op.general"
 def to_qonnx(plan: Plan) -> ModelProto:
     """The plan as QONNX: weights and activations behind Quant nodes, biases real.
 
-    Biases of integer layers are the values of their 32-bit codes. Raises Unsupported for operators
+    Biases of integer layers are the values of their codes. Raises Unsupported for operators
     that ONNX does not have.
     """
-    model = to_model(plan, _Quants(), 0, {DOMAIN: 1})
+    model = to_model(with_room_for_biases(plan), _Quants(), 0, {DOMAIN: 1})
     # qonnx executes nothing whose shapes are not in the file.
     for name, kind in types_of(model, plan.graph.name).items():
         element = TensorProto.DataType.Value(kind.element.upper())
@@ -59,7 +59,7 @@ class _Range:
 
 def _range(grid: Grid) -> _Range:
     """The range that is the grid's own; else an unsigned one that holds its codes."""
-    bits = width(grid)
+    bits = grid.code_bits
     for signed in (True, False):
         for narrow in (False, True):
             found = _Range(bits, signed, narrow, 0)
@@ -107,10 +107,8 @@ class _Quants(Quantizers):
         return _quant(writer, value, stem, spread, held.grid, _range(held.grid))
 
     def bias(self, writer: Writer, plan: Plan, layer: Layer) -> str:
-        """The real values of the codes, or their own where 16-bit operands leave 32 bits."""
-        cut_short = leaves_32_bits(plan, layer)
-        held = plan.graph.constants[layer.bias] if cut_short else real_bias(plan, layer)
-        value = held.reshape(-1).astype(np.float32)
+        """The real values of the codes."""
+        value = real_bias(plan, layer).reshape(-1).astype(np.float32)
         return writer.constant(f"{layer.bias}_real", value)
 
 

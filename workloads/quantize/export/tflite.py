@@ -12,6 +12,7 @@ from simulator.errors import Unsupported
 from simulator.graph import Node
 from workloads.quantize.export import tflite_functions, tflite_layers, tflite_moves, tflite_windows
 from workloads.quantize.export.tflite_draft import Draft
+from workloads.quantize.ptq.biases import with_room_for_biases
 from workloads.quantize.ptq.plan import Plan
 
 _EMITTERS: Final[Mapping[str, Callable[[Draft, Node], None]]] = MappingProxyType(
@@ -33,7 +34,7 @@ def to_tflite(plan: Plan, *, real_ends: bool = False) -> bytes:
     Unsupported, naming the tensor or node, for grids, weights and operators that the format or its
     kernels do not have, and for tensors that the plan leaves float.
     """
-    graph, draft = plan.graph, Draft(plan)
+    graph, draft = plan.graph, Draft(with_room_for_biases(plan))
     if graph.variables:
         name = next(iter(graph.variables))
         raise Unsupported(f"{graph.name}: variable '{name}' has no integer form; unroll the state")

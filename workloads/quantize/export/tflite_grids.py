@@ -19,7 +19,7 @@ from simulator.decode import DTYPE_RANGE, activation_range, refuse
 from simulator.numeric.bounds import Bounds
 from simulator.real_bounds import ACTIVATIONS
 from workloads.quantize.grid import Grid, single
-from workloads.quantize.ptq.plan import Weights
+from workloads.quantize.ptq.plan import BIAS_BITS, WIDE_BIAS_BITS, Weights
 
 
 @dataclass(frozen=True)
@@ -134,40 +134,26 @@ def code_bounds(bounds: Bounds, grid: FileGrid) -> tuple[int, int]:
     return (least, most) if bounds == (-inf, inf) else ends
 
 
-def with_bias(
+def file_bias(
     weights: FileWeights, bias: NDArray[Any], x: FileGrid, filter_axis: int, place: str
-) -> tuple[FileWeights, NDArray[Any]]:
-    """Weights and the codes of a bias (filters,) on s_x s_w: int32, int64 beside int16.
+) -> NDArray[Any]:
+    """The codes of a bias (filters,) on s_x s_w: int32, int64 beside int16.
 
-    Bias and sum of products stay within 32 bits (int64: within the 48 that LiteRT rescales). A
-    filter of weights so small that they would not gets the scale on which they do: its weights lose
-    less than the bias by (taps 2^-23 of it), which no output shows.
+    Raises Unsupported where bias and sum of products may leave 32 bits (beside int16 the 48 that
+    LiteRT rescales).
     """
     wide = x.dtype == "int16"
-    room = 2**47 - 1 if wide else 2**31 - 1
-    filters = bias.size
-    scales = np.broadcast_to(np.array(weights.scales), (filters,)).copy()
-    rows = np.moveaxis(weights.codes, filter_axis, 0).reshape(filters, -1).astype(np.int64)
+    most = 2 ** ((WIDE_BIAS_BITS if wide else BIAS_BITS) - 1) - 1
+    scales = np.broadcast_to(np.array(weights.scales), bias.shape)
+    rows = np.abs(np.moveaxis(weights.codes, filter_axis, 0).astype(np.int64))
     farthest = max(abs(end - x.zero_point) for end in x.limits)
     steps = _steps(bias, x.scale, scales)
-    over = [k for k in range(filters) if abs(steps[k]) + _reach(rows[k], farthest) > room]
-    for k in over:
-        scale = float(np.float32(abs(float(bias[k])) / (x.scale * (room // 2 + 1))))
-        if scale <= scales[k]:
-            way_out = "Split the layer."
-            refuse(place, f"sums of filter {k} stay in {room + 1} steps", "more taps", way_out)
-        rows[k] = np.rint(rows[k] * (scales[k] / scale))
-        scales[k] = scale
-    if over:
-        steps = _steps(bias, x.scale, scales)
-        shape = np.moveaxis(weights.codes, filter_axis, 0).shape
-        codes = np.moveaxis(rows.astype(np.int8).reshape(shape), 0, filter_axis)
-        weights = FileWeights(np.ascontiguousarray(codes), tuple(scales.tolist()), weights.dtype)
-    return weights, np.array(steps, dtype=np.int64 if wide else np.int32)
-
-
-def _reach(row: NDArray[np.int64], farthest: int) -> int:
-    return int(np.abs(row).sum()) * farthest
+    for k, row in enumerate(rows):
+        reach = abs(steps[k]) + int(row.sum()) * farthest
+        if reach > most:
+            rule = f"bias and sum of products of filter {k} stay in {most} steps"
+            refuse(place, rule, reach, "Split the layer.")
+    return np.array(steps, dtype=np.int64 if wide else np.int32)
 
 
 def _steps(bias: NDArray[Any], x_scale: float, scales: NDArray[np.float64]) -> list[int]:

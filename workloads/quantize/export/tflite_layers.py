@@ -17,7 +17,7 @@ from simulator.ops.float_matmul import FloatMatMul
 from workloads.float_graph import Layer, layer_of
 from workloads.float_graph.activations import bounds_on
 from workloads.quantize.export.tflite_draft import Draft, Held
-from workloads.quantize.export.tflite_grids import FileWeights, file_weights, with_bias
+from workloads.quantize.export.tflite_grids import FileWeights, file_bias, file_weights
 from workloads.quantize.export.tflite_windows import dilations, padded, strides
 
 TO_CHANNELS_LAST: Final = (3, 1, 2, 0)
@@ -92,7 +92,8 @@ def _quantized(draft: Draft, layer: Layer, x: Held) -> tuple[FileWeights, NDArra
     weights = file_weights(held, x.grid, place)
     filters = held.codes.shape[layer.filter_axis]
     bias = draft.graph.constants[layer.bias] if layer.bias else np.zeros(filters)
-    return with_bias(weights, bias.reshape(-1), x.grid, layer.filter_axis, place)
+    codes = file_bias(weights, bias.reshape(-1), x.grid, layer.filter_axis, place)
+    return weights, codes
 
 
 def _inputs(

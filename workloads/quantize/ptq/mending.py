@@ -1,23 +1,28 @@
 """The pipeline's way to the functions that change a network before and after it is rounded.
 
-Each gives back what it made and a few words on what it did. What is not run is not imported.
+Each gives back what it made and a few words on what it did.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 
 from simulator.graph import Graph
 from workloads.float_graph import layers
+from workloads.quantize.ptq.absorb import DEVIATIONS, absorption
+from workloads.quantize.ptq.adaround import AdaRoundStep
+from workloads.quantize.ptq.adaround import adarounded as rounded
+from workloads.quantize.ptq.adaround_fit import AdaRoundSettings
+from workloads.quantize.ptq.analytic_bias import Moments, analytic_bias_correction
+from workloads.quantize.ptq.bias_correction import bias_correction
+from workloads.quantize.ptq.equalize import equalization
 from workloads.quantize.ptq.plan import Plan
+from workloads.quantize.ptq.preactivations import estimated_statistics, with_preactivations
 from workloads.quantize.ptq.samples import Samples
 from workloads.quantize.ptq.settings import Settings
 from workloads.quantize.ptq.simulate import forward
 from workloads.quantize.ptq.statistics import LayerStatistics, Statistics
-
-if TYPE_CHECKING:
-    from workloads.quantize.ptq.analytic_bias import Moments
 
 MOST_ESTIMATED: Final = 128
 """Samples that statistics of layers are estimated on."""
@@ -27,8 +32,6 @@ Told: TypeAlias = Callable[[int, int], None]
 
 def equalized(graph: Graph, known: LayerStatistics) -> tuple[Graph, LayerStatistics, str]:
     """Cross-layer equalization (Nagel et al. 2021 section 3.2), and the statistics behind it."""
-    from workloads.quantize.ptq.equalize import equalization
-
     made = equalization(graph)
     told = f"{len(made.pairs)} pairs of layers"
     if made.function_changed:
@@ -38,10 +41,6 @@ def equalized(graph: Graph, known: LayerStatistics) -> tuple[Graph, LayerStatist
 
 def adarounded(plan: Plan, data: Samples, settings: Settings, told: Told) -> tuple[Plan, str]:
     """Weights rounded for their layer's output (Nagel et al. 2021 section 3.4)."""
-    from workloads.quantize.ptq.adaround import AdaRoundStep
-    from workloads.quantize.ptq.adaround import adarounded as rounded
-    from workloads.quantize.ptq.adaround_fit import AdaRoundSettings
-
     chosen = AdaRoundSettings(seed=settings.seed, iterations=settings.iterations)
 
     def progress(at: AdaRoundStep) -> None:
@@ -61,8 +60,6 @@ def absorbed(
     Layers whose batch norm is not known have the statistics of data, where there is some. Not
     across zero padding: what is missing at the borders costs small images more than is won.
     """
-    from workloads.quantize.ptq.absorb import absorption
-
     ready = with_estimates(graph, known, data, settings)
     if not settings.data_free:
         ready = uncut(graph, ready, data)
@@ -75,12 +72,8 @@ def corrected(
 ) -> tuple[Plan, str]:
     """Biases less the mean error of their layer's output (Nagel et al. 2021 section 3.3)."""
     if settings.corrects_by == "empirical":
-        from workloads.quantize.ptq.bias_correction import bias_correction
-
         made = bias_correction(plan, data)
     else:
-        from workloads.quantize.ptq.analytic_bias import analytic_bias_correction
-
         ready = with_estimates(plan.graph, known, data, settings)
         made = analytic_bias_correction(plan, ready, input_moments(plan.graph, data))
     return made.plan, f"{settings.corrects_by}, {len(made.removed)} layers"
@@ -91,9 +84,6 @@ def uncut(graph: Graph, known: LayerStatistics, data: Samples) -> LayerStatistic
 
     What a layer gives is no normal variable: with these, absorption is exact on the samples.
     """
-    from workloads.quantize.ptq.absorb import DEVIATIONS
-    from workloads.quantize.ptq.preactivations import with_preactivations
-
     split, names = with_preactivations(graph)
     names = {weights: name for weights, name in names.items() if weights in known}
     least = {weights: np.full_like(known[weights].mean, np.inf) for weights in names}
@@ -114,15 +104,11 @@ def with_estimates(
     """The statistics of batch norms, and of data for layers that have none."""
     if settings.data_free or known.keys() >= {layer.weights for layer in layers(graph)}:
         return known
-    from workloads.quantize.ptq.preactivations import estimated_statistics
-
     return {**estimated_statistics(graph, data.part(0, MOST_ESTIMATED)), **known}
 
 
-def input_moments(graph: Graph, data: Samples) -> "dict[str, Moments]":
+def input_moments(graph: Graph, data: Samples) -> dict[str, Moments]:
     """Mean and variance of each input over samples, the same for every element."""
-    from workloads.quantize.ptq.analytic_bias import Moments
-
     found = dict[str, Moments]()
     for name in graph.inputs:
         values = data.arrays[name][:MOST_ESTIMATED].astype(np.float64)

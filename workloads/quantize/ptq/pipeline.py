@@ -17,6 +17,7 @@ from simulator.graph import Graph
 from workloads.float_graph import layers
 from workloads.quantize import Grid
 from workloads.quantize.ptq import mending
+from workloads.quantize.ptq.biases import with_room_for_biases
 from workloads.quantize.ptq.calibrate import RangeSettings, calibrate
 from workloads.quantize.ptq.data_free import check_batch_norms, data_free_grids, stated_range
 from workloads.quantize.ptq.measure import Judge, Labelled, layer_noise, weight_noise
@@ -27,7 +28,7 @@ from workloads.quantize.ptq.samples import Samples, samples_of
 from workloads.quantize.ptq.settings import Settings
 from workloads.quantize.ptq.simulate import simulated
 from workloads.quantize.ptq.statistics import LayerStatistics, batch_norm_statistics
-from workloads.quantize.ptq.steps import WeightRanges, fitted_biases, quantized_weights
+from workloads.quantize.ptq.steps import WeightRanges, quantized_weights
 from workloads.quantize.ptq.widths import Width, activation_bits, weight_bits, widths
 
 HELD_OUT: Final = 5
@@ -182,7 +183,6 @@ class _Run:
         with self._step("activation ranges") as step:
             step.did = "batch-norm" if chosen.data_free else chosen.activations.method
             self.activations = self._ranges(chosen.activations, len(self.data))
-            self.weights = fitted_biases(self._plan(self.activations)).weights
         plan = self._plan(self.activations)
         return Quantized(
             plan=plan,
@@ -236,7 +236,7 @@ class _Run:
         self.steps.append(StepReport(name, step.did, seconds, alone, *found))
 
     def _plan(self, activations: Mapping[str, Grid] | None = None) -> Plan:
-        return Plan(self.graph, self.weights, activations or {})
+        return with_room_for_biases(Plan(self.graph, self.weights, activations or {}))
 
     def _round_weights(self, ranges: WeightRanges) -> None:
         self.weights = quantized_weights(

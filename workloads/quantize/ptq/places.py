@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from simulator.elementwise import Selection
 from simulator.graph import Graph, Node
 from simulator.ops.arithmetic import Arithmetic
 from simulator.ops.float_resize import FloatResize
@@ -35,6 +36,13 @@ _FUNCTIONS: Final = frozenset(
 """Functions of one tensor that integer networks look up or compute on codes."""
 _SUMS: Final = frozenset(("add", "sub", "mul", "min", "max"))
 _UNIT, _SIGNED_UNIT = (0.0, 1.0), (-1.0, 1.0)
+_LIMITS: Final = {
+    "logistic": _UNIT,
+    "sigmoid": _UNIT,
+    "softmax": _UNIT,
+    "tanh": _SIGNED_UNIT,
+}
+"""The half-open range of outputs, by kind of operator or function."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,7 @@ def operands(graph: Graph, node: Node) -> tuple[str, ...]:
     """The tensors of a node that integers would stand for, weights and biases apart."""
     if layer_of(graph, node) is not None:
         return (node.inputs[0], *node.outputs)
-    inputs = node.inputs if isinstance(node.op, Arithmetic) else node.inputs[:1]
+    inputs = node.inputs if isinstance(node.op, Arithmetic | Selection) else node.inputs[:1]
     return (*(name for name in inputs if name), *node.outputs)
 
 
@@ -133,7 +141,9 @@ def integer_form(graph: Graph, node: Node) -> bool:
         return op.function in _FUNCTIONS
     if isinstance(op, FloatSoftmax):
         return _limits(node) is not None
-    if op.kind in ("float_average_pool", "float_resize", "softmax"):
+    if isinstance(op, Selection) or op.kind in _LIMITS:
+        return True
+    if op.kind in ("float_average_pool", "float_resize"):
         return True
     if op.kind == "float_reduce":
         return getattr(op, "function", "") == "mean"
@@ -145,7 +155,7 @@ def _in_order(graph: Graph) -> tuple[str, ...]:
     held = {
         name
         for node in graph.nodes
-        if isinstance(node.op, Arithmetic)
+        if isinstance(node.op, Arithmetic | Selection)
         for name in node.inputs
         if name in graph.constants
     }
@@ -172,10 +182,6 @@ def _known(graph: Graph, groups: tuple[tuple[str, ...], ...]) -> dict[str, tuple
 def _limits(node: Node) -> tuple[float, float] | None:
     """The half-open range of an operator's output, where it is the operator's own."""
     op = node.op
-    if op.kind == "softmax":
-        return _UNIT
     if isinstance(op, FloatSoftmax):
         return None if op.logarithm else _UNIT
-    if isinstance(op, FloatUnary):
-        return {"sigmoid": _UNIT, "tanh": _SIGNED_UNIT}.get(op.function)
-    return None
+    return _LIMITS.get(op.function if isinstance(op, FloatUnary) else op.kind)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,9 @@ from workloads.quantize.ptq.places import places
 from workloads.quantize.quantizer import Codes, Reals
 from workloads.quantize.zero_points import quantize_bias
 
-BIAS_BITS = 32
+BIAS_BITS: Final = 32
+WIDE_BIAS_BITS: Final = 48
+"""What LiteRT's kernels of 16 bits rescale of an int64 sum; float32 runtimes hold more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +40,7 @@ class Plan:
 
     `weights` is keyed by the name of a layer's weight constant, `activations` by tensor: what is
     missing stays float. Biases stay real in `graph.constants`; integers hold them on the grid
-    s_x s_w in 32 bits (`bias_codes`). Every tensor of a group of `places` is present, with one
+    s_x s_w (`bias_codes`). Every tensor of a group of `places` is present, with one
     Grid, or none is. Raises IllegalGraph for names and shapes that the graph has not, and for
     groups on several grids; Unsupported for activations with several scales or another rounding
     than half to even, the one of every file format.
@@ -59,13 +62,21 @@ class Plan:
         return layer.weights in self.weights and all(name in self.activations for name in ends)
 
 
+def bias_bits(plan: Plan, layer: Layer) -> int:
+    """Bits of an integer layer's bias and sums: 32, or 48 where an operand has more than 8."""
+    grids = plan.activations[layer.activations], plan.weights[layer.weights].grid
+    return BIAS_BITS if max(grid.code_bits for grid in grids) <= 8 else WIDE_BIAS_BITS
+
+
 def bias_codes(plan: Plan, layer: Layer) -> NDArray[np.int64]:
     """The bias of an integer layer in steps of s_x s_w, in the shape of its constant.
 
-    Saturated at 32 bits. Jacob et al. 2018 (arXiv 1712.05877) section 2.4.
+    Saturated at `bias_bits`, which `with_room_for_biases` keeps them from. Jacob et al. 2018
+    (arXiv 1712.05877) section 2.4.
     """
     bias = plan.graph.constants[layer.bias]
-    flat = quantize_bias(bias.reshape(-1), *_bias_scales(plan, layer))
+    bits = bias_bits(plan, layer)
+    flat = quantize_bias(bias.reshape(-1), *_bias_scales(plan, layer), bits=bits)
     return np.asarray(flat.reshape(bias.shape))
 
 

@@ -1,4 +1,4 @@
-"""Weights onto grids, and biases that fit: steps of post-training quantization.
+"""Weights onto grids: a step of post-training quantization.
 
 Nagel et al. 2021 (arXiv 2106.08295) sections 2.4.1 and 3.1.
 """
@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 
 from simulator.graph import Array, Graph
-from workloads.float_graph import Layer, layers
+from workloads.float_graph import layers
 from workloads.quantize import (
     PER_TENSOR,
     Form,
@@ -22,7 +22,7 @@ from workloads.quantize import (
     per_channel,
     symmetric,
 )
-from workloads.quantize.ptq.plan import BIAS_BITS, Plan, Weights
+from workloads.quantize.ptq.plan import Weights
 
 WeightRanges: TypeAlias = Literal["mse", "minmax"]
 RESTRICTED: Final = 4
@@ -70,35 +70,3 @@ def weight_grid(value: Array, form: Form, layout: Layout, ranges: WeightRanges) 
     scale = np.array(grid.scale)
     scale[idle] = np.median(scale[~idle]).astype(np.float32)
     return replace(grid, scale=tuple(scale.tolist()))
-
-
-def fitted_biases(plan: Plan) -> Plan:
-    """The plan with wider steps for the channels whose bias does not fit 32 bits.
-
-    The bias is held in steps of s_x s_w: that of a channel with weights near 0 may be beyond
-    2^31 - 1 of them. There s_w grows until it fits, and the codes are rounded anew.
-    """
-    weights = dict(plan.weights)
-    for layer in layers(plan.graph):
-        if layer.bias and plan.is_integer(layer):
-            weights[layer.weights] = _fitted(plan, layer, weights[layer.weights])
-    return replace(plan, weights=weights)
-
-
-def _fitted(plan: Plan, layer: Layer, held: Weights) -> Weights:
-    (step,) = plan.activations[layer.activations].scale
-    bias = np.abs(plan.graph.constants[layer.bias].astype(np.float64)).reshape(-1)
-    most = 2.0 ** (BIAS_BITS - 1) - 1
-    scale = np.array(held.grid.scale)
-    if len(scale) == 1:
-        bias = bias.max(keepdims=True)
-    least = np.broadcast_to(bias, scale.shape) / (step * most)
-    short = scale < least
-    if not short.any():
-        return held
-    # One part in a million more: the product of the scales is rounded.
-    wider = np.where(short, least * (1 + 1e-6), scale).astype(np.float32)
-    grid = replace(held.grid, scale=tuple(wider.tolist()))
-    codes = grid.quantize(plan.graph.constants[layer.weights])
-    moved = grid.layout.spread(short, codes.shape)
-    return Weights(np.where(moved, codes, held.codes), grid)
