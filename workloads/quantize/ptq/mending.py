@@ -4,6 +4,7 @@ Each gives back what it made and a few words on what it did. What is not run is 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
@@ -25,15 +26,33 @@ Told: TypeAlias = Callable[[int, int], None]
 """Hears (done, of how many)."""
 
 
-def equalized(graph: Graph, known: LayerStatistics) -> tuple[Graph, LayerStatistics, str]:
-    """Cross-layer equalization (Nagel et al. 2021 section 3.2), and the statistics behind it."""
-    from workloads.quantize.ptq.equalize import equalization
+@dataclass(frozen=True, eq=False)
+class Equalized:
+    """A graph to quantize, the statistics of its layers, and what was done to it, in words."""
 
-    made = equalization(graph)
-    told = f"{len(made.pairs)} pairs of layers"
-    if made.function_changed:
-        told += f"; {len(made.function_changed)} upper bounds dropped"
-    return made.graph, made.scaled(known), told
+    graph: Graph
+    statistics: LayerStatistics
+    told: str
+
+
+def equalizations(graph: Graph, known: LayerStatistics) -> tuple[Equalized, ...]:
+    """Cross-layer equalization (Nagel et al. 2021 section 3.2), and the statistics behind it.
+
+    Two where it would drop upper bounds (ReLU6 becomes ReLU): with and without those layers.
+    None where no layer is joined to another.
+    """
+    from workloads.quantize.ptq.equalize import Equalization, equalization
+
+    def of(made: Equalization, bounds: str) -> Equalized:
+        told = f"{len(made.pairs)} pairs of layers{bounds}"
+        return Equalized(made.graph, made.scaled(known), told)
+
+    made = [equalization(graph, "replace")]
+    told = [""]
+    if made[0].function_changed:
+        made.append(equalization(graph, "keep"))
+        told = [f", {len(made[0].function_changed)} upper bounds dropped", ", upper bounds kept"]
+    return tuple(of(one, words) for one, words in zip(made, told, strict=True) if one.pairs)
 
 
 def adarounded(plan: Plan, data: Samples, settings: Settings, told: Told) -> tuple[Plan, str]:
