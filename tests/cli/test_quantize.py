@@ -228,8 +228,8 @@ FAULTS = {
     f"{START} -o o.onnx --json data.npz": "--json data.npz: --calibration is read from there",
     f"{START} -o o.onnx --labels x_y.npz --html x_y.npz": "--html x_y.npz: --labels is read from",
     f"{START} -o o.tflite --weights 32": (
-        "-o o.tflite: a full-integer .tflite has weights of 2 to 8 bits and activations of 8 or 16; "
-        "found W32A8 for 'float_conv_2d_0'. Choose such widths, or write .onnx"
+        "-o o.tflite: a full-integer .tflite has weights of 2 to 8 bits and activations of 8 or "
+        "16; found W32A8 for 'float_conv_2d_0'. Choose such widths, or write .onnx"
     ),
     f"{START} -o o.tflite --activations 4": "-o o.tflite: a full-integer .tflite has weights of 2",
     f"{START} -o o.onnx --labels below.npz": (
