@@ -72,7 +72,7 @@ class LayerReport:
 class Quantized:
     """A plan, the float network that it was made from, and what is known of both.
 
-    `float_graph` is as read, `equalized` folded and equalized, None where it was left folded alone;
+    `float_graph` is as read, `equalized` folded and equalized, None where that was left out;
     `twin` computes in float what the plan does on its grids, tensor by tensor: folded, equalized,
     absorbed.
     """
@@ -174,7 +174,7 @@ class _Run:
             with self._step("equalize") as step:
                 step.did = self._equalize()
                 self._round_weights("minmax")
-        equalized = None if self.graph is folded else self.graph
+        equalized = self.graph if chosen.equalize or self.graph is not folded else None
         if chosen.absorb:
             self._absorb()
         self.twin = self.graph
