@@ -1,4 +1,4 @@
-"""Equalization in the pipeline: taken where the judge hears less noise, never where it hears more."""
+"""Equalization in the pipeline: taken where the judge hears less noise, left out elsewhere."""
 
 import numpy as np
 import pytest
