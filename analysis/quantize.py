@@ -36,6 +36,8 @@ def quantize_command(model: str, files: Files, settings: Settings, *, diagnosed:
     """Quantize, write, and tell; every fault of the inputs before the work."""
     if files.out is None and not diagnosed:
         raise BadConfig("quantize writes -o OUT.onnx or OUT.tflite, or looks with --diagnose")
+    if files.format and files.out is None:
+        raise BadConfig(f"--format {files.format}: says how -o is written; give -o OUT.onnx")
     form = check_output(files.out, files.format) if files.out else ""
     check_places({"-o": files.out, "--json": files.json, "--html": files.html})
     _check_sources(model, files)

@@ -175,6 +175,7 @@ FAULTS = {
     START: "quantize writes -o OUT.onnx or OUT.tflite, or looks with --diagnose",
     f"{START} -o o.txt": "-o o.txt: quantized models are written as .onnx or .tflite; found '.txt'",
     f"{START} -o o.tflite --format qdq": "--format qdq: is of .onnx files; leave it out for",
+    f"{START} --diagnose --format qdq": "--format qdq: says how -o is written; give -o OUT.onnx",
     f"{START} -o o.onnx --format qcdq": "--format qcdq: must be one of qdq, qonnx",
     f"{START} -o nowhere/o.onnx": "nowhere/o.onnx: cannot be written (No such file or directory)",
     f"{START} -o o.onnx --json o.onnx": "--json o.onnx: -o writes there too",
