@@ -86,6 +86,8 @@ def check_places(places: Mapping[str, Path | None]) -> None:
         if not path.parent.is_dir():
             missing = errno.ENOTDIR if path.parent.exists() else errno.ENOENT
             raise _unwritable(path, os.strerror(missing))
+        if not (os.access(path.parent, os.W_OK) or path.is_char_device() or path.is_fifo()):
+            raise _unwritable(path, os.strerror(errno.EACCES))
         other = taken.setdefault(path.resolve(), option)
         if other != option and (path.is_file() or not path.exists()):
             raise BadFile(f"{option} {path}: {other} writes there too; give each its own file")

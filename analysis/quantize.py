@@ -9,8 +9,8 @@ import workloads
 from analysis.files import check_places, tell, write_json, write_text
 from analysis.quantize_data import has_labels, load_calibration, load_labels
 from analysis.quantize_report import diagnosis_text, to_json_dict, to_text, written_text
-from analysis.quantize_written import check_output, write
-from simulator.errors import BadConfig, Unsupported
+from analysis.quantize_written import check_output, check_widths, write
+from simulator.errors import BadConfig, BadFile, IllegalValues, Unsupported
 from simulator.graph import Graph
 from workloads.quantize.ptq.diagnose import diagnose
 from workloads.quantize.ptq.pipeline import Watch, quantize
@@ -36,9 +36,14 @@ def quantize_command(model: str, files: Files, settings: Settings, *, diagnosed:
     """Quantize, write, and tell; every fault of the inputs before the work."""
     if files.out is None and not diagnosed:
         raise BadConfig("quantize writes -o OUT.onnx or OUT.tflite, or looks with --diagnose")
+    if files.format and files.out is None:
+        raise BadConfig(f"--format {files.format}: says how -o is written; give -o OUT.onnx")
     form = check_output(files.out, files.format) if files.out else ""
     check_places({"-o": files.out, "--json": files.json, "--html": files.html})
+    _check_sources(model, files)
     graph = float_graph(model, settings)
+    if files.out:
+        check_widths(graph, settings.policy, form, files.out)
     samples = load_calibration(graph, files.calibration) if files.calibration else None
     place = files.labels
     if place is None and files.calibration and has_labels(graph, files.calibration):
@@ -63,12 +68,21 @@ def quantize_command(model: str, files: Files, settings: Settings, *, diagnosed:
         tell(f"page written to {files.html}", files.json)
 
 
+def _check_sources(model: str, files: Files) -> None:
+    """Raise BadFile for a result that would take the place of what is read."""
+    read = {"the model": Path(model), "--calibration": files.calibration, "--labels": files.labels}
+    for option, path in (("-o", files.out), ("--json", files.json), ("--html", files.html)):
+        for what, source in read.items():
+            if path and source and source.exists() and path.resolve() == source.resolve():
+                raise BadFile(f"{option} {path}: {what} is read from there; give another file")
+
+
 def float_graph(model: str, settings: Settings) -> Graph:
     """The network to quantize, refused before any work where it cannot be or a layer is unknown."""
     graph = require_values(workloads.load(model))
     try:
         widths(prepared(graph), settings.policy)
-    except (Unsupported, BadConfig) as error:
+    except (Unsupported, BadConfig, IllegalValues) as error:
         raise type(error)(str(error).replace(graph.name, model, 1)) from None
     return graph
 

@@ -13,7 +13,14 @@ METHODS: Final = ("pipeline", "minmax")
 
 
 def _bits(option: str, text: str) -> Any:
-    return typer.Option(parser=integer(option, 2, 32), metavar="BITS", help=text)
+    def parse(value: str) -> int:
+        from workloads.quantize.ptq.widths import RULE, is_width
+
+        if not (value.isdecimal() and len(value) <= 2 and is_width(int(value))):
+            raise BadConfig(f"{option} {value}: must be {RULE}")
+        return int(value)
+
+    return typer.Option(parser=parse, metavar="BITS", help=text)
 
 
 def quantize(
@@ -45,7 +52,11 @@ def quantize(
     ] = None,
     equalize: Annotated[
         bool | None,
-        typer.Option("--equalize/--no-equalize", help="Across layers.", show_default=False),
+        typer.Option(
+            "--equalize/--no-equalize",
+            help="Across layers; neither: where it is better.",
+            show_default=False,
+        ),
     ] = None,
     absorb: Annotated[
         bool | None,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from analysis.arrays import load_npz
 from simulator.errors import IllegalValues
 from simulator.graph import Array, Graph
+from workloads.quantize.ptq.calibrate import logits
 from workloads.quantize.ptq.measure import Labelled
 from workloads.quantize.ptq.samples import Samples, samples_of
 
@@ -39,7 +40,8 @@ def load_labels(graph: Graph, path: Path) -> Labelled:
     if found is None:
         raise IllegalValues(f"{path}: holds no labels; save one integer a sample as y or labels")
     samples = _samples(graph, _matched(graph, arrays, path, "x"), path)
-    return Labelled(samples, _classes(found, len(samples), path))
+    several = graph.tensors[logits(graph)[0]].elements
+    return Labelled(samples, _classes(found, len(samples), several, path))
 
 
 def has_labels(graph: Graph, path: Path) -> bool:
@@ -97,7 +99,7 @@ def _samples(graph: Graph, arrays: Mapping[str, Array], path: Path) -> Samples:
             raise IllegalValues(
                 f"{path}: input '{name}' must have shape ({wanted}); found {value.shape}"
             )
-        _check_finite(shaped, name, path)
+        _check_finite(shaped, graph.tensors[name].dtype, name, path)
         found[name] = shaped
     counts = {len(value) for value in found.values()}
     if len(counts) != 1 or 0 in counts:
@@ -117,23 +119,35 @@ def _shaped(value: Array, shape: tuple[int, ...]) -> Array | None:
     return None
 
 
-def _check_finite(value: Array, name: str, path: Path) -> None:
+def _check_finite(value: Array, dtype: str, name: str, path: Path) -> None:
+    """Raise IllegalValues for what is no number, or beyond the numbers that the network takes."""
     if value.dtype.kind != "f":
         return
+    most = np.finfo(np.result_type(dtype, np.float32)).max
     step = max(1, _CHECKED // max(1, value[0].size if len(value) else 1))
     for first in range(0, len(value), step):
-        good = np.isfinite(value[first : first + step])
+        part = value[first : first + step]
+        good = np.abs(part) <= most  # not so for NaN
         if not good.all():
-            sample = first + int(np.argwhere(~good)[0][0])
+            place = np.argwhere(~good)[0]
+            bad = float(part[tuple(place)])
+            found = "NaN or infinity" if not np.isfinite(bad) else f"{bad:.4g}, beyond {dtype},"
             raise IllegalValues(
-                f"{path}: input '{name}' holds NaN or infinity in sample {sample}; leave it out"
+                f"{path}: input '{name}' holds {found} in sample {first + int(place[0])}; leave it "
+                "out"
             )
 
 
-def _classes(labels: Array, count: int, path: Path) -> NDArray[np.int64]:
+def _classes(labels: Array, count: int, several: int, path: Path) -> NDArray[np.int64]:
     if labels.dtype.kind not in "iu" or labels.reshape(-1).shape != (count,):
         raise IllegalValues(
             f"{path}: labels must be {count} integers, one a sample; found {labels.dtype} of shape "
             f"{labels.shape}"
+        )
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= several:
+        raise IllegalValues(
+            f"{path}: labels must be classes 0 to {several - 1}, one an output; found {low} to "
+            f"{high}. Count classes from 0"
         )
     return labels.reshape(-1).astype(np.int64)

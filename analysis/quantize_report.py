@@ -122,7 +122,7 @@ def suggestions(found: Diagnosis, settings: Settings) -> list[str]:
 
 def _for_weights(settings: Settings) -> list[str]:
     wanted = []
-    if not settings.equalize:
+    if settings.equalize is False:
         wanted.append("equalize (leave out --no-equalize)")
     if not settings.per_channel:
         wanted.append("--per-channel")
@@ -136,8 +136,9 @@ def _for_weights(settings: Settings) -> list[str]:
 
 
 def _for_activations(settings: Settings) -> list[str]:
-    wanted = [] if settings.equalize else ["equalize (leave out --no-equalize)"]
-    if settings.equalize and not settings.absorb:
+    off = settings.equalize is False
+    wanted = ["equalize (leave out --no-equalize)"] if off else []
+    if not off and not settings.absorb:
         wanted.append("absorb high biases (leave out --no-absorb)")
     if settings.data_free:
         wanted.append("ranges from data (--calibration)")
@@ -230,7 +231,7 @@ def _settings(settings: Settings) -> dict[str, Any]:
         "first_last": policy.first_last,
         "layers": {name: str(width) for name, width in policy.layers.items()},
         "per_channel": settings.per_channel,
-        "equalize": settings.equalize,
+        "equalize": "where better" if settings.equalize is None else settings.equalize,
         "absorb": settings.absorb,
         "weight_ranges": settings.weight_ranges,
         "rounding": settings.rounds_by,

@@ -13,17 +13,21 @@ import workloads
 from analysis.files import replacing
 from analysis.labelled import real_values
 from simulator.decode import value_range
-from simulator.errors import BadFile, BitlaneError
+from simulator.errors import BadFile, BitlaneError, Unsupported
 from simulator.execute import run
 from simulator.graph import STORAGE, Array, Graph, TensorType
 from workloads.quantize.ptq.measure import Noise
 from workloads.quantize.ptq.pipeline import Quantized
 from workloads.quantize.ptq.plan import Plan
+from workloads.quantize.ptq.prepare import prepared
 from workloads.quantize.ptq.samples import Samples
 from workloads.quantize.ptq.simulate import simulated
+from workloads.quantize.ptq.widths import Policy, widths
 
 FORMATS: Final = ("qdq", "qonnx")
 SUFFIXES: Final = (".onnx", ".tflite")
+TFLITE_WEIGHTS: Final = 8
+TFLITE_ACTIVATIONS: Final = (8, 16)
 MOST_RUN: Final = 64
 """Samples that a file is run on."""
 
@@ -59,6 +63,19 @@ def check_output(path: Path, form: str | None) -> str:
     if form is not None and form not in FORMATS:
         raise BadFile(f"--format {form}: must be one of {', '.join(FORMATS)}")
     return form or "qdq"
+
+
+def check_widths(graph: Graph, policy: Policy, form: str, path: Path) -> None:
+    """Raise Unsupported for widths that a `.tflite` cannot hold; others hold all."""
+    if form != "tflite":
+        return
+    for name, width in widths(prepared(graph), policy).items():
+        if width.weights > TFLITE_WEIGHTS or width.activations not in TFLITE_ACTIVATIONS:
+            raise Unsupported(
+                f"-o {path}: a full-integer .tflite has weights of 2 to {TFLITE_WEIGHTS} bits and "
+                f"activations of {' or '.join(map(str, TFLITE_ACTIVATIONS))}; found {width} for "
+                f"'{name}'. Choose such widths, or write .onnx"
+            )
 
 
 def write(made: Quantized, path: Path, form: str) -> Written:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp
+from math import exp, log
 from typing import ClassVar, Final, Self, final
 
 import numpy as np
@@ -59,7 +59,8 @@ class QLinearSoftmax(Pointwise):
         y_scale, y_zero = single_grid(y, source.place, "the output")
         length = int(np.prod(x.shape[len(x.shape) - axes :]))
         largest = np.float32(np.finfo(np.float32).max) / np.float32(length)
-        headroom = max(0.0, float(np.log(np.float64(largest))) - RESERVED) / scale
+        # The runtime takes this logarithm in float32: the table's roundings hang on it.
+        headroom = max(0.0, float(np.float32(log(float(largest)))) - RESERVED) / scale
         table = tuple(float(np.float32(exp((i - 255 + headroom) * scale))) for i in range(256))
         multiple = float(np.floor(np.float32(1) / np.float32(y_scale)))
         lift = int(source.options.get("lift", 0))

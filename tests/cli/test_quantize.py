@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema
 import numpy as np
+import onnx
 import pytest
 
 import workloads
@@ -38,6 +39,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(folder / "labels.npz", x=images, y=np.arange(5))
     (folder / "policy.yaml").write_text("weights: 4\nlayers: {float_conv_2d_0: W8A8}\n")
     (folder / "bad.yaml").write_text("weights: four\n")
+    huge = images.astype(np.float64)
+    huge[2, 0, 1, 1] = 1e300
+    np.savez(folder / "huge.npz", x=huge)
+    np.savez(folder / "below.npz", x=images, y=np.arange(6) - 1)
+    np.savez(folder / "beyond.npz", x=images, y=np.arange(6))
+    model = onnx.load(folder / "net.onnx")
+    for constant in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(constant)
+        if values.ndim == 4:
+            spoiled = np.where(np.arange(values.size).reshape(values.shape) == 3, np.nan, values)
+            constant.CopyFrom(onnx.numpy_helper.from_array(spoiled.astype("f4"), constant.name))
+            break
+    onnx.save(model, folder / "nan.onnx")
+    (folder / "widths.yaml").write_text("layers: {float_conv_2d_0: W4}\n")
     (folder / "text.txt").write_text("no model")
     return folder
 
@@ -160,6 +175,7 @@ FAULTS = {
     START: "quantize writes -o OUT.onnx or OUT.tflite, or looks with --diagnose",
     f"{START} -o o.txt": "-o o.txt: quantized models are written as .onnx or .tflite; found '.txt'",
     f"{START} -o o.tflite --format qdq": "--format qdq: is of .onnx files; leave it out for",
+    f"{START} --diagnose --format qdq": "--format qdq: says how -o is written; give -o OUT.onnx",
     f"{START} -o o.onnx --format qcdq": "--format qcdq: must be one of qdq, qonnx",
     f"{START} -o nowhere/o.onnx": "nowhere/o.onnx: cannot be written (No such file or directory)",
     f"{START} -o o.onnx --json o.onnx": "--json o.onnx: -o writes there too",
@@ -194,8 +210,8 @@ FAULTS = {
         "labels.npz: labels must be 6 integers, one a sample; found int64 of shape (5,)"
     ),
     f"{START} -o o.onnx --labels data.npz": "data.npz: holds no labels; save one integer a sample",
-    f"{START} -o o.onnx --weights 17": "weights: must be 2 to 16 bits, or 32 for float; found 17",
-    f"{START} -o o.onnx --activations 1": "--activations 1: must be an integer from 2 to 32",
+    f"{START} -o o.onnx --weights 17": "--weights 17: must be 2 to 16 bits, or 32 for float",
+    f"{START} -o o.onnx --activations 1": "--activations 1: must be 2 to 16 bits, or 32 for float",
     f"{START} -o o.onnx --layer float_conv_2d_9=W4A8": (
         "net.onnx: no layer is named 'float_conv_2d_9'; did you mean 'float_conv_2d_"
     ),
@@ -206,6 +222,27 @@ FAULTS = {
         "--layer float_conv_2d_0=8: '8' is no width; write W4A8"
     ),
     f"{START} -o o.onnx --policy bad.yaml": "bad.yaml:1: weights: ",
+    f"{START} -o o.onnx --policy widths.yaml": (
+        "widths.yaml:1: layers.float_conv_2d_0: 'W4' is no width; write W4A8"
+    ),
+    f"{START} -o net.onnx": "-o net.onnx: the model is read from there; give another file",
+    f"{START} -o o.onnx --json data.npz": "--json data.npz: --calibration is read from there",
+    f"{START} -o o.onnx --labels x_y.npz --html x_y.npz": "--html x_y.npz: --labels is read from",
+    f"{START} -o o.tflite --weights 32": (
+        "-o o.tflite: a full-integer .tflite has weights of 2 to 8 bits and activations of 8 or "
+        "16; found W32A8 for 'float_conv_2d_0'. Choose such widths, or write .onnx"
+    ),
+    f"{START} -o o.tflite --activations 4": "-o o.tflite: a full-integer .tflite has weights of 2",
+    f"{START} -o o.onnx --labels below.npz": (
+        "below.npz: labels must be classes 0 to 4, one an output; found -1 to 4"
+    ),
+    f"{START} -o o.onnx --labels beyond.npz": (
+        "beyond.npz: labels must be classes 0 to 4, one an output; found 0 to 5"
+    ),
+    "quantize net.onnx --calibration huge.npz -o o.onnx": (
+        "huge.npz: input 'x' holds 1e+300, beyond float32, in sample 2; leave it out"
+    ),
+    "quantize nan.onnx --calibration data.npz -o o.onnx": ("nan.onnx, layer float_conv_2d_0: '"),
     f"{START} -o o.onnx --method magic": "--method magic: must be one of pipeline, minmax",
     f"{START} -o o.onnx --rounding up": "--rounding up: must be one of adaround, nearest",
     f"{START} -o o.onnx --weight-ranges kl": "--weight-ranges kl: must be one of mse, minmax",

@@ -282,6 +282,26 @@ def test_tables(op: str, seed: int, tmp_path: Path) -> None:
     assert differing(data, {"x": each}, tmp_path) == 0
 
 
+@pytest.mark.parametrize("x_scale", [0.05, 0.1721331775188446, 0.3])
+def test_softmax_beside_ties(x_scale: float, tmp_path: Path) -> None:
+    """So many rows that some lie a rounding of the table away from half a code."""
+    draw = np.random.default_rng(1)
+    rows = draw.normal(128, 2.4 / x_scale, (400_000, 10)).clip(0, 255).astype(np.uint8)
+    constants: dict[str, Any] = {
+        "xs": np.float32(x_scale),
+        "xz": np.uint8(3),
+        "ys": np.float32(1 / 256),
+        "yz": np.uint8(0),
+    }
+    data = model(
+        [node("QLinearSoftmax", ["x", "xs", "xz", "ys", "yz"], ["y"], axis=-1, opset=13)],
+        {"x": ("uint8", rows.shape)},
+        {"y": "uint8"},
+        constants,
+    )
+    assert differing(data, {"x": rows}, tmp_path) == 0
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_concat(seed: int, tmp_path: Path) -> None:
     rng = Random(seed)

@@ -36,7 +36,7 @@ def oracle(operator: QLinearSoftmax, inputs: Sequence[Any]) -> tuple[list[int], 
     (x,) = inputs
     s_x, s_y = GRIDS[hash(operator)]
     count = len(x[0])
-    reach = max(decimal(single(LARGEST / count)).ln() - 5, Decimal(0))
+    reach = max(decimal(to_single(decimal(single(LARGEST / count)).ln())) - 5, Decimal(0))
     multiple = floor(single(1 / exact(s_y)))
     flat = []
     for row in x:

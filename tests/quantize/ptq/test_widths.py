@@ -29,6 +29,8 @@ def test_names_win_over_ends_and_ends_over_all() -> None:
     found = widths(GRAPH, policy)
     assert list(found) == NAMES
     assert [str(found[n]) for n in NAMES] == ["W8A8", "W4A6", "W4A6", "W4A6", "W3A5"]
+    ends = widths(GRAPH, Policy(4, 6, first_last=8))
+    assert [str(ends[n]) for n in NAMES] == ["W8A8", "W4A6", "W4A6", "W4A6", "W8A8"]
 
 
 def test_a_tensor_has_the_bits_of_the_narrowest_layer_that_reads_it() -> None:
@@ -42,6 +44,25 @@ def test_a_tensor_has_the_bits_of_the_narrowest_layer_that_reads_it() -> None:
     by_tensor = {name: b for group, b in bits.items() for name in group}
     # `left` and `right` are read by a sum alone: they have the widths of the layers that give them.
     assert by_tensor == {"x": 7, first: 4, left: 4, right: 6, graph.outputs[0]: 7}
+
+
+@pytest.mark.parametrize(("of_the_map", "of_the_pool"), [(4, 6), (6, 4)])
+def test_tied_tensors_have_the_bits_of_the_narrowest(of_the_map: int, of_the_pool: int) -> None:
+    """A map and its maxima share a grid; layers of two widths read them."""
+    net = FloatNet((1, 4, 4, 3))
+    kernel = np.ones((3, 1, 1, 3))
+    made = net.conv("x", kernel, np.zeros(3), bounds=RELU)
+    pooled = net.max_pool(made)
+    whole, half = (net.flatten(net.conv(t, kernel, np.zeros(3))) for t in (made, pooled))
+    ends = [net.dense(t, np.ones((2, net.shape(t)[1]))) for t in (whole, half)]
+    graph = net.graph(net.arithmetic("add", *ends))
+    names = {layer.activations: layer.node.name for layer in layers(graph)}
+    read = {names[made]: Width(8, of_the_map), names[pooled]: Width(8, of_the_pool)}
+    policy = Policy(layers=read)
+    bits = activation_bits(graph, places(graph), widths(graph, policy), policy)
+    (tied,) = (group for group in bits if made in group)
+    assert pooled in tied
+    assert bits[tied] == 4
 
 
 def test_float_layers_have_no_grid() -> None:

@@ -1,7 +1,7 @@
 """High-bias absorption: what a ReLU never cuts moves from one layer's bias to the next one's.
 
 Nagel et al. 2021 (arXiv 2106.08295) section 3.2, Nagel et al. 2019 (arXiv 1906.04721) section
-4.1.3. r(W1 x + b1 - c) = r(W1 x + b1) - c wherever W1 x + b1 >= c >= 0: c leaves b1, and W2 c,
+4.1. r(W1 x + b1 - c) = r(W1 x + b1) - c wherever W1 x + b1 >= c >= 0: c leaves b1, and W2 c,
 summed over space, goes into b2. Equalization makes biases high; without c the activation's range is
 smaller.
 """

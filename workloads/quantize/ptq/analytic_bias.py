@@ -1,7 +1,7 @@
 """Bias correction without data: the mean input of each layer from the batch norms before it.
 
 Nagel et al. 2021 (arXiv 2106.08295) section 3.3, Nagel et al. 2019 (arXiv 1906.04721) section
-4.2.1: b -= (W^ - W) E[x], with E[x] the mean of a normal variable behind its activation. What
+4.2: b -= (W^ - W) E[x], with E[x] the mean of a normal variable behind its activation. What
 layers give is taken for normal and independent; a sum of two branches adds their means and
 variances.
 """

@@ -88,9 +88,8 @@ def equalization(
     Pairs, and runs with depthwise layers between, in turn until no factor changes by more than
     `tolerance` or `sweeps` are over. ReLU6 and other upper bounds are not homogeneous. `upper`
     says what becomes of them inside a joined pair: "replace" drops them, ReLU6 becomes ReLU, as the
-    2019 paper does for MobileNetV2 (section 5.1) and reports in `function_changed`; "per_channel"
-    keeps the function by one bound a channel, 6 / s (section 4.1.1), a minimum of its own;
-    "keep" leaves such pairs alone.
+    2019 paper does for MobileNetV2, and reports them in `function_changed`; "per_channel" keeps the
+    function by one bound a channel, 6 / s, a minimum of its own; "keep" leaves such pairs alone.
     """
     if upper not in get_args(UpperBounds):
         known = ", ".join(get_args(UpperBounds))

@@ -4,6 +4,7 @@ Each gives back what it made and a few words on what it did.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -16,7 +17,7 @@ from workloads.quantize.ptq.adaround import adarounded as rounded
 from workloads.quantize.ptq.adaround_fit import AdaRoundSettings
 from workloads.quantize.ptq.analytic_bias import Moments, analytic_bias_correction
 from workloads.quantize.ptq.bias_correction import bias_correction
-from workloads.quantize.ptq.equalize import equalization
+from workloads.quantize.ptq.equalize import Equalization, equalization
 from workloads.quantize.ptq.plan import Plan
 from workloads.quantize.ptq.preactivations import estimated_statistics, with_preactivations
 from workloads.quantize.ptq.samples import Samples
@@ -30,13 +31,32 @@ Told: TypeAlias = Callable[[int, int], None]
 """Hears (done, of how many)."""
 
 
-def equalized(graph: Graph, known: LayerStatistics) -> tuple[Graph, LayerStatistics, str]:
-    """Cross-layer equalization (Nagel et al. 2021 section 3.2), and the statistics behind it."""
-    made = equalization(graph)
-    told = f"{len(made.pairs)} pairs of layers"
-    if made.function_changed:
-        told += f"; {len(made.function_changed)} upper bounds dropped"
-    return made.graph, made.scaled(known), told
+@dataclass(frozen=True, eq=False)
+class Equalized:
+    """A graph to quantize, the statistics of its layers, and what was done to it, in words."""
+
+    graph: Graph
+    statistics: LayerStatistics
+    told: str
+
+
+def equalizations(graph: Graph, known: LayerStatistics) -> tuple[Equalized, ...]:
+    """Cross-layer equalization (Nagel et al. 2021 section 3.2), and the statistics behind it.
+
+    Two where it would drop upper bounds (ReLU6 becomes ReLU): with and without those layers.
+    None where no layer is joined to another.
+    """
+
+    def of(made: Equalization, bounds: str) -> Equalized:
+        told = f"{len(made.pairs)} pairs of layers{bounds}"
+        return Equalized(made.graph, made.scaled(known), told)
+
+    made = [equalization(graph, "replace")]
+    told = [""]
+    if made[0].function_changed:
+        made.append(equalization(graph, "keep"))
+        told = [f", {len(made[0].function_changed)} upper bounds dropped", ", upper bounds kept"]
+    return tuple(of(one, words) for one, words in zip(made, told, strict=True) if one.pairs)
 
 
 def adarounded(plan: Plan, data: Samples, settings: Settings, told: Told) -> tuple[Plan, str]:

@@ -73,8 +73,9 @@ class LayerReport:
 class Quantized:
     """A plan, the float network that it was made from, and what is known of both.
 
-    `float_graph` is as read, `equalized` folded and equalized; `twin` computes in float what the
-    plan does on its grids, tensor by tensor: folded, equalized, absorbed.
+    `float_graph` is as read, `equalized` folded and equalized, None where that was left out;
+    `twin` computes in float what the plan does on its grids, tensor by tensor: folded, equalized,
+    absorbed.
     """
 
     plan: Plan
@@ -169,13 +170,12 @@ class _Run:
         chosen = self.settings
         with self._step("min-max"):
             self._round_weights("minmax")
-        if chosen.equalize:
+        folded = self.graph
+        if chosen.equalize is not False:
             with self._step("equalize") as step:
-                self.graph, self.statistics, step.did = mending.equalized(
-                    self.graph, self.statistics
-                )
+                step.did = self._equalize()
                 self._round_weights("minmax")
-        equalized = self.graph if chosen.equalize else None
+        equalized = self.graph if chosen.equalize or self.graph is not folded else None
         if chosen.absorb:
             self._absorb()
         self.twin = self.graph
@@ -195,6 +195,24 @@ class _Run:
             steps=tuple(self.steps),
             layers=layer_reports(plan, self.twin, self.judge.held, self.widths),
         )
+
+    def _equalize(self) -> str:
+        """Go on with what the judge hears the least noise of: equalized, or as it was."""
+        made = mending.equalizations(self.graph, self.statistics)
+        if not made:
+            return "0 pairs of layers"
+        before = mending.Equalized(self.graph, self.statistics, "left out")
+        noise = {one: self._tried(one) for one in (before, *made)}
+        best = max(made if self.settings.equalize else noise, key=lambda one: noise[one])
+        self.graph, self.statistics = best.graph, best.statistics
+        with_it = max(noise[one] for one in made)
+        return f"{best.told}: {with_it:.1f} dB, {noise[before]:.1f} dB without"
+
+    def _tried(self, one: mending.Equalized) -> float:
+        """Signal to noise in dB with the ranges of weights to come, min-max of activations."""
+        self.graph, self.statistics = one.graph, one.statistics
+        self._round_weights(self.settings.weight_ranges)
+        return self.judge.sqnr_db(simulated(self._plan(self._between())))
 
     def _absorb(self) -> None:
         with self._step("absorb") as step:
@@ -227,10 +245,7 @@ class _Run:
         start = perf_counter()
         yield step
         seconds = perf_counter() - start
-        between = self.activations
-        if not between:
-            between = self._ranges(RangeSettings("minmax"), min(MOST_BETWEEN, len(self.data)))
-        whole = simulated(self._plan(between))
+        whole = simulated(self._plan(self.activations or self._between()))
         alone = self.judge.sqnr_db(simulated(self._plan()))
         found = self.judge.sqnr_db(whole), self.judge.top1(whole)
         self.steps.append(StepReport(name, step.did, seconds, alone, *found))
@@ -242,6 +257,10 @@ class _Run:
         self.weights = quantized_weights(
             self.graph, self.weight_bits, ranges, channels=self.settings.per_channel
         )
+
+    def _between(self) -> dict[str, Grid]:
+        """Grids of activations while their own step has not been."""
+        return self._ranges(RangeSettings("minmax"), min(MOST_BETWEEN, len(self.data)))
 
     def _ranges(self, ranges: RangeSettings, count: int) -> dict[str, Grid]:
         """Grids of activations, found in the network whose weights are on their grids."""

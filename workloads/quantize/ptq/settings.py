@@ -18,7 +18,8 @@ class Settings:
 
     policy : widths.
     per_channel : a scale for each output channel of weights; else one for the tensor.
-    equalize, absorb : cross-layer equalization, and absorption of high biases behind it.
+    equalize : cross-layer equalization; None keeps it where the judge hears less noise with it.
+    absorb : absorption of high biases behind it.
     weight_ranges : least squared error, or min-max.
     rounding : of weights; None is AdaRound where there is data, else to nearest.
     bias_correction : None is none behind AdaRound, else empirical, analytic without data.
@@ -29,7 +30,7 @@ class Settings:
 
     policy: Policy = field(default_factory=Policy)
     per_channel: bool = True
-    equalize: bool = True
+    equalize: bool | None = None
     absorb: bool = True
     weight_ranges: WeightRanges = "mse"
     rounding: Rounding | None = None

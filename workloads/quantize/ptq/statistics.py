@@ -41,7 +41,7 @@ LayerStatistics: TypeAlias = Mapping[str, Statistics]
 def batch_norm_statistics(graph: Graph) -> dict[str, Statistics]:
     """From a graph whose batch norms are not folded yet: mean beta, deviation |gamma|.
 
-    Nagel et al. 2019 (arXiv 1906.04721) section 4.2.1: what a batch norm gives has these in each
+    Nagel et al. 2019 (arXiv 1906.04721) section 4.2: what a batch norm gives has these in each
     channel. Only for layers that it folds into, and through products and sums with constants
     behind it. Layers that share their weights with another are left out.
     """

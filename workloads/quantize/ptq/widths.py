@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from simulator.config import close_match, load_yaml, validate
 from simulator.errors import BadConfig
@@ -25,6 +25,11 @@ MOST: Final = 16
 FLOAT: Final = 32
 """The width of what stays in float."""
 RULE: Final = f"{FEWEST} to {MOST} bits, or {FLOAT} for float"
+
+
+def is_width(bits: int) -> bool:
+    """Whether so many bits are 2 to 16, or 32 for float."""
+    return bits == FLOAT or FEWEST <= bits <= MOST
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,16 @@ class Policy:
             stated |= {f"weights of {name}": width.weights}
             stated |= {f"activations of {name}": width.activations}
         for what, bits in stated.items():
-            if bits != FLOAT and not FEWEST <= bits <= MOST:
+            if not is_width(bits):
                 raise BadConfig(f"{what}: must be {RULE}; found {bits}")
+
+
+def _as_width(text: str) -> str:
+    try:
+        parse_width(text)
+    except BadConfig as error:
+        raise ValueError(str(error)) from None
+    return text
 
 
 class PolicyFile(Schema):
@@ -69,9 +82,7 @@ class PolicyFile(Schema):
     weights: int | None = None
     activations: int | None = None
     first_last: int | None = None
-    layers: dict[str, Annotated[str, Field(pattern=r"^[Ww]\d+[Aa]\d+$")]] = Field(
-        default_factory=dict
-    )
+    layers: dict[str, Annotated[str, AfterValidator(_as_width)]] = Field(default_factory=dict)
 
 
 def parse_width(text: str) -> Width:
