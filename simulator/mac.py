@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from simulator.decode import Weighted, value_range
 from simulator.graph import Array, Operator, TensorType
+from simulator.numeric.bitplane_matmul import plane_sums
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.direct import WRAP_32, Accumulator
 from simulator.numeric.matmul import matmul
@@ -35,6 +36,13 @@ class Product:
         """The same sums from raw x: the bias takes -zx sum(w); x must hold raw values."""
         shift = zero_point * self.w.astype(np.int64).sum(axis=1)
         return Product(self.x, self.w, self.bias.astype(np.int64) - shift, self.first_channel)
+
+    def sums(self, datapath: Datapath, reference_bits: int) -> Array:
+        """The block as the datapath sums it: in planes of bits where it has those, same bits."""
+        planes = plane_sums(self.x, self.w, self.bias, datapath)
+        if planes is not None:
+            return planes
+        return matmul(self.x, self.w, self.bias, datapath, reference_bits, self.first_channel)
 
 
 @dataclass(frozen=True)
@@ -65,9 +73,7 @@ class Sums:
 
     def accumulate(self, datapath: Datapath) -> Array:
         """Every block, summed as the datapath does, side by side: (rows, channels)."""
-        blocks = [
-            matmul(p.x, p.w, p.bias, datapath, self.bits, p.first_channel) for p in self.products
-        ]
+        blocks = [p.sums(datapath, self.bits) for p in self.products]
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
 
 
@@ -162,8 +168,5 @@ def sum_products(
     """Every block of `operator.products`, summed as the datapath does, side by side."""
     folded = datapath.zero_point == "folded" and not datapath.graph
     bits = operator.weighted.accumulator_bits
-    blocks = [
-        matmul(p.x, p.w, p.bias, datapath, bits, p.first_channel)
-        for p in operator.products(inputs, folded=folded)
-    ]
+    blocks = [p.sums(datapath, bits) for p in operator.products(inputs, folded=folded)]
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)

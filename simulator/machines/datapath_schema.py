@@ -8,6 +8,8 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import Field, model_validator
 
 from simulator.numeric.datapath import (
+    WIDEST_OPERAND,
+    Basis,
     Composition,
     Datapath,
     Overflow,
@@ -78,6 +80,16 @@ class RequantizeConfig(Schema):
         )
 
 
+class BasisConfig(Schema):
+    """Learned bases in fixed point: signed numbers of `bits` times 2^-`fraction`.
+
+    Without `fraction` every operand of a layer has the greatest at which its basis fits.
+    """
+
+    bits: Annotated[int, Field(ge=2, le=WIDEST_OPERAND)] = 8
+    fraction: Annotated[int, Field(ge=-32, le=32)] | None = None
+
+
 class Gating(Schema):
     """What the datapath saves on operands that are zero; read where inputs are given.
 
@@ -104,6 +116,7 @@ class LayerConfig(Schema):
     accumulator: Accumulator | None = None
     zero_point: ZeroPoint | None = None
     requantize: Literal["graph"] | RequantizeConfig | None = None
+    basis: BasisConfig | None = None
     narrow: bool | None = None
     widen: bool | None = None
     restricted_weights: bool | None = None
@@ -118,7 +131,8 @@ class DatapathConfig(Schema):
     `simulator.machines.composition`; `serial_operand` is read by `serial` alone. Without
     `decompress`, narrow weights are expanded unseen on their way. `scale_bits` are what memory
     holds for each scale of a requantization (a multiplier and its shift: 40, say), read with the
-    biases; by default 0: scales are not counted.
+    biases; by default 0: scales are not counted. `basis` is the fixed point that bit planes of
+    learned bases are weighted in; without it they are real.
     """
 
     weight_bits: Annotated[int, Field(ge=1, le=16)] = 8
@@ -131,6 +145,7 @@ class DatapathConfig(Schema):
     zero_point: ZeroPoint = "subtracted"
     requantize: Literal["graph"] | RequantizeConfig = "graph"
     scale_bits: Annotated[int, Field(ge=0, le=128)] = 0
+    basis: BasisConfig | None = None
     narrow: bool = False
     widen: bool = False
     restricted_weights: bool = False
@@ -173,6 +188,7 @@ class DatapathConfig(Schema):
             restricted_weights=self.restricted_weights,
             requantize=None if isinstance(requantize, str) else requantize.requantizer(),
             composition=self.composition,
+            basis=None if self.basis is None else Basis(self.basis.bits, self.basis.fraction),
         )
 
     @property

@@ -50,6 +50,21 @@ class Requantizer:
 
 
 @dataclass(frozen=True)
+class Basis:
+    """A learned basis in fixed point: signed numbers of `bits` times 2^-`fraction`, ties to even.
+
+    Without `fraction` every operand of a layer has the greatest at which its basis fits.
+    """
+
+    bits: int = 8
+    fraction: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.bits <= WIDEST_OPERAND:
+            raise ValueError(f"basis.bits must be 2..{WIDEST_OPERAND}; found {self.bits}")
+
+
+@dataclass(frozen=True)
 class Datapath:
     """Widths in bits of operands and accumulator, and what happens where a sum does not fit.
 
@@ -57,7 +72,8 @@ class Datapath:
     of them summed exactly at a time. `narrow` re-quantizes operands that are wider, `widen`
     activations that are narrower; `restricted_weights` leaves out their least code. The requantizer
     comes with the graph where `requantize` is None. A composition changes no bit: it only lets
-    operands wider than the datapath through, in several passes. With `graph` set, the accumulator
+    operands wider than the datapath through, in several passes. Bit planes of learned bases are
+    weighted in fixed point where `basis` says how, else in reals. With `graph` set, the accumulator
     is the one that each operator's reference has and the rest is not looked at.
     """
 
@@ -74,6 +90,7 @@ class Datapath:
     restricted_weights: bool = False
     requantize: Requantizer | None = None
     composition: Composition = "fixed"
+    basis: Basis | None = None
 
     def widest(self, bits: int) -> int:
         """The widest operand that a datapath of `bits` takes: in passes where it is composed."""

@@ -7,7 +7,7 @@ width that may saturate. The first that is proved equal to what was asked for is
 
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from simulator.errors import IllegalValues
 from simulator.jit import njit
 from simulator.numeric.datapath import Datapath
 from simulator.numeric.rounding import saturate, wrap
+
+_Code = TypeVar("_Code", np.int16, np.uint64)
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Window:
     output: tuple[int, int]
 
 
-def patches(x: NDArray[np.int16], window: Window, fill: int = 0) -> NDArray[np.int16]:
+def patches(x: NDArray[_Code], window: Window, fill: int = 0) -> NDArray[_Code]:
     """Each window of `x` (n, h, w, c) as a row: (n * oy * ox, ky * kx * c), `fill` where padded."""
     (ky, kx), (sy, sx), (dy, dx) = window.kernel, window.stride, window.dilation
     oy, ox = window.output
@@ -38,18 +40,19 @@ def patches(x: NDArray[np.int16], window: Window, fill: int = 0) -> NDArray[np.i
     if (window.kernel, window.stride) == ((1, 1), (1, 1)):
         return padded[:, :oy, :ox].reshape(-1, channels)
     image, line, pixel, _ = padded.strides
-    steps: tuple[int, ...] = (image, line * sy, pixel * sx, line * dy, pixel * dx, 2)
+    each = x.itemsize  # A lone channel may lie at any stride.
+    steps: tuple[int, ...] = (image, line * sy, pixel * sx, line * dy, pixel * dx, each)
     shape: tuple[int, ...] = (n, oy, ox, ky, kx, channels)
     if dx == 1:
         # The taps of one kernel row lie side by side in memory: copy them as one run.
-        shape, steps = (*shape[:4], kx * channels), (*steps[:4], 2)
-    out = np.empty(shape, dtype=np.int16)
+        shape, steps = (*shape[:4], kx * channels), (*steps[:4], each)
+    out = np.empty(shape, dtype=x.dtype)
     if out.size:
-        np.copyto(out, np.ndarray(shape, np.int16, padded, 0, steps))
+        np.copyto(out, np.ndarray(shape, x.dtype, padded, 0, steps))
     return out.reshape(n * oy * ox, ky * kx * channels)
 
 
-def _padded(x: NDArray[np.int16], window: Window, fill: int) -> NDArray[np.int16]:
+def _padded(x: NDArray[_Code], window: Window, fill: int) -> NDArray[_Code]:
     """`x` with `fill` around it, as far as the windows reach; contiguous."""
     (top, left), (n, height, width, channels) = window.padding, x.shape
     (rows, columns) = (
@@ -61,7 +64,7 @@ def _padded(x: NDArray[np.int16], window: Window, fill: int) -> NDArray[np.int16
     rows, columns = max(rows, top + height), max(columns, left + width)
     if (rows, columns) == (height, width):
         return np.ascontiguousarray(x)
-    padded = np.full((n, rows, columns, channels), fill, dtype=np.int16)
+    padded = np.full((n, rows, columns, channels), fill, dtype=x.dtype)
     padded[:, top : top + height, left : left + width] = x
     return padded
 

@@ -45,8 +45,8 @@ YAMLS: Final[Cases] = {
         "layers.yaml:25: datapath.layers.0.weigth_bits: unknown field; did you mean "
         "'weight_bits'?\n"
         "layers.yaml:25: datapath.layers.1.bits: unknown field; known: accumulator, "
-        "activation_bits, dot_width, layer, narrow, requantize, restricted_weights, weight_bits, "
-        "widen, zero_point\n"
+        "activation_bits, basis, dot_width, layer, narrow, requantize, restricted_weights, "
+        "weight_bits, widen, zero_point\n"
         "layers.yaml:25: datapath.layers.1.layer: is missing; add it under 'datapath.layers.1'"
     ),
     "hw check misfit.yaml": (
