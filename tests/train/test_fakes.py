@@ -12,7 +12,7 @@ pytest.importorskip("jax", reason="training is tried where the extra `train` is 
 import jax
 import jax.numpy as jnp
 
-from workloads.quantize import Grid, affine, sim_quant
+from workloads.quantize import Grid, affine, sim_quant, single
 from workloads.train.arithmetic import added, fused_multiply_add
 from workloads.train.fakes import affine_grid, fake, fake_weights, largest_code, weight_scale
 
@@ -125,8 +125,8 @@ def test_ranges_make_the_grids_of_the_post_training_quantizer(
     """`affine`, in float32: the scale to rounding, the zero point but for a tie."""
     ends = np.array([low, low + width], np.float32)
     scale, zero = affine_grid(ends[0], ends[1], 2**bits - 1)
-    grid = affine(float(ends[0]), float(ends[1]), bits=bits)
-    assert float(scale) == pytest.approx(grid.scale[0], rel=1e-6)
+    grid = single(affine(float(ends[0]), float(ends[1]), bits=bits))
+    assert float(scale) == pytest.approx(grid.scale[0], rel=1e-6, abs=0)
     assert abs(float(zero) - grid.zero_point[0]) <= (abs(-ends[0] / scale % 1 - 0.5) < 1e-3)
 
 

@@ -125,6 +125,6 @@ def affine_grid(low: Real, high: Real, top: Real) -> tuple[Real, Real]:
     As `workloads.quantize.affine`: z = round(-low / s), so either end may move by half a step.
     """
     low, high = jnp.minimum(low, 0.0), jnp.maximum(high, 0.0)
-    scale = (high - low) / top
-    scale = jnp.where(scale > TINY, scale, 1.0).astype(jnp.float32)
+    scale = jnp.maximum((high - low) / top, TINY)
+    scale = jnp.where(high > low, scale, 1.0).astype(jnp.float32)
     return scale, jnp.clip(jnp.rint(-low / scale), 0, top)

@@ -13,6 +13,7 @@ from simulator.errors import Unsupported
 from simulator.graph import Graph
 from workloads.quantize.ptq.places import Places, places
 from workloads.quantize.ptq.prepare import prepared
+from workloads.train.arithmetic import kept_apart
 from workloads.train.fakes import (
     affine_grid,
     fake_weights,
@@ -129,7 +130,11 @@ class Network:
         return made
 
     def grids(self, parameters: Tree, state: Tree) -> dict[str, tuple[Any, Any]]:
-        """(scale, zero point) of every group, float32 scalars."""
+        """(scale, zero point) of every group, float32 scalars.
+
+        Stored before use, as all that codes come from: whatever a pass is compiled with, it sees
+        the same numbers.
+        """
         made = {}
         for root, top in state["levels"]["tops"].items():
             if root in self.known:
@@ -142,7 +147,7 @@ class Network:
             else:
                 low, high = state["bounds"][root]
                 made[root] = affine_grid(low, high, top)
-        return made
+        return {root: (kept_apart(scale), kept_apart(zero)) for root, (scale, zero) in made.items()}
 
     def values(self, parameters: Tree, state: Tree, key: Any, mode: Mode) -> Values:
         """All that a pass takes; weights are on their grids, with noise where the mode has it."""
@@ -154,6 +159,7 @@ class Network:
             scale = self._scale(name, w, state)
             if parameters["weight_scales"]:
                 scale = jnp.exp(parameters["weight_scales"][name])
+            scale = kept_apart(scale)
             noise: Any = 0.0
             if mode.noise:
                 drawn = jax.random.fold_in(key, index)
@@ -191,7 +197,8 @@ class Network:
 
     def _averages(self, name: str, state: Tree) -> tuple[Any, Any]:
         held = state["norms"][name]
-        return held["mean"], jnp.sqrt(held["variance"] + self.norms[name].epsilon)
+        deviation = jnp.sqrt(kept_apart(held["variance"] + self.norms[name].epsilon))
+        return held["mean"], kept_apart(deviation)
 
     def _scale(self, name: str, w: Any, state: Tree) -> Any:
         axis = next(v.filter_axis for v in self.forward.layers.values() if v.weights == name)

@@ -10,6 +10,7 @@ from simulator.graph import Graph
 from simulator.ops.batch_normalization import BatchNormalization
 from workloads.float_graph import layer_of, layers
 from workloads.float_graph.edit import only_reader, producer
+from workloads.train.arithmetic import kept_apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +75,9 @@ def norms_of(graph: Graph, ready: Graph) -> dict[str, Norm]:
 
 def folded_weights(norm: Norm, raw: Any, gamma: Any, deviation: Any) -> Any:
     """Weights gamma W / sigma: c gamma W / sigma_B with c = sigma_B / sigma, whatever the batch."""
-    return raw * norm.spread(gamma / deviation)
+    return kept_apart(raw * norm.spread(kept_apart(gamma / deviation)))
 
 
 def folded_bias(gamma: Any, beta: Any, mean: Any, deviation: Any) -> Any:
     """Bias beta - gamma mean / sigma: that of phase 2, and of what is served."""
-    return beta - gamma * mean / deviation
+    return kept_apart(beta - kept_apart(kept_apart(gamma * mean) / deviation))
