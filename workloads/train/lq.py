@@ -6,7 +6,7 @@ the codes of this pass, with a ridge for weights.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +25,7 @@ from workloads.train.lq_forward import LqForward
 from workloads.train.lq_network import LqNetwork, lq_network
 from workloads.train.lq_quantizers import fitted, moved
 from workloads.train.lq_settings import LqSettings
+from workloads.train.settings import Settings
 from workloads.train.step import loss_of, optimizer_of
 from workloads.train.structure import Same, structure
 
@@ -134,8 +135,9 @@ class _Run:
     def steps(self) -> tuple[optax.GradientTransformation, Callable[..., Any]]:
         settings, forward = self.settings, self.first.forward
         total = max(self.per_epoch * settings.epochs, 1)
-        fixed = (settings.optimization, settings.decay, settings.ridge)
-        key = (*_key(forward), self.first.logits, total, fixed)
+        # Of what has no say in the optimizer, nothing is compiled again.
+        optimization = replace(settings.optimization, epochs=1, batch=1, seed=0)
+        key = (*_key(forward), self.first.logits, total, optimization)
         return _steps_of(Same(key, forward))
 
     def start(self) -> Any:
@@ -149,7 +151,7 @@ class _Run:
         losses, correct = [], []
         for rows in order_of(self.data.count, settings.batch, settings.seed, epoch + 1):
             inputs, targets = self.data.batch(rows)
-            carry, loss, share = update(carry, inputs, targets)
+            carry, loss, share = update(carry, inputs, targets, (settings.decay, settings.ridge))
             losses.append(loss)
             correct.append(share)
         now = self.network(carry)
@@ -178,10 +180,10 @@ def _ends(grid: Any) -> tuple[float, float]:
 @lru_cache(maxsize=16)
 def _steps_of(given: Same[LqForward]) -> tuple[optax.GradientTransformation, Callable[..., Any]]:
     key: Any = given.key
-    logits, total, fixed = key[-3:]
+    logits, total, optimization = key[-3:]
     layers = frozenset(layer.weights for layer in given.value.layers.values())
-    optimizer = optimizer_of(fixed[0], layers, total)
-    update = partial(_update, given.value, logits, optimizer, fixed)
+    optimizer = optimizer_of(optimization, layers, total)
+    update = partial(_update, given.value, logits, optimizer, optimization)
     return optimizer, jax.jit(update, donate_argnums=(0,))
 
 
@@ -189,31 +191,31 @@ def _update(
     forward: LqForward,
     logits: str,
     optimizer: optax.GradientTransformation,
-    settings: tuple[Any, float, float],
+    settings: Settings,
     carry: Any,
     inputs: Any,
     targets: Any,
+    factors: tuple[Any, Any],
 ) -> tuple[Any, Any, Any]:
     parameters, held, bases = carry
-    optimization, decay, ridge = settings
 
     def loss(parameters: Any) -> tuple[Any, Any]:
         found, seen = forward.run(parameters["constants"], bases, inputs, (logits,))
         rows = found[logits].reshape(len(targets), -1)
-        return loss_of(optimization, rows, targets), (rows, seen)
+        return loss_of(settings, rows, targets), (rows, seen)
 
     (value, (rows, seen)), gradients = jax.value_and_grad(loss, has_aux=True)(parameters)
     changes, held = optimizer.update(gradients, held, parameters)
-    made = _moved(forward, parameters["constants"], bases, lax.stop_gradient(seen), decay, ridge)
+    made = _moved(forward, parameters["constants"], bases, lax.stop_gradient(seen), *factors)
     parameters = optax.apply_updates(parameters, changes)
     correct = jnp.zeros(())
-    if optimization.loss == "cross_entropy":
+    if settings.loss == "cross_entropy":
         correct = jnp.mean(jnp.argmax(rows, axis=1) == targets)
     return (parameters, held, made), value, correct
 
 
 def _moved(
-    forward: LqForward, constants: Any, bases: Any, seen: Any, decay: float, ridge: float
+    forward: LqForward, constants: Any, bases: Any, seen: Any, decay: Any, ridge: Any
 ) -> dict[str, dict[str, Any]]:
     """The bases after a pass: QEM once, averaged."""
     weights, activations = {}, {}

@@ -18,6 +18,7 @@ from workloads.quantize.lq_start import best_uniform, published_activations, pub
 from workloads.quantize.ptq.prepare import prepared
 from workloads.quantize.quantizer import per_channel
 from workloads.train.data import Samples, order_of
+from workloads.train.fakes import TINY
 from workloads.train.forward import forward_of
 from workloads.train.functional import Function, function_of, with_parameters
 from workloads.train.lq_forward import LqForward
@@ -62,9 +63,10 @@ class LqNetwork:
         }
 
     def after(self, constants: Mapping[str, Any], bases: Mapping[str, Any]) -> "LqNetwork":
-        """With trained constants and bases."""
+        """With trained constants and bases; constants that are not normal numbers become 0."""
+        normal = {n: np.where(np.abs(v) < TINY, 0, v) for n, v in constants.items()}
         return LqNetwork(
-            with_parameters(self.graph, constants),
+            with_parameters(self.graph, normal),
             {
                 n: LqGrid.of(np.asarray(bases["weights"][n]), grid.code_set, grid.layout)
                 for n, grid in self.weights.items()

@@ -1,7 +1,8 @@
 """Learned quantizers of LQ-Nets in JAX: `simulator.numeric.levels` and `workloads.quantize.lq`.
 
 Zhang et al., ECCV 2018, arXiv 1807.10029, section 3. Rows of values with a basis each; levels,
-thresholds and fits in float64, as the engine has them: called with x64 enabled.
+thresholds and fits in float64, as the engine has them: called with x64 enabled. A float32 below
+the least normal number counts as 0 where XLA flushes it.
 """
 
 from typing import Final
@@ -70,7 +71,7 @@ def moments(x: Real, codes: Real, bits: int, code_set: CodeSet) -> tuple[Real, R
     return jnp.einsum("irm,jrm->rij", b, b), jnp.einsum("irm,rm->ri", b, x.astype(jnp.float64))
 
 
-def fitted(found: tuple[Real, Real], old: Real, ridge: float) -> Real:
+def fitted(found: tuple[Real, Real], old: Real, ridge: Real) -> Real:
     """Bases of least squares: (B'B + ridge I) v = B'x + ridge v_old, from `moments`."""
     square = found[0] + ridge * jnp.eye(old.shape[-1])
     gap = found[1] + ridge * old - jnp.einsum("rij,rj->ri", square, old)
@@ -78,7 +79,7 @@ def fitted(found: tuple[Real, Real], old: Real, ridge: float) -> Real:
     return old + jnp.einsum("rij,rj->ri", inverse, gap)
 
 
-def moved(old: Real, new: Real, decay: float) -> Real:
+def moved(old: Real, new: Real, decay: Real) -> Real:
     """The moving average of bases."""
     return decay * old + (1 - decay) * new
 

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from simulator.numeric.float_sums import PACKED_BLOCK, block_of
 from workloads.train.arithmetic import kept_apart
 from workloads.train.twins import SUMS, Real, taps, window_counts
-
 
 UNROLLED: Final = 16
 """Pairs of planes that are added without a loop."""
@@ -114,11 +114,13 @@ def averaged(op: Any, x: Real) -> Real:
     total = jnp.zeros((), jnp.float32)
     for tap in taps(x, over, 0.0):
         total = total + tap
-    if op.count_padding:
-        return total / jnp.float32(prod(over.kernel))
-    with jax.ensure_compile_time_eval():
-        count = window_counts(x.shape, over)
-    return total / jnp.asarray(count)
+    count: Any = np.float32(prod(over.kernel))
+    if not op.count_padding:
+        with jax.ensure_compile_time_eval():
+            count = window_counts(x.shape, over)
+    # XLA divides float32 by one number as it multiplies by the reciprocal: round twice, innocently.
+    wide = total.astype(jnp.float64) / jnp.asarray(count).astype(jnp.float64)
+    return wide.astype(jnp.float32)
 
 
 def _rounded_once(op: Any, x: Real, w: Real, bias: Real | None) -> Real:
