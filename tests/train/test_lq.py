@@ -154,7 +154,7 @@ def test_what_is_refused() -> None:
         ({"ridge": -1.0}, "ridge must be 0 or more, and finite"),
         ({"epochs": -1}, "epochs must be 0 or more; found -1"),
     ):
-        settings: dict[str, Any] = dict(given)  # type: ignore[call-overload]
+        settings: dict[str, Any] = dict(given)
         with pytest.raises(BadConfig, match=message):
             LqSettings(**settings)
     one = mlp([(drawn(0)(10, 64), np.zeros(10))])
