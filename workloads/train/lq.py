@@ -89,17 +89,19 @@ def lq_predictions(
     The same function as a training step's forward pass; its values are those of `network.served`.
     """
     names, forward = tuple(wanted) or network.graph.outputs, network.forward
-    constants, count = function_constants(network.graph), len(next(iter(inputs.values())))
+    constants, bases = real_constants(network.graph), network.bases
+    count = len(next(iter(inputs.values())))
     with jax.enable_x64(True):
         compiled = _passes(Same((*_key(forward), names), forward))
-        parts = [
-            compiled(constants, network.bases, {n: v[k : k + CHUNK] for n, v in inputs.items()})
-            for k in range(0, count, CHUNK)
-        ]
-        return {n: np.concatenate([np.asarray(part[n]) for part in parts]) for n in names}
+        size, parts = min(CHUNK, count), []
+        for k in range(0, count, size):
+            # The last part is filled up with the first samples: one shape is compiled.
+            rows = np.arange(k, k + size) % count
+            parts.append(compiled(constants, bases, {n: v[rows] for n, v in inputs.items()}))
+        return {n: np.concatenate([np.asarray(part[n]) for part in parts])[:count] for n in names}
 
 
-def function_constants(graph: Graph) -> dict[str, Array]:
+def real_constants(graph: Graph) -> dict[str, Array]:
     """The real constants."""
     return {n: v for n, v in graph.constants.items() if v.dtype == np.float32}
 
@@ -141,7 +143,7 @@ class _Run:
         return _steps_of(Same(key, forward))
 
     def start(self) -> Any:
-        constants = {"constants": function_constants(self.first.graph)}
+        constants = {"constants": real_constants(self.first.graph)}
         carry = (constants, self.steps()[0].init(constants), self.first.bases)
         return jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), carry)
 
