@@ -5,11 +5,13 @@ v_j times that, j ascending, in float64 (LQ-Nets: Zhang et al., ECCV 2018, secti
 uniform grid: levels need be neither equally far apart nor in the order of their codes.
 """
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+FEW: Final = 15
+"""Thresholds up to which comparing with each is quicker than searching."""
 CodeSet: TypeAlias = Literal["bipolar", "binary"]
 Reals: TypeAlias = NDArray[np.float64]
 
@@ -45,6 +47,9 @@ def encode(x: NDArray[Any], basis: Reals, code_set: CodeSet) -> NDArray[np.uint8
     """The code of the nearest level, x in any shape and one basis (K,); NaN is above nothing."""
     limits, codes = thresholds(basis, code_set)
     wide = x.astype(np.float64)
+    if len(limits) > FEW:
+        place = np.searchsorted(limits, wide, side="left")
+        return np.asarray(codes[np.where(np.isnan(wide), 0, place)])
     place = np.zeros(x.shape, dtype=np.intp)
     for limit in limits.tolist():
         place += wide > limit

@@ -3,7 +3,8 @@
 Read in this order: `twins` (an operator as a JAX function), `functional` (a graph as one), `fakes`
 (quantizers with gradients), `arithmetic` (steps of the integer network, in float32 that holds
 them exactly), `normalization`, `forward` (one pass), `settings`, `network` (parameters and state),
-`step`, `checkpoints`, `loop`, `plans` (a trained network as a `Plan`), `serve`.
+`step`, `checkpoints`, `loop`, `plans` (a trained network as a `Plan`), `serve`. On learned bases:
+`lq_settings`, `lq_quantizers`, `lq_sums`, `lq_forward`, `lq_network`, `lq`.
 
 Importing this package imports JAX and optax: the extra `train`. Nothing else in bitlane does.
 """

@@ -1,5 +1,6 @@
 """A training run on disk: every array of it, replaced as one."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -10,6 +11,8 @@ import jax
 import numpy as np
 
 from simulator.errors import BadFile, RunFolderBusy
+from simulator.graph import Array, Graph
+from workloads.train.data import Samples
 
 _NOTE = "note"
 
@@ -51,3 +54,14 @@ def restore(path: Path, like: Any, digest: str) -> tuple[Any, dict[str, Any]]:
     except KeyError as error:
         raise BadFile(f"{path}: the checkpoint lacks {error}; delete it") from None
     return jax.tree_util.tree_unflatten(structure, leaves), note
+
+
+def digest_of(settings: Any, graph: Graph, data: Samples) -> str:
+    """Of all that decides the bits of a run."""
+    seen = hashlib.sha256(repr(settings).encode())
+    seen.update(repr([(n.name, n.op, n.inputs, n.outputs) for n in graph.nodes]).encode())
+    arrays: dict[str, Array] = {**graph.constants, **data.inputs, "": data.targets}
+    for name, value in arrays.items():
+        seen.update(f"{name} {value.dtype} {value.shape}".encode())
+        seen.update(np.ascontiguousarray(value).tobytes())
+    return seen.hexdigest()

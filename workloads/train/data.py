@@ -62,6 +62,19 @@ def samples_of(graph: Graph, inputs: Mapping[str, Array], targets: Array) -> Sam
     return Samples(made, np.asarray(targets))
 
 
+def check_labels(name: str, classes: int, labels: Array) -> None:
+    """Raise IllegalValues for labels that are no class of the network of that name."""
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise IllegalValues(
+            f"{name}: labels must be integers, one a sample; found {labels.dtype} of shape "
+            f"{labels.shape}"
+        )
+    if labels.min() < 0 or labels.max() >= classes:
+        raise IllegalValues(
+            f"{name}: labels must be 0 to {classes - 1}; found {labels.min()} to {labels.max()}"
+        )
+
+
 def order_of(count: int, batch: int, seed: int, epoch: int) -> Iterator[Array]:
     """The rows of each batch of an epoch, shuffled anew; what does not fill a batch is left out."""
     rows = np.random.default_rng((seed, 2, epoch)).permutation(count)

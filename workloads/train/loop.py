@@ -1,6 +1,5 @@
 """The training loop: settings and data in, a plan of the integer network out."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,11 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from simulator.errors import IllegalValues
-from simulator.graph import Array, Graph
+from simulator.graph import Graph
 from workloads.quantize.ptq.plan import Plan
-from workloads.train.checkpoints import restore, save
-from workloads.train.data import Samples, order_of
+from workloads.train.checkpoints import digest_of, restore, save
+from workloads.train.data import Samples, check_labels, order_of
 from workloads.train.forward import Mode
 from workloads.train.network import Network, Tree, network_of
 from workloads.train.plans import plan_of
@@ -73,16 +71,18 @@ def train(
     IllegalValues for classes that it does not have, RunFolderBusy for another run's checkpoint.
     """
     network = network_of(graph, settings)
-    _check_classes(network, data)
+    if settings.loss == "cross_entropy":
+        classes = network.graph.tensors[network.forward.logits].elements
+        check_labels(graph.name, classes, data.targets)
     per_epoch = max(data.count // settings.batch, 1)
     steps = steps_of(network, max(per_epoch * settings.epochs, 1))
     run = _Run(network, steps, data, held, per_epoch)
-    digest = _digest(network, data)
+    digest = digest_of(settings, graph, data)
     note: dict[str, Any] = {"digest": digest, "history": []}
     carry = run.start()
     if checkpoint is not None and checkpoint.exists():
         carry, note = restore(checkpoint, carry, digest)
-    history = [_epoch(entry) for entry in note["history"]]
+    history = [epoch_of(entry) for entry in note["history"]]
     for epoch in range(len(history), settings.epochs):
         carry, told = run.epoch(carry, epoch)
         history.append(told)
@@ -95,37 +95,10 @@ def train(
     return Trained(plan_of(network, parameters, state), network, parameters, state, tuple(history))
 
 
-def _epoch(entry: Mapping[str, Any]) -> Epoch:
+def epoch_of(entry: Mapping[str, Any]) -> Epoch:
+    """From a checkpoint's note."""
     bounds = {name: (low, high) for name, (low, high) in entry["bounds"].items()}
     return Epoch(**{**entry, "bounds": bounds})
-
-
-def _check_classes(network: Network, data: Samples) -> None:
-    if network.settings.loss != "cross_entropy":
-        return
-    classes = network.graph.tensors[network.forward.logits].elements
-    labels = data.targets
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise IllegalValues(
-            f"{network.source.name}: labels must be integers, one a sample; found {labels.dtype} "
-            f"of shape {labels.shape}"
-        )
-    if labels.min() < 0 or labels.max() >= classes:
-        raise IllegalValues(
-            f"{network.source.name}: labels must be 0 to {classes - 1}; found "
-            f"{labels.min()} to {labels.max()}"
-        )
-
-
-def _digest(network: Network, data: Samples) -> str:
-    """Of all that decides the bits of a run."""
-    seen = hashlib.sha256(repr(network.settings).encode())
-    seen.update(repr([(n.name, n.op, n.inputs, n.outputs) for n in network.source.nodes]).encode())
-    arrays: dict[str, Array] = {**network.source.constants, **data.inputs, "": data.targets}
-    for name, value in arrays.items():
-        seen.update(f"{name} {value.dtype} {value.shape}".encode())
-        seen.update(np.ascontiguousarray(value).tobytes())
-    return seen.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,7 +59,8 @@ def steps_of(network: Network, total: int) -> Steps:
 @lru_cache(maxsize=16)
 def _steps_of(given: Same[tuple[Network, int]]) -> Steps:
     network, total = given.value
-    optimizer = _optimizer(network, total)
+    layers = frozenset(layer.weights for layer in network.forward.layers.values())
+    optimizer = optimizer_of(network.settings, layers, total)
     update = jax.jit(
         partial(_update, network, optimizer), static_argnames=("mode", "use"), donate_argnums=(0,)
     )
@@ -71,16 +72,16 @@ def _steps_of(given: Same[tuple[Network, int]]) -> Steps:
     )
 
 
-def _optimizer(network: Network, total: int) -> optax.GradientTransformation:
-    settings = network.settings
+def optimizer_of(
+    settings: Settings, weights: frozenset[str], total: int
+) -> optax.GradientTransformation:
+    """The optimizer of `total` steps; of constants, `weights` alone decay."""
     warm = round(settings.warm_up * total)
 
     def rate(peak: float) -> Any:
         if not warm:
             return optax.cosine_decay_schedule(peak, total)
         return optax.warmup_cosine_decay_schedule(0.0, peak, warm, total)
-
-    weights = {layer.weights for layer in network.forward.layers.values()}
 
     def decayed(tree: Tree) -> Any:
         # Masked trees hold other kinds' places too: by name, weights of layers alone.
