@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.arrays import drawn_from, load_npz, match_inputs, random_inputs, samples
 from analysis.diverge import first_difference
@@ -47,7 +48,7 @@ class LayerComparison:
                 f"{reference.dtype} {reference.shape} in the reference; are these one model?"
             )
         self.values += ours.size
-        unequal = (ours != reference) & ((ours == ours) | (reference == reference))  # NaN is NaN
+        unequal = _unequal(ours, reference)
         count = int(np.count_nonzero(unequal))
         if not count:
             return
@@ -59,6 +60,15 @@ class LayerComparison:
         if self.first is None:
             index = tuple(int(i) for i in np.argwhere(unequal)[0])
             self.first = Difference(sample, index, ours[index].item(), reference[index].item())
+
+
+def _unequal(ours: Array, reference: Array) -> NDArray[np.bool_]:
+    """Where a bit differs, the sign of a zero too; one NaN is like another."""
+    if ours.dtype.kind != "f":
+        return np.asarray(ours != reference)
+    bits = f"u{ours.dtype.itemsize}"
+    both = np.isnan(ours) & np.isnan(reference)
+    return np.asarray((ours.view(bits) != reference.view(bits)) & ~both)
 
 
 def _finite(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -143,9 +153,9 @@ def validate(
             for name, value in named.items():
                 seen.add(name)
                 layers[name].add(sample, ours[name], value)
-            first = next((c.first for c in layers.values() if c.first), None)
-            if first is not None and first.sample == sample:
-                explanation = _explain(graph, values, named, before)
+            first = next((c for c in layers.values() if c.first), None)
+            if first is not None and first.first is not None and first.first.sample == sample:
+                explanation = _explain(graph, first.tensor, values, named, before)
             ran = sample + 1
         runtime = reference.version
     if not seen:
@@ -165,13 +175,14 @@ def validate(
 
 def _explain(
     graph: Graph,
+    tensor: str,
     values: Mapping[str, Array],
     theirs: Mapping[str, Array],
     state: Mapping[str, Array] | None,
 ) -> str | None:
-    """The reason of the first difference, where the reference shows what its layer read."""
+    """Why `tensor`, the first that differs, does; None where what its layer read is hidden."""
     found = first_difference(graph, values, theirs, state)
-    if found is None:
+    if found is None or found.tensor != tensor:
         return None
     computed = {name for node in graph.nodes for name in node.outputs}
     read = next(node.inputs for node in graph.nodes if node.name == found.node)

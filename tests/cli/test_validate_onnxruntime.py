@@ -174,6 +174,14 @@ def test_the_runtime_refuses(
         assert outcome.err.count("\n") == 1
 
 
+def test_the_sign_of_a_zero_is_a_bit() -> None:
+    layer = LayerComparison("float_unary_0", "float_unary", "y")
+    layer.add(0, np.array([0.0, -0.0, 2], np.float32), np.array([-0.0, -0.0, 2], np.float32))
+    assert (layer.differing, layer.max_abs_difference) == (1, 0)
+    assert layer.first is not None
+    assert layer.first.index == (0,)
+
+
 def test_values_that_are_not_finite() -> None:
     """NaN equals NaN; JSON has null for what it cannot hold."""
     layer = LayerComparison("float_unary_0", "float_unary", "y")
