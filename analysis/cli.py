@@ -146,7 +146,10 @@ def exec_(
 @app.command()
 def validate(
     model: Model,
-    against: Annotated[str | None, typer.Option(help="The reference runtime: litert-ref.")] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(help="The reference: litert-ref, onnxruntime or onnxruntime-unfused."),
+    ] = None,
     hw: Annotated[
         str | None, typer.Option(help="Compare this machine's arithmetic with the graph's own.")
     ] = None,
@@ -168,6 +171,7 @@ def validate(
     """
     import workloads
     from analysis.files import tell, write_json
+    from analysis.reference import own_dialect
     from analysis.validate import sample_inputs, to_text
     from analysis.validate import validate as compare
     from workloads.source import resolve
@@ -176,7 +180,7 @@ def validate(
     if (against is None) == (hw is None):
         raise BitlaneError("validate takes --against RUNTIME or --hw MACHINE, one of the two")
     machine = optional_machine_of(hw, set_)
-    graph = require_values(workloads.load(model, dialect))
+    graph = require_values(workloads.load(model, dialect or own_dialect(against, model)))
     if machine is not None:
         from analysis.arrays import drawn_from
         from analysis.damage import damage_command

@@ -106,8 +106,8 @@ def explain(
     """The divergence at one element of one node's output, given that node's operands."""
     plain = Divergence(node.name, node.op.kind, tensor, index, ours, other)
     op = node.op
-    if not isinstance(op, MacOperator):
-        return plain
+    if not isinstance(op, MacOperator) or op.weighted.requantize.rounding == "none":
+        return plain  # no sums, or raw ones
     sums = op.accumulate(operands, GRAPH_DATAPATH)
     shape = graph.tensors[tensor].shape
     row = int(np.ravel_multi_index(index[:-1], shape[:-1])) if len(shape) > 1 else 0

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -13,32 +14,75 @@ from typing import Any, Final, Self
 from simulator.errors import Unsupported
 from simulator.graph import Array
 
-REFERENCES: Final[Mapping[str, tuple[str, str]]] = {
-    "litert-ref": ("ai_edge_litert", "analysis.litert_worker"),
+
+@dataclass(frozen=True)
+class Runtime:
+    """Package and worker (module, options after MODEL) of a reference, and the files it runs.
+
+    `dialect` is what a file is read in where that is not the file's own.
+    """
+
+    package: str
+    worker: tuple[str, ...]
+    suffix: str
+    dialect: str | None = None
+
+
+REFERENCES: Final[Mapping[str, Runtime]] = {
+    "litert-ref": Runtime("ai_edge_litert", ("analysis.litert_worker",), ".tflite"),
+    "onnxruntime": Runtime("onnxruntime", ("analysis.onnxruntime_worker", "all"), ".onnx"),
+    "onnxruntime-unfused": Runtime(
+        "onnxruntime",
+        ("analysis.onnxruntime_worker", "none"),
+        ".onnx",
+        dialect="onnxruntime-unfused",
+    ),
 }
-"""Runtime package and worker module of each reference."""
+"""Every reference, by the name of the dialect that follows it."""
+
+
+def own_dialect(against: str | None, model: str | Path) -> str | None:
+    """The dialect in which a model is read beside a reference; None: that of its file."""
+    runtime = REFERENCES.get(against or "")
+    fits = runtime is not None and str(model).lower().endswith(runtime.suffix)
+    return runtime.dialect if runtime and fits else None
+
+
+def _runtime(name: str, model: Path) -> Runtime:
+    """The reference; raises Unsupported where it is unknown, not installed or runs other files."""
+    if name not in REFERENCES:
+        known = ", ".join(sorted(REFERENCES))
+        raise Unsupported(f"--against {name}: no such reference. Supported: {known}.")
+    runtime = REFERENCES[name]
+    found = model.suffix.lower()
+    if found != runtime.suffix:
+        fitting = " or ".join(n for n, other in REFERENCES.items() if other.suffix == found)
+        way_out = f"choose --against {fitting}" if fitting else f"give a {runtime.suffix} file"
+        raise Unsupported(
+            f"{model.name}: --against {name} runs {runtime.suffix} files; found '{found}'; "
+            f"{way_out}"
+        )
+    if importlib.util.find_spec(runtime.package) is None:
+        raise Unsupported(
+            f"--against {name}: the package '{runtime.package}' is not installed. "
+            "Install bitlane with the extra 'reference': pip install 'bitlane[reference]'"
+        )
+    return runtime
 
 
 class Reference:
-    """A running reference: `tensors(inputs)` gives every tensor it will show, by file index.
+    """A running reference: `tensors(inputs)` gives every tensor it will show, by key.
 
-    Use as a context manager. Raises Unsupported where the runtime is not installed, refuses the
-    model or dies.
+    A key is the tensor's index in a .tflite file, its name in an .onnx file. Use as a context
+    manager. Raises Unsupported where the runtime is not installed, does not run such files, refuses
+    the model or dies.
     """
 
     def __init__(self, name: str, model: Path) -> None:
-        if name not in REFERENCES:
-            known = ", ".join(sorted(REFERENCES))
-            raise Unsupported(f"--against {name}: no such reference. Supported: {known}.")
-        package, worker = REFERENCES[name]
-        if importlib.util.find_spec(package) is None:
-            raise Unsupported(
-                f"--against {name}: the package '{package}' is not installed. "
-                "Install bitlane with the extra 'reference': pip install 'bitlane[reference]'"
-            )
+        module, *options = _runtime(name, model).worker
         self.name, self.model = name, model
         self._process = subprocess.Popen(
-            [sys.executable, "-m", worker, str(model)],
+            [sys.executable, "-m", module, str(model), *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -49,8 +93,8 @@ class Reference:
             raise Unsupported(f"{model.name}: {name} refuses the model: {text}")
         self.version: str = text
 
-    def tensors(self, inputs: Sequence[Array]) -> dict[int, Array]:
-        """Run once; arrays by tensor index."""
+    def tensors(self, inputs: Sequence[Array]) -> dict[int | str, Array]:
+        """Run once; arrays by the file's key."""
         self.start(inputs)
         return self.collect()
 
@@ -63,7 +107,7 @@ class Reference:
         except BrokenPipeError:
             self._died()
 
-    def collect(self) -> dict[int, Array]:
+    def collect(self) -> dict[int | str, Array]:
         """The tensors of the inputs sent before; raises Unsupported where they are refused."""
         accepted, found = self._receive()
         if not accepted:
@@ -71,7 +115,7 @@ class Reference:
                 f"{self.model.name}: {self.name} refuses the inputs: {found.rstrip('.')}. "
                 "Is this the same network?"
             )
-        tensors: dict[int, Array] = found
+        tensors: dict[int | str, Array] = found
         return tensors
 
     def close(self) -> None:

@@ -1,11 +1,13 @@
 """Compare our bits with a reference's, tensor by tensor, and name the first that differs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.arrays import drawn_from, load_npz, match_inputs, random_inputs, samples
 from analysis.diverge import first_difference
@@ -46,18 +48,32 @@ class LayerComparison:
                 f"{reference.dtype} {reference.shape} in the reference; are these one model?"
             )
         self.values += ours.size
-        unequal = ours != reference
+        unequal = _unequal(ours, reference)
         count = int(np.count_nonzero(unequal))
         if not count:
             return
         self.differing += count
         whole = np.issubdtype(ours.dtype, np.integer)
         wide = np.int64 if whole else np.float64
-        gap = np.abs(ours.astype(wide) - reference.astype(wide)).max()
+        gap = np.abs(ours[unequal].astype(wide) - reference[unequal].astype(wide)).max()
         self.max_abs_difference = max(self.max_abs_difference, gap.item())
         if self.first is None:
             index = tuple(int(i) for i in np.argwhere(unequal)[0])
             self.first = Difference(sample, index, ours[index].item(), reference[index].item())
+
+
+def _unequal(ours: Array, reference: Array) -> NDArray[np.bool_]:
+    """Where a bit differs, the sign of a zero too; one NaN is like another."""
+    if ours.dtype.kind != "f":
+        return np.asarray(ours != reference)
+    bits = f"u{ours.dtype.itemsize}"
+    both = np.isnan(ours) & np.isnan(reference)
+    return np.asarray((ours.view(bits) != reference.view(bits)) & ~both)
+
+
+def _finite(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Without infinities and NaN, which JSON cannot hold: null."""
+    return {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in pairs}
 
 
 @dataclass(frozen=True)
@@ -99,7 +115,7 @@ class Validation:
             "values": self.values,
             "differing": self.differing,
             "first_differing_node": self.first.node if self.first else None,
-            **asdict(self),
+            **asdict(self, dict_factory=_finite),
         }
 
 
@@ -115,8 +131,8 @@ def validate(
     """Run `graph` and the reference runtime on the file `model`, on the same inputs.
 
     Inputs are `count` random ones from `seed`, drawn as `random_inputs` says, or those of an
-    `.npz`. Every tensor that a node computes is compared. Raises Unsupported where the reference
-    cannot run or hides them all.
+    `.npz`. Every tensor that a node computes and the reference shows is compared, in our layout.
+    Raises Unsupported where the reference cannot run or hides them all.
     """
     layers = {
         name: LayerComparison(node.name, node.op.kind, name)
@@ -133,17 +149,13 @@ def validate(
             before = state
             ours, state = _all_tensors(graph, values, before)
             theirs = reference.collect()
-            named = {
-                name: theirs[graph.source_index[name]]
-                for name in ours
-                if graph.source_index.get(name, -1) in theirs
-            }
+            named = dict(_in_our_layout(graph, ours, theirs))
             for name, value in named.items():
                 seen.add(name)
                 layers[name].add(sample, ours[name], value)
-            first = next((c.first for c in layers.values() if c.first), None)
-            if first is not None and first.sample == sample:
-                explanation = _explain(graph, values, named, before)
+            first = next((c for c in layers.values() if c.first), None)
+            if first is not None and first.first is not None and first.first.sample == sample:
+                explanation = _explain(graph, first.tensor, values, named, before)
             ran = sample + 1
         runtime = reference.version
     if not seen:
@@ -163,12 +175,29 @@ def validate(
 
 def _explain(
     graph: Graph,
+    tensor: str,
     values: Mapping[str, Array],
     theirs: Mapping[str, Array],
     state: Mapping[str, Array] | None,
 ) -> str | None:
+    """Why `tensor`, the first that differs, does; None where what its layer read is hidden."""
     found = first_difference(graph, values, theirs, state)
-    return found.reason if found else None
+    if found is None or found.tensor != tensor:
+        return None
+    computed = {name for node in graph.nodes for name in node.outputs}
+    read = next(node.inputs for node in graph.nodes if node.name == found.node)
+    return None if computed.intersection(read).difference(theirs) else found.reason
+
+
+def _in_our_layout(
+    graph: Graph, names: Iterable[str], theirs: Mapping[int | str, Array]
+) -> Iterator[tuple[str, Array]]:
+    """The reference's tensors under our names, axes as ours; those that it does not show not."""
+    for name in names:
+        stored, order = graph.source_view.get(name, (name, ()))
+        value = theirs.get(graph.source_index.get(name, stored))
+        if value is not None:
+            yield name, value.transpose(np.argsort(order)) if order else value
 
 
 def sample_inputs(
@@ -200,7 +229,7 @@ def to_text(outcome: Validation) -> str:
     """The outcome for a terminal: one line where all agrees, the differing layers otherwise."""
     lines = [f"{outcome.model} against {outcome.runtime}: {_counted(outcome)}"]
     if outcome.unseen:
-        lines.append(f"not shown by the reference: {', '.join(outcome.unseen)}")
+        lines.append(_shown(outcome))
     layer = outcome.first
     if layer is None or layer.first is None:
         return "\n".join([*lines, "0 values differ: bit-exact."])
@@ -217,9 +246,18 @@ def to_text(outcome: Validation) -> str:
     return "\n".join([*lines, "", table(("node", "values", "differing", "max |diff|"), rows)])
 
 
+def _shown(outcome: Validation) -> str:
+    """What the reference hides, or what it shows where that is less."""
+    shown = [c.tensor for c in outcome.layers if c.tensor not in outcome.unseen]
+    if len(outcome.unseen) <= len(shown):
+        return f"not shown by the reference: {', '.join(outcome.unseen)}"
+    return f"compared: {', '.join(shown)}; the reference shows no other of {len(outcome.layers)}"
+
+
 def _counted(outcome: Validation) -> str:
     origin = "given inputs" if outcome.seed is None else f"{outcome.drawn}, seed {outcome.seed}"
+    tensors = len(outcome.layers) - len(outcome.unseen)
     return (
-        f"{outcome.samples} samples ({origin}), {len(outcome.layers)} tensors, "
+        f"{outcome.samples} samples ({origin}), {tensors} tensor{'s' * (tensors != 1)}, "
         f"{grouped(outcome.values)} values, {grouped(outcome.differing)} differ"
     )

@@ -200,7 +200,8 @@ OPTIONS: Final[Cases] = {
     "inspect zoo:digits --json ''": "'.': names no file; give a file to write",
     "validate zoo:digits": "validate takes --against RUNTIME or --hw MACHINE, one of the two",
     "validate zoo:digits --against litert": (
-        "--against litert: no such reference. Supported: litert-ref."
+        "--against litert: no such reference. Supported: litert-ref, onnxruntime, "
+        "onnxruntime-unfused."
     ),
     "validate zoo:digits --against litert-ref --hw cortex_m4": (
         "validate takes --against RUNTIME or --hw MACHINE, one of the two"

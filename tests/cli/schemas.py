@@ -138,8 +138,8 @@ INSPECT: Final = fields(
 DIFFERENCE: Final = fields(
     sample=COUNT,
     index={"type": "array", "items": COUNT},
-    ours={"type": "integer"},
-    reference={"type": "integer"},
+    ours={"type": ["number", "null"]},
+    reference={"type": ["number", "null"]},
 )
 VALIDATE: Final = fields(
     schema={"const": "bitlane.validate/1"},
@@ -148,7 +148,7 @@ VALIDATE: Final = fields(
     differing=COUNT,
     first_differing_node={"type": ["string", "null"]},
     model=NAME,
-    against={"const": "litert-ref"},
+    against={"enum": ["litert-ref", "onnxruntime", "onnxruntime-unfused"]},
     runtime=NAME,
     samples=COUNT,
     seed={"type": ["integer", "null"]},
@@ -160,7 +160,7 @@ VALIDATE: Final = fields(
             tensor=NAME,
             values=COUNT,
             differing=COUNT,
-            max_abs_difference=COUNT,
+            max_abs_difference={"type": ["number", "null"], "minimum": 0},
             first={"anyOf": [DIFFERENCE, {"type": "null"}]},
         )
     ),
