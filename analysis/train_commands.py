@@ -10,7 +10,6 @@ import typer
 
 from analysis.files import check_places, replacing
 from analysis.terminal import Interrupted, integer
-from simulator.config import close_match
 from simulator.errors import BadFile, BitlaneError
 
 if TYPE_CHECKING:
@@ -68,6 +67,7 @@ def train(
 
 def settings_of(weights: int, activations: int, sets: Sequence[str]) -> "Settings":
     """Settings from the options; raises BitlaneError for names and values that are none."""
+    from simulator.config import close_match
     from simulator.document import Place
     from simulator.yaml_source import parse_value
     from workloads.train import Settings
