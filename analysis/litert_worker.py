@@ -8,9 +8,12 @@ ends this process only.
 
 import pickle
 import sys
+from functools import partial
 from typing import Any, BinaryIO
 
 import numpy as np
+
+from analysis.reference_worker import answer_all
 
 
 def _interpreter(model_path: str) -> Any:
@@ -64,15 +67,8 @@ def serve(model_path: str, requests: BinaryIO, answers: BinaryIO) -> None:
     except (ValueError, RuntimeError) as error:
         pickle.dump((False, _first_sentence(str(error))), answers)
         return
-    pickle.dump((True, f"ai-edge-litert {version('ai-edge-litert')} BUILTIN_REF"), answers)
-    answers.flush()
-    while True:
-        try:
-            inputs = pickle.load(requests)
-        except EOFError:
-            return
-        pickle.dump(_answer(interpreter, inputs), answers, protocol=pickle.HIGHEST_PROTOCOL)
-        answers.flush()
+    told = f"ai-edge-litert {version('ai-edge-litert')} BUILTIN_REF"
+    answer_all(told, partial(_answer, interpreter), requests, answers)
 
 
 if __name__ == "__main__":

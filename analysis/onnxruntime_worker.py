@@ -9,10 +9,13 @@ ends this process only.
 
 import pickle
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+
+from analysis.reference_worker import answer_all
 
 LEVELS = {"all": "every optimization", "none": "no optimization"}
 
@@ -80,15 +83,8 @@ def serve(model_path: str, level: str, requests: BinaryIO, answers: BinaryIO) ->
         return
     from importlib.metadata import version
 
-    pickle.dump((True, f"onnxruntime {version('onnxruntime')}, {LEVELS[level]}"), answers)
-    answers.flush()
-    while True:
-        try:
-            inputs = pickle.load(requests)
-        except EOFError:
-            return
-        pickle.dump(_answer(session, inputs), answers, protocol=pickle.HIGHEST_PROTOCOL)
-        answers.flush()
+    known = f"onnxruntime {version('onnxruntime')}, {LEVELS[level]}"
+    answer_all(known, partial(_answer, session), requests, answers)
 
 
 if __name__ == "__main__":
