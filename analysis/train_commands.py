@@ -146,3 +146,10 @@ def _told(found: "Trained", out: Path) -> "Iterator[str]":
         f"{out}: {layers} layers, weights of {settings.weights} bits, activations of "
         f"{settings.activations}"
     )
+    from workloads.train import inexact_layers
+
+    if inexact := inexact_layers(found.plan):
+        yield (
+            f"sums of {', '.join(inexact)} may pass 2^24: training rounded them, the file's "
+            "integers do not; a few predictions may differ"
+        )

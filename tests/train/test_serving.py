@@ -15,9 +15,11 @@ from simulator.graph import Array, Graph
 from tests.digits_mlp import digits
 from tests.float_builder import mlp
 from tests.train.nets import cnn, drawn, fitted, halves, resnet, share
+from workloads.float_graph import layers
+from workloads.quantize import Grid
 from workloads.quantize.export.qdq import integer
-from workloads.quantize.ptq import Plan
-from workloads.train import Samples, Settings, Trained, predictions, train
+from workloads.quantize.ptq import Plan, Weights, places
+from workloads.train import Samples, Settings, Trained, inexact_layers, predictions, train
 from workloads.train.arithmetic import exact_sums
 from workloads.train.step import steps_of
 
@@ -105,3 +107,18 @@ def test_every_tensor_on_a_grid_is_a_code_of_it() -> None:
 def test_sums_beyond_float32_are_seen() -> None:
     assert exact_sums(np.full((1, 518), 127), 0, 255, 0)
     assert not exact_sums(np.full((1, 519), 127), 0, 255, 0)
+
+
+def test_layers_that_pass_it_are_named() -> None:
+    """600 taps of the greatest codes: 600 x 127 x 255 > 2^24; 64 of them stay below."""
+    graph = mlp([(np.ones((4, 600)), np.zeros(4)), (np.ones((3, 4)), np.zeros(3))])
+    weights = {}
+    for layer in layers(graph):
+        shape = graph.constants[layer.weights].shape
+        weights[layer.weights] = Weights(
+            np.full(shape, 127, np.int32), Grid((2.0**-9,), (0,), -127, 127)
+        )
+    tensors = dict.fromkeys(places(graph).tensors, Grid((1.0,), (0,), 0, 255))
+    found = layers(graph)
+    assert inexact_layers(Plan(graph, weights, tensors)) == (found[0].node.name,)
+    assert inexact_layers(Plan(graph, {}, tensors)) == ()

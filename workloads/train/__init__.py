@@ -16,7 +16,7 @@ require_extra()
 from workloads.train.data import Samples, samples_of  # noqa: E402
 from workloads.train.functional import Function, function_of, with_parameters  # noqa: E402
 from workloads.train.loop import Epoch, Trained, train  # noqa: E402
-from workloads.train.serve import predictions  # noqa: E402
+from workloads.train.serve import inexact_layers, predictions  # noqa: E402
 from workloads.train.settings import Settings  # noqa: E402
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Settings",
     "Trained",
     "function_of",
+    "inexact_layers",
     "predictions",
     "samples_of",
     "train",

@@ -8,8 +8,10 @@ import jax
 import numpy as np
 
 from simulator.graph import Array
+from workloads.float_graph import Layer, layers
 from workloads.quantize.ptq.places import places
-from workloads.quantize.ptq.plan import Plan
+from workloads.quantize.ptq.plan import Plan, bias_codes
+from workloads.train.arithmetic import exact_sums
 from workloads.train.forward import SERVING, Forward, forward_of
 from workloads.train.plans import values_of
 from workloads.train.structure import Same, structure
@@ -48,3 +50,23 @@ def _compiled(given: Same[Forward]) -> Any:
         return given.value.run(values, batch, keys, SERVING, names)[0]
 
     return jax.jit(run)
+
+
+def inexact_layers(plan: Plan) -> tuple[str, ...]:
+    """Integer layers, by node, whose sums may pass 2^24: there `predictions` rounds.
+
+    The engine's sums are exact in 32 bits. Empty where training's forward pass is exact throughout.
+    """
+    return tuple(
+        layer.node.name
+        for layer in layers(plan.graph)
+        if plan.is_integer(layer) and not _is_exact(plan, layer)
+    )
+
+
+def _is_exact(plan: Plan, layer: Layer) -> bool:
+    codes, x = plan.weights[layer.weights].codes, plan.activations[layer.activations]
+    (zero,) = x.zero_point
+    farthest = max(x.high - zero, zero - x.low)
+    bias = bias_codes(plan, layer) if layer.bias else 0
+    return exact_sums(codes, layer.filter_axis, farthest, bias)
